@@ -1,0 +1,1 @@
+"""The services of Filo, each a room of its own."""
