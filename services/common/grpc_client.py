@@ -1,0 +1,58 @@
+"""A gRPC channel as every service opens it: errors restored by the table, a deadline on every unary call."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import grpc
+
+from services.common.config import Address
+from services.common.grpc_errors import from_rpc_error
+from services.common.grpc_server import MAX_MESSAGE_BYTES
+
+DEFAULT_DEADLINE: Final = 5.0
+"""Seconds a unary call may take when its caller names no deadline."""
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.enable_http_proxy", 0),  # services speak to each other directly
+)
+
+
+class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - any message
+        given = client_call_details
+        timeout = DEFAULT_DEADLINE if given.timeout is None else given.timeout
+        details = grpc.aio.ClientCallDetails(
+            given.method, timeout, given.metadata, given.credentials, given.wait_for_ready
+        )
+        call = await continuation(details, request)
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        return call
+
+
+class _Streaming(grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
+    ) -> AsyncIterator[Any]:
+        call = await continuation(client_call_details, request)
+
+        async def responses() -> AsyncIterator[Any]:
+            try:
+                async for response in call:
+                    yield response
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error) from error
+
+        return responses()
+
+
+def channel(address: Address) -> grpc.aio.Channel:
+    """Open a channel; calls on it raise `ServiceError`. Use it as an asynchronous context manager, or close it."""
+    return grpc.aio.insecure_channel(str(address), options=_OPTIONS, interceptors=[_Unary(), _Streaming()])

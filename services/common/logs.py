@@ -1,0 +1,84 @@
+"""Structured logs: JSON in production, readable on a terminal, on standard error either way.
+
+Never audio, text, handles, tokens or keys. A secret appears as its `fingerprint`; a value that arrives under a secret's
+name is blotted out all the same, so that one careless call does not leak.
+"""
+
+import hashlib
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+_SECRET: Final = frozenset(
+    {"handle", "resume_handle", "upstream_handle", "token", "session_token", "share_token", "api_key", "key", "secret"}
+)
+_CHATTY: Final = (
+    "websockets",
+    "aiohttp",
+    "grpc",
+    "google",
+    "google_genai",
+    "sqlalchemy",
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+)
+"""Libraries that log below a warning what must not be logged (a query string, a frame) or helps nobody."""
+
+
+def fingerprint(secret: str) -> str:
+    """Eight hex digits that tell two secrets apart and give neither away."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:8]
+
+
+def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in _SECRET.intersection(event):
+        event[key] = "[redacted]"
+    return event
+
+
+def configure(level: str = "INFO") -> None:
+    """Set up logging for the process. Call once, first.
+
+    Args:
+        level: DEBUG, INFO, WARNING or ERROR.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _redact,
+    ]
+    terminal = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    )
+    plain: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *plain, renderer],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(room: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a room, for example ``get("relay")``."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"filo.{room}").bind(room=room)
+    return logger
