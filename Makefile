@@ -1,0 +1,70 @@
+# Every task by name; `make` alone lists them. Nothing here needs to be remembered.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Passed on to the command, for example: make test ARGS="tests/unit -k voice"
+ARGS ?=
+
+##@ See it
+
+.PHONY: demo
+demo: $(READY) ## watch a conversation die at the connection limit without Filo, and live with it
+	@$(BIN)/filo demo $(ARGS)
+
+.PHONY: up
+up: $(READY) ## run all services on this machine until Ctrl-C, against the emulator
+	@$(BIN)/filo up $(ARGS)
+
+.PHONY: train
+train: $(READY) ## start a training run in the services of `make up`, and watch it
+	@$(BIN)/filo train $(ARGS)
+
+##@ Work on it
+
+.PHONY: setup
+setup: $(READY) ## install what the lock file names into .venv (the other targets do it by themselves)
+	@echo "Ready: $(BIN)/filo --help"
+
+.PHONY: test
+test: $(READY) ## run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: verify
+verify: $(READY) ## run every static check: lint, types, contracts, import rules, generated files
+	@$(BIN)/python -m tools.verify
+
+.PHONY: fix
+fix: $(READY) ## repair what can be repaired: lint, format, generated files
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/buf format --write
+	@$(BIN)/python -m tools.generate
+
+.PHONY: gen
+gen: $(READY) ## write gen/ from protos/, and the tables in docs/ from the code
+	@$(BIN)/python -m tools.generate
+
+.PHONY: baseline
+baseline: $(READY) ## accept the contracts as they are: what later changes must stay compatible with
+	@$(BIN)/buf build --exclude-source-info --output protos/baseline.binpb
+	@echo "protos/baseline.binpb is the new baseline; say in the CHANGELOG what broke."
+
+.PHONY: clean
+clean: ## remove .venv, caches, reports, and the data of `make up`
+	@rm -rf $(VENV) .filo reports build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find services tests tools gen -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+# Up to date while the lock and the packaging are: `make clean setup` starts over.
+$(READY): requirements.lock pyproject.toml tools/setup.sh
+	@tools/setup.sh $(VENV)

@@ -1,0 +1,1 @@
+"""What makes and checks the tree: run through the Makefile, shipped with no service."""

@@ -1,0 +1,81 @@
+"""Tables in the documentation that are made from tables in the code, so that they cannot disagree.
+
+A page says where a table goes::
+
+    <!-- generated: close-codes -->
+    <!-- end -->
+
+and everything between the two lines is replaced. To add a table, write a function that gives its Markdown and put it
+into `TABLES`; a table that no page shows, or a name that is not in `TABLES`, is an error.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from services.common import close_codes, errors
+
+_BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; bars inside a cell are escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def _close_codes() -> str:
+    rows = ((code, f"`{row.action}`", row.meaning) for code, row in sorted(close_codes.CLOSE_CODES.items()))
+    return markdown(("code", "the client", "meaning"), rows)
+
+
+def _error_reasons() -> str:
+    rows = (
+        (f"`{reason}`", f"`{meaning.code.name}`", meaning.close, "yes" if meaning.retryable else "no")
+        for reason, meaning in errors.MEANING.items()
+    )
+    return markdown(("reason", "gRPC code", "WebSocket close code", "worth a retry"), rows)
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+    {
+        "close-codes": _close_codes,
+        "error-reasons": _error_reasons,
+    }
+)
+"""Every generated table by the name that pages use."""
+
+
+def render(text: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
+    """Fill the blocks of one page.
+
+    Raises:
+        KeyError: The page names a table that does not exist.
+    """
+    return _BLOCK.sub(lambda block: f"{block[1]}{tables[block['name']]()}{block[3]}", text)
+
+
+def names(text: str) -> set[str]:
+    """The tables that a page shows."""
+    return {block["name"] for block in _BLOCK.finditer(text)}
+
+
+def pages(root: Path) -> dict[Path, str]:
+    """Every page that shows a generated table, as it should read.
+
+    Args:
+        root: The top of the tree.
+
+    Raises:
+        KeyError: A page names a table that does not exist.
+        ValueError: A table is shown by no page.
+    """
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(root.glob("docs/**/*.md"))}
+    shown = {path: text for path, text in texts.items() if names(text)}
+    missing = TABLES.keys() - {name for text in shown.values() for name in names(text)}
+    if missing:
+        raise ValueError(f"no page under docs/ shows the generated table {', '.join(sorted(missing))}")
+    return {path: render(text) for path, text in shown.items()}
