@@ -1,0 +1,98 @@
+"""What is stored, and what the context behind the newest handle contains.
+
+*Keep what is not yet covered; after a reconnect send it again, in order, once.* A turn passes three marks: it is
+completed, it is stored (then the client may forget its input), and a handle covers it (then Gemini knows it without
+being told again).
+"""
+
+from services.relay.core.effects import Checkpoint
+from services.relay.core.events import CheckpointStored
+from services.relay.core.ledger import Ledger
+from services.relay.core.model import Continuity, Turn, UpstreamHandle
+from services.relay.core.notices import HandleRenewed, InputCovered, Notice
+
+
+class Coverage:
+    """The marks of one conversation at this relay.
+
+    Args:
+        handle: The newest stored upstream handle.
+        uncovered: The stored turns that it does not cover, in order.
+        covered_seq: The newest client sequence number in the stored turns.
+        ledger: The stored ledger.
+    """
+
+    def __init__(
+        self, handle: UpstreamHandle | None, uncovered: tuple[Turn, ...], covered_seq: int, ledger: Ledger
+    ) -> None:
+        self.handle = handle
+        self.ledger = ledger
+        self.covered_seq = covered_seq
+        self.renewal: HandleRenewed | None = None
+        self._uncovered = list(uncovered)
+        self._unsaved: list[Turn] = []
+        self._handle_unsaved = False
+        self._continuity_unsaved: Continuity | None = None
+        self._in_flight = False
+
+    @property
+    def uncovered(self) -> tuple[Turn, ...]:
+        """Completed turns that the newest handle does not cover, in order."""
+        return tuple(self._uncovered)
+
+    @property
+    def all_covered(self) -> bool:
+        """Whether a connection that resumes from the newest handle knows every completed turn."""
+        return self.handle is not None and not self._uncovered
+
+    def turn_completed(self, turn: Turn) -> None:
+        """A turn is to be stored, and is covered by nothing yet."""
+        self._uncovered.append(turn)
+        self._unsaved.append(turn)
+
+    def handle_updated(self, secret: str, covers_turn: int) -> None:
+        """Gemini issued a handle that covers the turns completed before."""
+        self.handle = UpstreamHandle(secret, covers_turn)
+        self._uncovered = [turn for turn in self._uncovered if turn.number > covers_turn]
+        self._handle_unsaved = True
+
+    def handle_lost(self) -> None:
+        """The handle is dead: nothing is covered, and the history comes from the store."""
+        self.handle = None
+        self.renewal = None
+        self._handle_unsaved = False
+        self._uncovered = list(self._unsaved)
+
+    def context_survived(self, continuity: Continuity) -> None:
+        """A change of connection is over."""
+        self._continuity_unsaved = continuity
+
+    def checkpoint(self, *, last: bool = False) -> Checkpoint | None:
+        """What is to be stored now; None while a checkpoint is under way, or when nothing is new.
+
+        Args:
+            last: Nothing will be asked again: do not wait for the one under way. A turn stored twice is stored once.
+        """
+        if (self._in_flight and not last) or not (self._unsaved or self._handle_unsaved):
+            return None
+        effect = Checkpoint(
+            turns=tuple(self._unsaved),
+            handle=self.handle if self._handle_unsaved else None,
+            ledger=self.ledger,
+            continuity=self._continuity_unsaved,
+        )
+        self._in_flight, self._handle_unsaved, self._continuity_unsaved = True, False, None
+        return effect
+
+    def stored(self, event: CheckpointStored) -> list[Notice]:
+        """The store has it: what the client is told."""
+        self._in_flight = False
+        self._unsaved = [turn for turn in self._unsaved if turn.number > event.turn]
+        notices: list[Notice] = []
+        if event.resume_handle is not None:
+            self.renewal = HandleRenewed(event.resume_handle, event.expires_at)
+            notices.append(self.renewal)
+        if event.covered_seq > self.covered_seq:
+            self.covered_seq = event.covered_seq
+            notices.append(InputCovered(event.covered_seq, event.turn))
+        return notices

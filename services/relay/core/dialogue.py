@@ -1,0 +1,129 @@
+"""The dialogue of a conversation: what is said, and what of it is stored and covered.
+
+It knows nothing of phases and dialling: `conversation.Conversation` hands it the events that tell what client, agent
+and store did, and asks it where the talk stands.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core import notices as tell
+from services.relay.core.coverage import Coverage
+from services.relay.core.model import Role, RotationReason, Turn
+from services.relay.core.turns import Stage, Talk
+
+
+class Dialogue:
+    """Tells the client what is said, and gathers what is to be stored.
+
+    Args:
+        talk: The turns.
+        coverage: What of them is stored and covered.
+        instruction_characters: The length of the system instruction, for the ledger.
+    """
+
+    def __init__(self, talk: Talk, coverage: Coverage, instruction_characters: int) -> None:
+        self.talk = talk
+        self.coverage = coverage
+        self._instruction_characters = instruction_characters
+        self._out: list[do.Effect] = []
+
+    def handle(self, event: on.Event) -> list[do.Effect]:
+        """What is to be done about an event of the talk or the store.
+
+        Raises:
+            KeyError: The event is none of these.
+        """
+        self._out = []
+        self._ON[type(event)](self, event)
+        return self._out
+
+    def cut(self, reason: RotationReason) -> list[do.Effect]:
+        """The turn in progress has lost its connection: it is over if its answer had come whole, or begins again."""
+        self._out = []
+        number, under_way = self.talk.number, self.talk.under_way
+        whole = self.talk.cut()
+        if whole is not None:
+            self._turn_is_over(whole)
+        elif under_way:
+            self._tell(tell.TurnRestarted(number, reason))
+        return self._out
+
+    def _tell(self, notice: tell.Notice) -> None:
+        self._out.append(do.Tell(notice))
+
+    def _speech_began(self, _event: on.SpeechBegan) -> None:
+        self.talk.began_to_speak()
+
+    def _client_wrote(self, event: on.ClientWrote) -> None:
+        self.talk.wrote(event.text)
+
+    def _user_heard(self, event: on.UserHeard) -> None:
+        self._tell(tell.Transcript(Role.USER, event.text, self.talk.heard(event.text)))
+
+    def _answer_began(self, event: on.AnswerBegan) -> None:
+        self.talk.answer_began(event.sent)
+
+    def _agent_said(self, event: on.AgentSaid) -> None:
+        self.talk.said(event.text)
+        self._tell(tell.Transcript(Role.AGENT, event.text, self.talk.number))
+
+    def _generation_completed(self, _event: on.GenerationCompleted) -> None:
+        self.talk.answer_is_whole()
+
+    def _interrupted(self, _event: on.Interrupted) -> None:
+        self.talk.interrupted()
+        self._tell(tell.AnswerInterrupted(self.talk.number))
+
+    def _turn_completed(self, event: on.TurnCompleted) -> None:
+        turn = self.talk.complete(event.sent)
+        if turn is None:
+            return
+        self._turn_is_over(turn)
+
+    def _turn_is_over(self, turn: Turn) -> None:
+        self.coverage.turn_completed(turn)
+        self._tell(tell.TurnEnded(turn.number, turn.interrupted))
+        self._out.append(do.Forget(self.talk.boundary.position))
+
+    def _tools_called(self, event: on.ToolsCalled) -> None:
+        wanted, known = self.talk.tools_called(event.calls)
+        if wanted:
+            self._tell(tell.ToolsWanted(self.talk.number, wanted))
+        self._out += [do.AnswerTool(call.id, call.name, call.result or {}) for call in known]
+
+    def _tools_cancelled(self, event: on.ToolCallsCancelled) -> None:
+        self.talk.tools_cancelled(event.ids)
+        self._tell(tell.ToolsUnwanted(self.talk.number, event.ids))
+
+    def _usage_counted(self, event: on.UsageCounted) -> None:
+        ledger = self.coverage.ledger = self.coverage.ledger.count(event.usage, self._instruction_characters)
+        turn = self.talk.last if self.talk.stage is Stage.QUIET else self.talk.number
+        counts = (ledger.context, ledger.billed, ledger.instruction, ledger.user, ledger.model)
+        self._tell(tell.TokensCounted(turn, *counts))
+
+    def _handle_updated(self, event: on.HandleUpdated) -> None:
+        if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
+            self.coverage.handle_updated(event.secret, self.talk.last)
+
+    def _checkpoint_stored(self, event: on.CheckpointStored) -> None:
+        for notice in self.coverage.stored(event):
+            self._tell(notice)
+
+    _ON: ClassVar[Mapping[type[Any], Callable[[Any, Any], None]]] = {
+        on.SpeechBegan: _speech_began,
+        on.ClientWrote: _client_wrote,
+        on.UserHeard: _user_heard,
+        on.AnswerBegan: _answer_began,
+        on.AgentSaid: _agent_said,
+        on.GenerationCompleted: _generation_completed,
+        on.Interrupted: _interrupted,
+        on.TurnCompleted: _turn_completed,
+        on.ToolsCalled: _tools_called,
+        on.ToolCallsCancelled: _tools_cancelled,
+        on.UsageCounted: _usage_counted,
+        on.HandleUpdated: _handle_updated,
+        on.CheckpointStored: _checkpoint_stored,
+    }

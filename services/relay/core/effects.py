@@ -1,0 +1,149 @@
+"""What a conversation wants done. A driver does them in order and tells what came of it as `events`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from services.relay.core.ledger import Ledger
+from services.relay.core.model import Continuity, Turn, UpstreamHandle
+from services.relay.core.notices import Notice
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpstream:
+    """Dial Gemini, send the whole setup, then the content, and say `events.UpstreamReady`.
+
+    Args:
+        handle: Resume from it; None begins a session of its own.
+        history_through: Without a handle: the stored turns up to this one are sent first, as history.
+        content: Turns that neither the handle nor that history holds, sent after it.
+        wait_at_most: Seconds; the driver draws the wait before the dial evenly from 0 to this (full jitter).
+    """
+
+    handle: str | None = field(repr=False)
+    history_through: int
+    content: tuple[Turn, ...]
+    wait_at_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUpstream:
+    """Close it, reading on until its close is acknowledged or the bound is reached; then `events.UpstreamClosed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartSending:
+    """Send the client's inputs from after this position on, those that wait and those to come."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopSending:
+    """Keep the client's inputs; send none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Inputs up to this position are covered, or held by a stored turn."""
+
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTool:
+    """Give the model a tool's result."""
+
+    id: str
+    name: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Admit the client that has joined: tell it how things stand, then what it missed, then what comes.
+
+    Args:
+        continuity: How the context survived; None when there was nothing before.
+    """
+
+    continuity: Continuity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the client, now or when it is back."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Store it, then say `events.CheckpointStored`."""
+
+    turns: tuple[Turn, ...]
+    handle: UpstreamHandle | None
+    ledger: Ledger
+    continuity: Continuity | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidateHandle:
+    """Delete the stored upstream handle."""
+
+    reason: str
+
+
+class Farewell(StrEnum):
+    """Why the client's socket is closed."""
+
+    OVER = "over"
+    RECONNECT = "reconnect"
+    DRAIN = "drain"
+    REPLACED = "replaced"
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseClient:
+    """Close the client's socket."""
+
+    why: Farewell
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndConversation:
+    """Tell the store that it is over for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Tell the store that this relay gives the conversation back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing more will come: let go of everything."""
+
+
+Effect = (
+    OpenUpstream
+    | CloseUpstream
+    | StartSending
+    | StopSending
+    | Forget
+    | AnswerTool
+    | Welcome
+    | Tell
+    | Checkpoint
+    | InvalidateHandle
+    | CloseClient
+    | EndConversation
+    | Release
+    | Stop
+)

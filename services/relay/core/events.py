@@ -1,0 +1,212 @@
+"""What can happen to a conversation. A driver tells these to `conversation.Conversation.handle`, one at a time.
+
+Audio is not among them: frames pass beside the core, which hears of them once an utterance (`SpeechBegan`) and once an
+answer (`AnswerBegan`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.relay.core.model import Mark, RotationMode, ToolCall, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ClientJoined:
+    """A client's socket, proven to be the owner's, has come to the conversation."""
+
+    rotation: RotationMode
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft:
+    """The client's socket is gone, for whatever reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechBegan:
+    """The client's voice was heard by the relay's own detector."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientWrote:
+    """The client typed a turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultGiven:
+    """The client answers a tool call."""
+
+    id: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EndAsked:
+    """The client or the platform ends the conversation for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """This relay stops: give the conversation back."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamReady:
+    """The new upstream connection has completed its setup, and knows what the handle and the content gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamClosed:
+    """The upstream connection is gone, or could not be made.
+
+    Args:
+        code: The close code; 1006 when there was no close frame or no connection.
+        reason: The reason in the close frame, or what failed.
+    """
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandleUpdated:
+    """Gemini's ``sessionResumptionUpdate``; ``secret`` is None where it is not resumable now."""
+
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UserHeard:
+    """A piece of the transcript of what the client said."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBegan:
+    """The first output of an answer, in sound or in words.
+
+    Args:
+        sent: The newest input that had been sent to this connection.
+    """
+
+    sent: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSaid:
+    """A piece of the transcript of what the agent says."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationCompleted:
+    """The answer is whole; nothing more of it will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The client spoke into the answer; Gemini has stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """Gemini says that the turn is over.
+
+    Args:
+        sent: The newest input that had been sent to this connection.
+    """
+
+    sent: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsCalled:
+    """The model wants tools."""
+
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsCancelled:
+    """The model no longer wants these."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The connection will end.
+
+    Args:
+        time_left: Seconds; None where Gemini does not say.
+    """
+
+    time_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCounted:
+    """Tokens of the turn that is being completed."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointStored:
+    """The store has the turns and the handle of the last `effects.Checkpoint`.
+
+    Args:
+        covered_seq: The newest client sequence number that the store's turns contain.
+        turn: The newest stored turn.
+        resume_handle: What the client gets for the upstream handle, if one was stored.
+        expires_at: When it expires, as RFC 3339.
+    """
+
+    covered_seq: int
+    turn: int
+    resume_handle: str | None = field(default=None, repr=False)
+    expires_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another relay holds the conversation now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time that `conversation.Conversation.deadline` asked for has come."""
+
+
+Event = (
+    ClientJoined
+    | ClientLeft
+    | SpeechBegan
+    | ClientWrote
+    | ToolResultGiven
+    | EndAsked
+    | DrainAsked
+    | UpstreamReady
+    | UpstreamClosed
+    | HandleUpdated
+    | UserHeard
+    | AnswerBegan
+    | AgentSaid
+    | GenerationCompleted
+    | Interrupted
+    | TurnCompleted
+    | ToolsCalled
+    | ToolCallsCancelled
+    | GoAway
+    | UsageCounted
+    | CheckpointStored
+    | Fenced
+    | Tick
+)

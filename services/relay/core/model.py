@@ -1,0 +1,136 @@
+"""The values that events, effects and decisions share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Continuity(StrEnum):
+    """How the context survived a change of connection."""
+
+    HANDLE = "handle"
+    REBASED = "rebased"
+    TRANSCRIPT = "transcript"
+    NONE = "none"
+
+
+class RotationMode(StrEnum):
+    """Who replaces the upstream connection before it ends."""
+
+    RELAY = "relay"
+    CLIENT = "client"
+
+
+class RotationReason(StrEnum):
+    """Why an upstream connection is replaced."""
+
+    GO_AWAY = "go_away"
+    AGE = "age"
+    UPSTREAM_CLOSED = "upstream_closed"
+    HANDLE_REJECTED = "handle_rejected"
+    CLIENT = "client"
+
+
+class Role(StrEnum):
+    """Who spoke."""
+
+    USER = "user"
+    AGENT = "agent"
+
+
+class Mark(NamedTuple):
+    """A point in the client's input.
+
+    Args:
+        position: In this relay's own numbering of the inputs of a conversation, from 1; 0 is before the first.
+        seq: The client's number of the same input.
+    """
+
+    position: int
+    seq: int
+
+
+START = Mark(0, 0)
+"""Before the first input."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model asked for, and its result once it came."""
+
+    id: str
+    name: str
+    args: Mapping[str, Any]
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A completed turn: what was said and what was heard.
+
+    Args:
+        number: From 1.
+        user_text: What the client said.
+        agent_text: What the client was sent of the answer.
+        interrupted: The client spoke into the answer.
+        covered_seq: The newest client sequence number that belongs to this turn or an earlier one.
+        tool_calls: In order.
+    """
+
+    number: int
+    user_text: str
+    agent_text: str
+    interrupted: bool = False
+    covered_seq: int = 0
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamHandle:
+    """Gemini's resumption secret and the newest turn in the context behind it."""
+
+    secret: str = field(repr=False)
+    covers_turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one turn, by Gemini's usage metadata.
+
+    Args:
+        prompt: The whole context that the turn was answered from.
+        response: The answer.
+    """
+
+    prompt: int
+    response: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decisions depend on; times in seconds.
+
+    Args:
+        goaway_margin: How long before the announced end a rotation no longer waits for a turn boundary.
+        goaway_unknown: The time left that is assumed when goAway names none.
+        max_age: A connection older than this is rotated at the next boundary; 0 turns it off.
+        age_patience: How long such a rotation waits for the boundary.
+        grace: How long a conversation whose client is gone stays attached.
+        retry_base: The bound of the first wait before another dial; it doubles with each.
+        retry_cap: The highest bound.
+        dials_a_drop: Dials without progress after which the relay gives up.
+        dials_a_life: Dials after an unplanned loss that one attached conversation may cost in all.
+        stable_after: A connection that has lived this long was no failure.
+    """
+
+    goaway_margin: float = 1.0
+    goaway_unknown: float = 5.0
+    max_age: float = 0.0
+    age_patience: float = 60.0
+    grace: float = 30.0
+    retry_base: float = 0.25
+    retry_cap: float = 8.0
+    dials_a_drop: int = 8
+    dials_a_life: int = 200
+    stable_after: float = 3.0

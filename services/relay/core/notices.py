@@ -1,0 +1,149 @@
+"""What a client is told, free of any wire: ``client_protocol`` renders them, a gateway may render them otherwise."""
+
+from dataclasses import dataclass, field
+
+from services.relay.core.model import Continuity, Role, RotationReason, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class HandleRenewed:
+    """A new resume handle; it replaces the earlier ones."""
+
+    resume_handle: str = field(repr=False)
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """The connection is about to end, in so many seconds."""
+
+    time_left: float
+    has_handle: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectNow:
+    """With `RotationMode.CLIENT`: Gemini's goAway, passed on."""
+
+    time_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rotating:
+    """The upstream connection is being replaced."""
+
+    reason: RotationReason
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The upstream connection has been replaced; the gap is in seconds."""
+
+    reason: RotationReason
+    continuity: Continuity
+    gap: float
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A piece of what was said."""
+
+    role: Role
+    text: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerInterrupted:
+    """Stop playing: the client spoke into the answer."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The turn is over."""
+
+    turn: int
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRestarted:
+    """The turn was cut and is begun again: forget what came of it."""
+
+    turn: int
+    reason: RotationReason
+
+
+@dataclass(frozen=True, slots=True)
+class InputCovered:
+    """Everything up to ``seq`` is stored; the client may forget it."""
+
+    seq: int
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensCounted:
+    """The context after a turn."""
+
+    turn: int
+    context: int
+    billed: int
+    instruction: int
+    user: int
+    model: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsWanted:
+    """The agent wants tools."""
+
+    turn: int
+    calls: tuple[ToolCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsUnwanted:
+    """The agent no longer wants these."""
+
+    turn: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTrouble:
+    """Gemini cannot be reached, or refuses; ``retryable`` says whether coming back may help."""
+
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOver:
+    """The conversation has ended for good."""
+
+    reason: str
+
+
+Notice = (
+    HandleRenewed
+    | Expiring
+    | ReconnectNow
+    | Rotating
+    | Rotated
+    | Transcript
+    | AnswerInterrupted
+    | TurnEnded
+    | TurnRestarted
+    | InputCovered
+    | TokensCounted
+    | ToolsWanted
+    | ToolsUnwanted
+    | UpstreamTrouble
+    | ConversationOver
+)

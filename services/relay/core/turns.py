@@ -1,0 +1,198 @@
+"""The turn in progress: what is said and heard, where its input ends, and what remains of it after a cut.
+
+Where a turn's input ends is read from Gemini's first output: by then its voice activity detection has heard the end of
+the client's speech, so what had been sent belongs to this turn and what is sent later to the next one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from services.relay.core.model import Mark, ToolCall, Turn
+
+
+class Stage(StrEnum):
+    """Whose moment it is."""
+
+    QUIET = "quiet"
+    LISTENING = "listening"
+    ANSWERING = "answering"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What one turn has gathered."""
+
+    typed: list[str] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    calls: dict[str, ToolCall] = field(default_factory=dict)
+    answered_from: Mark | None = None
+    whole: bool = False
+    interrupted: bool = False
+
+    @property
+    def stage(self) -> Stage:
+        if self.answered_from is not None:
+            return Stage.ANSWERING
+        return Stage.LISTENING if self.typed or self.heard else Stage.QUIET
+
+
+class Talk:
+    """The turns of a conversation as they happen at this relay.
+
+    Args:
+        last: The newest completed turn.
+        boundary: Where its input ended.
+    """
+
+    def __init__(self, last: int, boundary: Mark) -> None:
+        self.last = last
+        self.boundary = boundary
+        self._turn = _Progress()
+        self._next = _Progress()
+        self._speaking = False
+        self._memo: dict[tuple[str, str], ToolCall] = {}
+
+    @property
+    def number(self) -> int:
+        """The turn in progress, or the next one."""
+        return self.last + 1
+
+    @property
+    def stage(self) -> Stage:
+        """Whose moment it is."""
+        stage = self._turn.stage
+        return Stage.LISTENING if stage is Stage.QUIET and self._speaking else stage
+
+    @property
+    def tool_pending(self) -> bool:
+        """Whether the model waits for a tool's result."""
+        return any(call.result is None for call in self._turn.calls.values())
+
+    def began_to_speak(self) -> None:
+        """The client's voice was heard by the relay itself."""
+        self._speaking = True
+
+    def wrote(self, text: str) -> None:
+        """The client typed; into an answer, it belongs to the next turn."""
+        (self._next if self.stage is Stage.ANSWERING else self._turn).typed.append(text)
+
+    def heard(self, text: str) -> int:
+        """Gemini heard the client say this.
+
+        Returns:
+            The turn it belongs to: after an interruption, the next one.
+        """
+        if self._turn.interrupted:
+            self._next.heard.append(text)
+            return self.number + 1
+        self._turn.heard.append(text)
+        return self.number
+
+    def answer_began(self, sent: Mark) -> None:
+        """The first output of the answer has come."""
+        if self._turn.answered_from is None:
+            self._turn.answered_from = sent
+            self._speaking = False
+
+    def said(self, text: str) -> None:
+        """The agent says this."""
+        self._turn.said.append(text)
+
+    def answer_is_whole(self) -> None:
+        """Nothing more of the answer will come."""
+        self._turn.whole = True
+
+    def interrupted(self) -> None:
+        """The client spoke into the answer: what was not yet sent of it never will be."""
+        self._turn.interrupted = True
+        self._speaking = True
+
+    def tools_called(self, calls: tuple[ToolCall, ...]) -> tuple[tuple[ToolCall, ...], tuple[ToolCall, ...]]:
+        """The model wants tools.
+
+        Returns:
+            The calls that the client must make, and those whose answer this turn already has: a resumed model asks
+            again for what the handle did not cover, and no tool runs twice for that.
+        """
+        wanted: list[ToolCall] = []
+        known: list[ToolCall] = []
+        for call in calls:
+            memo = self._memo.get((call.name, repr(_sorted(call.args))))
+            self._turn.calls[call.id] = replace(call, result=memo.result if memo else None)
+            (known if memo else wanted).append(self._turn.calls[call.id])
+        return tuple(wanted), tuple(known)
+
+    def tool_answered(self, call_id: str, result: Mapping[str, Any]) -> ToolCall | None:
+        """The client gives a result; None when nobody waits for it."""
+        call = self._turn.calls.get(call_id)
+        if call is None or call.result is not None:
+            return None
+        answered = replace(call, result=result)
+        self._turn.calls[call_id] = answered
+        self._memo[call.name, repr(_sorted(call.args))] = answered
+        return answered
+
+    def tools_cancelled(self, ids: tuple[str, ...]) -> None:
+        """The model no longer waits for these."""
+        for call_id in ids:
+            self._turn.calls.pop(call_id, None)
+
+    def complete(self, sent: Mark) -> Turn | None:
+        """The turn is over.
+
+        Args:
+            sent: The newest input that had been sent; where the input ends when there was no output at all.
+
+        Returns:
+            The turn; None when nothing was said by anybody.
+        """
+        done = self._turn
+        if done.stage is Stage.QUIET:
+            return None
+        self.boundary = done.answered_from or sent
+        self.last += 1
+        self._turn, self._next, self._memo = self._next, _Progress(), {}
+        return Turn(
+            number=self.last,
+            user_text=_text(done),
+            agent_text="".join(done.said).strip(),
+            interrupted=done.interrupted,
+            covered_seq=self.boundary.seq,
+            tool_calls=tuple(done.calls.values()),
+        )
+
+    def cut(self) -> Turn | None:
+        """The upstream connection is gone in the middle of things.
+
+        An answer that had come whole is kept: the turn is over. Anything less is withdrawn; the input is still kept by
+        the driver, so that the next connection hears it and answers anew.
+
+        Returns:
+            The turn, if it was whole.
+        """
+        if self._turn.whole or self._turn.interrupted:
+            return self.complete(self.boundary)
+        self._turn = _Progress(typed=self._turn.typed + self._next.typed)
+        self._next = _Progress()
+        return None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the client was told anything of the turn that a cut would withdraw."""
+        return bool(self._turn.heard or self._turn.answered_from)
+
+
+def _text(turn: _Progress) -> str:
+    heard = "".join(turn.heard).strip()
+    return "\n".join(part for part in (*turn.typed, heard) if part)
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, Mapping):
+        return sorted((key, _sorted(inner)) for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return [_sorted(inner) for inner in value]
+    return value
