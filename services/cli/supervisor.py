@@ -1,0 +1,109 @@
+"""Several services as child processes: started one after the other, stopped together, none left behind."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+from services.cli.child import Child, ChildError, Echo
+
+READY_TIMEOUT: Final = 30.0
+"""Seconds a service may take to start, on a slow and busy machine."""
+
+STOP_TIMEOUT: Final = 2.0
+"""Seconds all children together get between SIGTERM and SIGKILL."""
+
+
+class Service(NamedTuple):
+    """What to run: a subcommand of ``filo`` and its whole environment."""
+
+    name: str
+    environ: Mapping[str, str]
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The program: this Python, this command line, not whatever lies in the working directory."""
+        return (sys.executable, "-P", "-m", "services.cli.main", self.name)
+
+
+class Supervisor:
+    """Children that live as long as this context is open.
+
+    Leaving the context stops them: in the reverse order of their start, so that each can still reach those it leans
+    on, and within `STOP_TIMEOUT`; what is left then is killed.
+
+    Args:
+        logs: The directory for their output, one file a child; made when missing.
+        echo: Called with every line they print, if anybody wants them.
+    """
+
+    def __init__(self, logs: Path, echo: Echo | None = None) -> None:
+        self._logs = logs
+        self._echo = echo
+        self._children: list[Child] = []
+
+    async def __aenter__(self) -> Self:
+        """Make the directory for the logs."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop what runs."""
+        await self.stop()
+
+    async def start(self, service: Service, within: float = READY_TIMEOUT) -> str:
+        """Start a service and wait for its ready line.
+
+        Safe to cancel: leaving the context stops a child that was on its way.
+
+        Args:
+            service: What to run.
+            within: Seconds it may take.
+
+        Returns:
+            What the ready line says after the colon.
+
+        Raises:
+            ChildError: It ended, or was not ready in time.
+        """
+        child = Child(service.name, service.command, service.environ, self._log(service.name), self._echo)
+        self._children.append(child)
+        return await child.start(within)
+
+    async def watch(self) -> ChildError:
+        """Wait until a child ends that nobody stopped; returns what to tell about it. Safe to cancel."""
+        ends = {asyncio.create_task(child.ended()): child for child in self._children}
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in ends:
+                task.cancel()
+        return ends[done.pop()].error(started=True)
+
+    async def stop(self) -> None:
+        """Stop every child; none is left when this returns. Once begun, it is over within about `STOP_TIMEOUT`."""
+        children, self._children = self._children[::-1], []
+        deadline = asyncio.get_running_loop().time() + STOP_TIMEOUT
+        for waiting, child in zip(range(len(children), 0, -1), children, strict=True):
+            child.tell(signal.SIGTERM)
+            share = (deadline - asyncio.get_running_loop().time()) / waiting
+            await _bounded(child, share)
+        for child in children:
+            child.tell(signal.SIGKILL)
+        for child in children:
+            await child.ended()
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+
+async def _bounded(child: Child, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await child.ended()
