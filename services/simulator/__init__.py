@@ -1,0 +1,1 @@
+"""Training runs: an AI prospect talks to the agent, and the run survives every cut."""

@@ -1,0 +1,147 @@
+"""A `Session` on a WebSocket: one task that reads, one that writes, and the loop that opens the next socket.
+
+Nothing is decided here. The reader never stops before the socket is closed, not even while this side closes it: a peer
+whose frames nobody reads cannot answer the close (PEERS.md: 10 s gaps in two well-known integrations).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from services.common.clock import Clock
+from services.simulator.client.events import AttemptFailed, Event, Over, Reconnecting
+from services.simulator.client.session import AWAY, CUT, Session
+from services.simulator.client.states import Phase
+
+QUEUE_MARK: Final = 1024
+"""Events that may wait for the owner; beyond it the socket is read no further, and TCP holds the relay back."""
+
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+
+
+class Client:
+    """A client of the relay. `run` it in a task of yours, and read `events` until `Over`.
+
+    Args:
+        session: The decisions; new.
+        clock: The time.
+        log: Where every attempt is logged, with the conversation bound.
+    """
+
+    def __init__(self, session: Session, clock: Clock, log: structlog.stdlib.BoundLogger) -> None:
+        self.session = session
+        self.events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_MARK)
+        self._clock = clock
+        self._log = log
+        self._socket: ClientConnection | None = None
+        self._wake = asyncio.Event()
+
+    def audio(self, pcm: bytes) -> int:
+        """Send a piece of the client's voice, now or when the session is back; return its number."""
+        self._wake.set()
+        return self.session.audio(pcm)
+
+    def text(self, text: str) -> int:
+        """Send a typed turn, now or when the session is back; return its number."""
+        self._wake.set()
+        return self.session.text(text)
+
+    def end(self, reason: str) -> None:
+        """End the conversation once everything has been sent."""
+        self._wake.set()
+        self.session.end(reason)
+
+    def abort(self) -> None:
+        """Cut the socket without a close frame, as a network does. For tests and fault plans."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    async def run(self) -> None:
+        """Connect, and come back by the session's rules, until it is over. Safe to cancel: the socket is closed."""
+        while True:
+            url = self.session.connect(self._clock.monotonic())
+            code, reason = await self._live_on(url)
+            await self._tell(self.session.closed(code, reason, self._clock.monotonic()))
+            if self.session.phase is Phase.OVER:
+                return
+            await self._clock.sleep(self._remaining() or 0.0)
+
+    async def _live_on(self, url: str) -> tuple[int, str]:
+        """Open one socket and stay on it until it is closed; return the close code and its reason."""
+        policy = self.session.policy
+        try:
+            async with connect(
+                url,
+                open_timeout=policy.open_timeout,
+                close_timeout=policy.close_timeout,
+                ping_interval=None,
+                compression=None,
+                max_size=MAX_FRAME_BYTES,
+                proxy=None,
+            ) as socket:
+                return await self._converse(socket)
+        except (OSError, EOFError, TimeoutError, InvalidHandshake) as error:
+            return CUT, f"{type(error).__name__}: {error}"
+
+    async def _converse(self, socket: ClientConnection) -> tuple[int, str]:
+        self._socket = socket
+        await self._tell(self.session.opened(self._clock.monotonic()))
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._write(socket))
+                await self._read(socket)
+                writer.cancel()
+        finally:
+            self._socket = None
+        return socket.close_code or CUT, socket.close_reason or ""
+
+    async def _read(self, socket: ClientConnection) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._remaining() if self.session.phase is Phase.GREETING else None):
+                    frame = await socket.recv()
+            except TimeoutError:
+                await self._tell(self.session.timeout(self._clock.monotonic()))
+            except ConnectionClosed:
+                return
+            else:
+                await self._tell(self.session.received(frame, self._clock.monotonic()))
+                if isinstance(frame, bytes):
+                    continue  # the agent's voice gives the writer nothing to do
+            self._wake.set()
+
+    async def _write(self, socket: ClientConnection) -> None:
+        try:
+            while not self.session.leaving:
+                self._wake.clear()
+                while (message := self.session.take()) is not None:
+                    await socket.send(message)
+                if not self.session.leaving:
+                    await self._wake.wait()
+            await socket.close(AWAY)
+        except ConnectionClosed:
+            return  # the reader sees it too, and has the code
+
+    def _remaining(self) -> float | None:
+        deadline = self.session.deadline
+        return None if deadline is None else max(0.0, deadline - self._clock.monotonic())
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._note(event)
+            await self.events.put(event)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Reconnecting():
+                self._log.info("reconnecting", attempt=event.attempt, wait=round(event.wait, 3), cause=event.cause)
+            case AttemptFailed():
+                self._log.warning("attempt failed", attempt=event.attempt, reason=event.reason)
+            case Over():
+                self._log.info("session over", ended=event.ended, code=event.code, reason=event.reason)
+            case _:
+                pass
