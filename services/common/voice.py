@@ -39,6 +39,7 @@ __all__ = [
     "Unknown",
     "frame_bytes",
     "frame_count",
+    "said",
     "silence",
     "speak",
 ]
@@ -98,6 +99,11 @@ def frame_count(text: str) -> int:
     return max(1, math.ceil(len(text) * FRAMES_PER_SECOND / CHARACTERS_PER_SECOND))
 
 
+def said(text: str, frames: int) -> str:
+    """What has been said of `text` when the first `frames` of its frames have been spoken."""
+    return text[: frames * len(text) // frame_count(text)]
+
+
 def _hum(rate: Rate) -> bytes:
     """The high bytes of a spoken frame: 150 Hz and two overtones, a whole number of periods, so that frames join."""
     tones = ((150, 14.0), (600, 7.0), (1050, 4.0))
@@ -141,16 +147,16 @@ def speak(text: str, *, stream: int, first_frame: int, utterance: int, rate: Rat
     count = frame_count(text)
     frames = []
     for index in range(count):
-        said = text[index * len(text) // count : (index + 1) * len(text) // count].encode()
+        chunk = said(text, index + 1)[len(said(text, index)) :]
         flags = (_FIRST if index == 0 else 0) | (_LAST if index == count - 1 else 0)
-        frames.append(_frame(said, (stream, first_frame + index, utterance), flags, rate))
+        frames.append(_frame(chunk.encode(), (stream, first_frame + index, utterance), flags, rate))
     return frames
 
 
-def _frame(said: bytes, numbers: tuple[int, int, int], flags: int, rate: Rate) -> bytes:
+def _frame(chunk: bytes, numbers: tuple[int, int, int], flags: int, rate: Rate) -> bytes:
     size = frame_bytes(rate) // _SAMPLE_BYTES
     try:
-        unsealed = _HEADER.pack(_SYNC, 0, *numbers, flags, len(said)) + said
+        unsealed = _HEADER.pack(_SYNC, 0, *numbers, flags, len(chunk)) + chunk
     except struct.error as error:
         raise ValueError(f"stream, frame and utterance are 32-bit unsigned numbers, not {numbers}") from error
     padded = unsealed.ljust(size, b"\0")

@@ -1,0 +1,124 @@
+"""The agent: scripted, deterministic, and forgetful of nothing but what is not in its context.
+
+It exists to make lost context visible. It greets once, so a second greeting means a lost context; it answers questions
+about facts from its context alone, so a wrong answer means lost words; and every other answer counts the turns.
+"""
+
+import random
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.emulator.context import Context, Role, Turn
+
+ADVICE: Final = "[SALES_MANAGER_INSTRUCTION]"
+"""What begins with it is private advice, not the user's words."""
+
+_NAME: Final = re.compile(r"\bYour name is ([^.\n]+)\.", re.IGNORECASE)
+_COMPANY: Final = re.compile(r"\bYou work for ([^.\n]+)\.", re.IGNORECASE)
+_FACT: Final = re.compile(r"\bmy\s+([^.?!]+?)\s+is\s+([^?!]+?)\.(?=\s|$)", re.IGNORECASE)
+_QUESTION: Final = re.compile(r"\bwhat(?:\s+is|'s)\s+my\s+([^.?!]+?)\s*\?", re.IGNORECASE)
+_UNKNOWN: Final = re.compile(r"\(unknown speech, [\d.]+ s\)")
+_SUBJECT_LENGTH: Final = 40
+_SHORT_WORD: Final = 3
+_COMMON_WORDS: Final = (
+    "about also because been could does from have here just know like more most much need only over please should "
+    "some tell than that their them then there they this very want what when where which will with would your"
+)
+_COMMON: Final = frozenset(_COMMON_WORDS.split())
+_REPLIES: Final = (
+    "Point {n} is clear: {subject}. Let me write that down; what should we look at next?",
+    "Thank you, that is point {n}. On {subject}, most of our clients begin small. How do you see it?",
+    "I understand. For point {n}, {subject}, we have a plan that fits. Shall I go on?",
+    "Good to know. As point {n} I have noted {subject}. Who else in your team cares about it?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool the agent wants to use."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the agent does next: it speaks, or calls tools first."""
+
+    text: str
+    greeting: bool = False
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """The script. `seed` chooses among wordings, nothing else."""
+
+    seed: int = 0
+
+    def answer(self, context: Context) -> Answer:
+        """The answer to what the user said last. It depends on `context` and the seed alone."""
+        said = " ".join(turn.text for turn in _unanswered(context.turns) if not is_advice(turn.text)).strip()
+        words = self._recall(said, facts(context.turns)) or self._reply(said, _answers(context.turns) + 1)
+        if context.answered:
+            return Answer(words)
+        return Answer(f"{greeting(context.instruction)} {words}", greeting=True)
+
+    def _recall(self, said: str, known: Mapping[str, str]) -> str:
+        asked = [_plain(match[1]) for match in _QUESTION.finditer(said)]
+        return " ".join(
+            f"You told me your {subject} is {known[subject.lower()]}."
+            if subject.lower() in known
+            else f"I am sorry, I do not think you told me your {subject}."
+            for subject in asked
+        )
+
+    def _reply(self, said: str, number: int) -> str:
+        if not _UNKNOWN.sub("", said).strip() and said:
+            return f"I heard you, {said.strip('()')}, but not the words. That was point {number}; please say it again."
+        choice = random.Random(f"{self.seed}/{number}/{said}")  # noqa: S311 - a wording, not a secret
+        return choice.choice(_REPLIES).format(n=number, subject=_subject(said))
+
+
+def greeting(instruction: str) -> str:
+    """How the agent introduces itself, under that system instruction."""
+    name, company = _NAME.search(instruction), _COMPANY.search(instruction)
+    return f"Hello, this is {name[1] if name else 'Filo'} from {company[1] if company else 'the emulator'}."
+
+
+def facts(turns: Iterable[Turn]) -> dict[str, str]:
+    """What the user told about themselves, by noun phrase in lower case; the newest statement wins."""
+    return {
+        _plain(match[1]).lower(): _plain(match[2])
+        for turn in turns
+        if turn.role is Role.USER and not is_advice(turn.text)
+        for match in _FACT.finditer(turn.text)
+    }
+
+
+def is_advice(text: str) -> bool:
+    """Whether it is the sales manager's, not the user's."""
+    return text.lstrip().startswith(ADVICE)
+
+
+def _unanswered(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    last = max((at for at, turn in enumerate(turns) if turn.role is Role.MODEL), default=-1)
+    return turns[last + 1 :]
+
+
+def _answers(turns: Iterable[Turn]) -> int:
+    return sum(turn.role is Role.MODEL for turn in turns)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _subject(said: str) -> str:
+    words = [word for word in re.findall(r"[\w'-]+", said) if len(word) > _SHORT_WORD and word.lower() not in _COMMON]
+    longest = sorted(dict.fromkeys(words), key=len, reverse=True)[:3]
+    return (
+        " ".join(word for word in dict.fromkeys(words) if word in longest)[:_SUBJECT_LENGTH].strip() or "what you said"
+    )

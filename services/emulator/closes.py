@@ -1,0 +1,86 @@
+"""Why the server ends a connection: every close code and reason it can send, as data.
+
+Marks as in GEMINI-LIVE.md: [OBS] a third party's report of the real service, [?] assumed. The verbatim reasons were
+observed on the public endpoint in 2026 by several clients (wrong key, no key, unknown model, unknown field, audio
+before setup, empty activity, dead handle, end of life); a close frame holds 123 bytes of reason, and Google cuts there.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+REASON_BYTES: Final = 123
+"""RFC 6455, section 5.5: a control frame carries 125 bytes, two of them the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A close frame: its code and its reason as written, before it is cut to fit."""
+
+    code: int
+    reason: str
+
+    @property
+    def wire_reason(self) -> bytes:
+        """The reason as it fits into the frame, cut at a whole character."""
+        return self.reason.encode()[:REASON_BYTES].decode(errors="ignore").encode()
+
+
+class RefusedError(Exception):
+    """What the client sent ends the connection with this close."""
+
+    def __init__(self, close: Close) -> None:
+        super().__init__(close.reason)
+        self.close = close
+
+
+KEY_MISSING: Final = Close(  # [OBS]
+    1008,
+    "Method doesn't allow unregistered callers (callers without established identity). "
+    "Please use API Key or other form of API consumer identity to call this API.",
+)
+KEY_INVALID: Final = Close(1007, "API key not valid. Please pass a valid API key.")  # [OBS]
+INVALID_ARGUMENT: Final = Close(1007, "Request contains an invalid argument.")  # [OBS]
+PRECONDITION: Final = Close(1007, "Precondition check failed.")  # [OBS]
+LIFETIME: Final = Close(  # [OBS]
+    1008,
+    "Connection aborted because the client failed to close the connection after receiving a GoAway signal "
+    "once the session duration expired.",
+)
+HANDLE_NOT_FOUND: Final = Close(1008, "BidiGenerateContent session not found")  # [OBS]
+STILL_OPEN: Final = Close(1011, "Internal error encountered.")  # the code [OBS], the reason [?]
+SHUTDOWN: Final = Close(1001, "The server is going away.")  # [?]
+INTERNAL: Final = Close(1011, "Internal error encountered.")  # [OBS]
+EXPLICIT_ACTIVITY: Final = Close(  # [OBS]
+    1007, "Explicit activity control is not supported when automatic activity detection is enabled."
+)
+NOT_IMPLEMENTED: Final = Close(1008, "Operation is not implemented, or supported, or enabled.")  # [OBS]
+
+
+def unknown_name(name: str, path: str) -> Close:
+    """The client sent a field that does not exist; `path` names the message it is in, empty at the top ([OBS])."""
+    where = f" at '{path}'" if path else ""
+    return Close(1007, f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.')
+
+
+def invalid_json(detail: str) -> Close:
+    """The client sent what is not JSON. [OBS] the beginning, [?] the detail."""
+    return Close(1007, f"Invalid JSON payload received. {detail}")
+
+
+def invalid_value(path: str, kind: str, value: object) -> Close:
+    """A field holds a value of the wrong kind, for example ``TYPE_STRING``: as Google's JSON parser says it."""
+    return Close(1007, f"Invalid value at '{path}' ({kind}), {str(value)[:60]!r}")
+
+
+def model_not_found(model: str, version: str) -> Close:
+    """No such model, or not for the Live API ([OBS])."""
+    return Close(
+        1008,
+        f"{model} is not found for API version {version}, or is not supported for bidiGenerateContent. "
+        "Call ModelService.ListModels to see the list of available models and their supported methods.",
+    )
+
+
+def context_overflow(tokens: int, window: int) -> Close:
+    """The context outgrew the window with compression off. [?] the code; the sentence is that of generateContent."""
+    return Close(1007, f"The input token count ({tokens}) exceeds the maximum number of tokens allowed ({window}).")

@@ -1,0 +1,84 @@
+"""The emulator's settings. Every one has a default that works on one machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.common.config import Address, Environment
+from services.emulator import vad
+
+_ADDRESS: Final = Address("127.0.0.1", 7443)
+_CONTROL_ADDRESS: Final = Address("127.0.0.1", 7444)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this emulator behaves. Durations are in seconds.
+
+    Attributes:
+        address: Where the WebSocket listens, with TLS; port 0 means any free one.
+        control_address: Where the control API listens, plain HTTP, for tests and tools on this machine.
+        data_dir: Where the CA and the server's certificate are kept.
+        lifetime: How long a connection lives; "around 10 minutes" [DOC].
+        goaway_lead: How long before its end goAway is sent; 0 sends none. 60 s [DOC]; 50 and 30 s were seen [OBS].
+        handle_lifetime: How long a handle lives after its session ended; 2 h [DOC].
+        window: Size of the context window in tokens; None takes the model's own.
+        speed: Pace of answers relative to real time.
+        thinking: How long the model thinks before it answers.
+        silence: How much silence ends the user's turn, unless the setup says otherwise.
+        refuse_resume_while_open: Refuse a resume with 1011 until the old socket is closed [OBS].
+        explicit_unresumable: Send ``{"resumable": false}`` rather than the empty update of proto3 JSON.
+        bad_key: An API key that is refused; every other key but the empty one is accepted.
+        seed: Chooses wordings and the jitter of timings.
+    """
+
+    address: Address = _ADDRESS
+    control_address: Address = _CONTROL_ADDRESS
+    data_dir: Path = Path(".filo")
+    lifetime: float = 600.0
+    goaway_lead: float = 60.0
+    handle_lifetime: float = 7200.0
+    window: int | None = None
+    speed: float = 1.0
+    thinking: float = 0.2
+    silence: float = vad.DEFAULT_SILENCE
+    refuse_resume_while_open: bool = True
+    explicit_unresumable: bool = False
+    bad_key: str = "bad-key"
+    seed: int = 0
+
+    @classmethod
+    def from_env(cls, values: Mapping[str, str]) -> "Settings":
+        """Read ``FILO_DATA_DIR`` and ``FILO_EMULATOR_*`` from `values`.
+
+        Raises:
+            ConfigError: Some values cannot be used; it names them all.
+        """
+        env = Environment(values, "FILO_EMULATOR_")
+        default = cls()
+        window = env.integer("WINDOW", 0)
+        settings = cls(
+            address=env.address("ADDRESS", default.address),
+            control_address=env.address("CONTROL_ADDRESS", default.control_address),
+            data_dir=Environment(values).path("DATA_DIR", default.data_dir),
+            lifetime=env.duration("LIFETIME", default.lifetime, low=0.1),
+            goaway_lead=env.duration("GOAWAY_LEAD", default.goaway_lead),
+            handle_lifetime=env.duration("HANDLE_LIFETIME", default.handle_lifetime),
+            window=window or default.window,
+            speed=env.number("SPEED", default.speed, low=0.1, high=10_000.0),
+            thinking=env.duration("THINKING", default.thinking),
+            silence=env.duration("SILENCE", default.silence, low=0.02),
+            refuse_resume_while_open=env.flag("REFUSE_RESUME_WHILE_OPEN", default=default.refuse_resume_while_open),
+            explicit_unresumable=env.flag("EXPLICIT_UNRESUMABLE", default=default.explicit_unresumable),
+            bad_key=env.text("BAD_KEY", default.bad_key),
+            seed=env.integer("SEED", default.seed),
+        )
+        if settings.goaway_lead >= settings.lifetime:
+            env.wrong(
+                "GOAWAY_LEAD",
+                f"{settings.goaway_lead:g}s is not shorter than the connection's lifetime of {settings.lifetime:g}s",
+                None,
+            )
+        env.check()
+        return settings

@@ -1,0 +1,109 @@
+"""What the model knows: an immutable value, so that a snapshot behind a handle is simply a reference to it.
+
+A context changes only at the ends of a turn (or when content is handed over in one piece), and each change makes a new
+one. Whatever was heard but not yet taken into a turn is not here: the snapshot rule of session resumption.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.emulator import tokens
+from services.emulator.runs import Runs
+from services.emulator.tokens import Tokens
+
+
+class Role(StrEnum):
+    """Who said it."""
+
+    USER = "user"
+    MODEL = "model"
+
+
+class Kind(StrEnum):
+    """How it was said."""
+
+    AUDIO = "audio"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One piece of content in the context.
+
+    Attributes:
+        role: Who said it.
+        kind: How it was said.
+        text: What was said; for audio, what was heard of it.
+        tokens: What it costs, counted once.
+        stream: The test voice that spoke, for the user's audio.
+        utterances: The utterances of that voice, in order.
+        frames: The frames of that voice that this turn holds, in order of arrival.
+    """
+
+    role: Role
+    kind: Kind
+    text: str
+    tokens: Tokens
+    stream: int | None = None
+    utterances: tuple[int, ...] = ()
+    frames: Runs = ()
+
+
+def text_turn(role: Role, text: str) -> Turn:
+    """A turn handed over as text."""
+    return Turn(role, Kind.TEXT, text, tokens.of_text(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that the next answer is made from.
+
+    Attributes:
+        instruction: The system instruction, empty if there is none.
+        turns: What was said, oldest first.
+        prefix: How many of the first turns came as initial history; compression keeps them.
+        compressed: How many turns compression has dropped so far.
+    """
+
+    instruction: str = ""
+    turns: tuple[Turn, ...] = ()
+    prefix: int = 0
+    compressed: int = 0
+
+    @property
+    def tokens(self) -> Tokens:
+        """What the whole context costs as a prompt."""
+        return sum((turn.tokens for turn in self.turns), start=tokens.of_text(self.instruction))
+
+    @property
+    def answered(self) -> bool:
+        """Whether the model has said anything yet."""
+        return any(turn.role is Role.MODEL for turn in self.turns)
+
+    def plus(self, *turns: Turn) -> "Context":
+        """The context after these turns."""
+        return replace(self, turns=(*self.turns, *turns))
+
+    def seeded(self, *turns: Turn) -> "Context":
+        """The context after these turns of initial history, which compression keeps."""
+        context = self.plus(*turns)
+        return replace(context, prefix=len(context.turns))
+
+    def instructed(self, instruction: str) -> "Context":
+        """The same conversation under another system instruction."""
+        return replace(self, instruction=instruction)
+
+
+def compress(context: Context, target: int) -> Context:
+    """Drop the oldest turns until the context fits `target` tokens, as Google documents its sliding window.
+
+    The system instruction and the initial history stay, the result goes on at a user turn, and the newest turn is
+    never dropped. (Live API reference, ``ContextWindowCompressionConfig``.)
+    """
+    kept = context.turns[: context.prefix]
+    rest = context.turns[context.prefix :]
+    fixed = replace(context, turns=kept).tokens.total
+    sizes = [turn.tokens.total for turn in rest]
+    starts = [at for at, turn in enumerate(rest) if turn.role is Role.USER] or [0]
+    start = next((at for at in starts if fixed + sum(sizes[at:]) <= target), starts[-1])
+    return replace(context, turns=(*kept, *rest[start:]), compressed=context.compressed + start)

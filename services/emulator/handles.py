@@ -1,0 +1,95 @@
+"""Resumption handles: a session's context at a moment, redeemable until some time after the session.
+
+A *lineage* is a session and all that were resumed from it. What is documented: a handle lives 2 h after the session
+ended. What was observed: a resume while the old socket is open is refused with 1011, a dead handle with 1008. What is
+unknown: older handles, one handle twice, forks; here they work, the newest `KEPT` of a lineage.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.emulator import closes
+from services.emulator.closes import RefusedError
+from services.emulator.context import Context
+
+KEPT: Final = 64
+"""How many handles of one lineage can be redeemed."""
+LINEAGES: Final = 10_000
+"""How many lineages are remembered; the one longest unused goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a handle stands for."""
+
+    lineage: str
+    model: str
+    context: Context
+
+
+@dataclass
+class _Lineage:
+    open: set[str] = field(default_factory=set)
+    ended_at: float = 0.0
+    handles: "OrderedDict[str, Snapshot]" = field(default_factory=OrderedDict)
+
+
+class HandleStore:
+    """All handles of one emulator. Times are monotonic seconds."""
+
+    def __init__(self, lifetime: float, new_handle: Callable[[], str], *, refuse_while_open: bool = True) -> None:
+        """Keep handles for `lifetime` seconds after their session ended.
+
+        Args:
+            lifetime: Seconds.
+            new_handle: Makes an unguessable string that was never made before.
+            refuse_while_open: Whether a resume has to wait for the old socket's close.
+        """
+        self._lifetime = lifetime
+        self._new_handle = new_handle
+        self._refuse_while_open = refuse_while_open
+        self._lineages: OrderedDict[str, _Lineage] = OrderedDict()
+        self._lineage_of: dict[str, str] = {}
+
+    def opened(self, lineage: str, connection: str) -> None:
+        """A connection carries this lineage from now on."""
+        self._lineages.setdefault(lineage, _Lineage()).open.add(connection)
+        self._lineages.move_to_end(lineage)
+        while len(self._lineages) > LINEAGES:
+            _, oldest = self._lineages.popitem(last=False)
+            self._forget(oldest.handles)
+
+    def closed(self, lineage: str, connection: str, now: float) -> None:
+        """The connection's socket is closed, both ways."""
+        if (record := self._lineages.get(lineage)) is not None:
+            record.open.discard(connection)
+            record.ended_at = now
+
+    def issue(self, snapshot: Snapshot) -> str:
+        """A new handle for `snapshot`."""
+        handle = self._new_handle()
+        record = self._lineages.setdefault(snapshot.lineage, _Lineage())
+        record.handles[handle] = snapshot
+        self._lineage_of[handle] = snapshot.lineage
+        while len(record.handles) > KEPT:
+            self._forget([record.handles.popitem(last=False)[0]])
+        return handle
+
+    def redeem(self, handle: str, now: float) -> Snapshot:
+        """What the handle stands for; it can be redeemed again.
+
+        Raises:
+            RefusedError: It is unknown or dead (1008), or its session's socket is still open (1011).
+        """
+        record = self._lineages.get(self._lineage_of.get(handle, ""))
+        if record is None or (not record.open and now >= record.ended_at + self._lifetime):
+            raise RefusedError(closes.HANDLE_NOT_FOUND)
+        if record.open and self._refuse_while_open:
+            raise RefusedError(closes.STILL_OPEN)
+        return record.handles[handle]
+
+    def _forget(self, handles: "OrderedDict[str, Snapshot] | list[str]") -> None:
+        for handle in handles:
+            self._lineage_of.pop(handle, None)

@@ -1,0 +1,145 @@
+"""What a client can say, once decoded: the inputs of a session."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.emulator.context import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How the client wants activity to be detected; None leaves a value to the server.
+
+    Attributes:
+        automatic: The server finds speech itself; otherwise ``activityStart`` and ``activityEnd`` mark it.
+        silence: Seconds of silence that end an activity.
+        prefix: Seconds of speech that begin one.
+        interrupts: The start of an activity cuts the answer off.
+    """
+
+    automatic: bool = True
+    silence: float | None = None
+    prefix: float | None = None
+    interrupts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The client wants handles, and may bring one."""
+
+    handle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """The client wants the context compressed; None leaves a number of tokens to the server."""
+
+    trigger: int | None = None
+    target: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first message of a connection."""
+
+    model: str
+    modalities: tuple[str, ...] = ()
+    instruction: str = ""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    resumption: Resumption | None = None
+    compression: Compression | None = None
+    detection: Detection = Detection()
+    transcribes_input: bool = False
+    transcribes_output: bool = False
+    brings_history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInput:
+    """PCM16 mono, little-endian, at `rate` samples a second."""
+
+    data: bytes
+    rate: int = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInput:
+    """One image."""
+
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """Text typed in the flow of the conversation."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityStart:
+    """The user begins to speak, says the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityEnd:
+    """The user has spoken, says the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStreamEnd:
+    """The microphone is off; whatever was being said is complete."""
+
+
+RealtimeItem = AudioInput | VideoInput | TextInput | ActivityStart | ActivityEnd | AudioStreamEnd
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeInput:
+    """Something live; only the deprecated ``mediaChunks`` holds more than one item."""
+
+    items: tuple[RealtimeItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentTurn:
+    """A turn handed over as content. `role` is None for the role ``system``."""
+
+    role: Role | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientContent:
+    """Content for the context; `complete` asks for an answer."""
+
+    turns: tuple[ContentTurn, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionResponse:
+    """What a tool returned."""
+
+    id: str
+    name: str
+    response: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResponse:
+    """Answers to a tool call."""
+
+    responses: tuple[FunctionResponse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextUpdate:
+    """A change of the preamble; None leaves a part as it is."""
+
+    instruction: str | None
+    tools: tuple[Mapping[str, Any], ...] | None
+
+
+ClientMessage = Setup | RealtimeInput | ClientContent | ToolResponse | ContextUpdate

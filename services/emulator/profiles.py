@@ -1,0 +1,77 @@
+"""What each model accepts, refuses and how it speaks: data, not code.
+
+Marks as in GEMINI-LIVE.md: [DOC] documented, [OBS] a third party's report, [?] unknown, and then the commonest guess.
+A model is looked up by the longest name in the table that its own name begins with, so dated previews and ``-latest``
+need no row of their own.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Content(StrEnum):
+    """What happens to ``clientContent`` in the middle of a session."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+class Instruction(StrEnum):
+    """What happens to an attempt to change the system instruction in the middle of a session."""
+
+    REPLACES = "replaces"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one model behaves on one backend.
+
+    Attributes:
+        name: What its names begin with, without ``models/``.
+        window: Size of the context window in tokens.
+        text_output: Whether it can answer in text; a native audio model cannot.
+        content: What it does with ``clientContent`` after the conversation has begun.
+        system_role: What it does with a ``clientContent`` turn of role ``system``.
+        context_update: What it does with ``contextUpdate.systemInstruction``.
+        realtime_text_answers: Whether ``realtimeInput.text`` makes it answer at once.
+        marks_unresumable: Whether it says that no handle is valid while it generates.
+        response_tokens_field: Name of the response's count in ``usageMetadata``.
+    """
+
+    name: str
+    window: int
+    text_output: bool = False
+    content: Content = Content.ACCEPTED
+    system_role: Instruction = Instruction.REFUSED
+    context_update: Instruction = Instruction.IGNORED
+    realtime_text_answers: bool = True
+    marks_unresumable: bool = True
+    response_tokens_field: str = "responseTokenCount"
+
+
+_NATIVE_AUDIO_WINDOW: Final = 128_000  # [DOC]
+_OTHER_WINDOW: Final = 32_000  # [DOC]
+
+DEVELOPER: Final[tuple[Profile, ...]] = (
+    # Native audio: role system closes with 1007 [OBS], contextUpdate closes with 1007 on this one [OBS], text counts
+    # as activity and is answered at once [DOC: AutomaticActivityDetection.disabled].
+    Profile("gemini-live-2.5-flash-native-audio", _NATIVE_AUDIO_WINDOW, context_update=Instruction.REFUSED),
+    Profile("gemini-2.5-flash-native-audio", _NATIVE_AUDIO_WINDOW, context_update=Instruction.REFUSED),
+    # Half cascade: 32k window [DOC], text output [DOC], the rest [?].
+    Profile("gemini-live-2.5-flash", _OTHER_WINDOW, text_output=True),
+    Profile("gemini-2.0-flash-live", _OTHER_WINDOW, text_output=True),
+    # Refuses any clientContent in mid-session with 1007 [OBS]; window [?].
+    Profile("gemini-3.1-flash-live", _NATIVE_AUDIO_WINDOW, content=Content.REFUSED),
+    # AI Studio ignores contextUpdate [OBS]; on Vertex it works (GEMINI-LIVE.md), that profile comes with its path.
+    Profile("gemini-3.8-live", _NATIVE_AUDIO_WINDOW),
+)
+
+
+def find(model: str, profiles: tuple[Profile, ...] = DEVELOPER) -> Profile | None:
+    """The profile of a model named as in ``setup.model``, with or without ``models/``; None if there is none."""
+    name = model.removeprefix("models/")
+    matching = [profile for profile in profiles if name.startswith(profile.name)]
+    return max(matching, key=lambda profile: len(profile.name), default=None)

@@ -1,0 +1,94 @@
+"""What the server can say, as proto3 JSON in lowerCamelCase (GEMINI-LIVE.md, Server to client).
+
+Each function makes one message; `encode` makes the frame. Google sends JSON in binary frames [OBS].
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from services.emulator.tokens import Tokens
+
+Message = dict[str, Any]
+
+OUTPUT_RATE: Final = 24_000
+_AUDIO: Final = f"audio/pcm;rate={OUTPUT_RATE}"
+_MODALITIES: Final = (("TEXT", "text"), ("AUDIO", "audio"), ("VIDEO", "video"))
+
+encode = msgspec.json.Encoder().encode
+"""From a message to the payload of a binary frame; ``bytes`` in it become standard base64."""
+
+
+def setup_complete() -> Message:
+    """The setup was accepted."""
+    return {"setupComplete": {}}
+
+
+def audio(data: bytes) -> Message:
+    """A piece of the answer: PCM16 mono at 24 kHz."""
+    return {"serverContent": {"modelTurn": {"parts": [{"inlineData": {"mimeType": _AUDIO, "data": data}}]}}}
+
+
+def text(piece: str) -> Message:
+    """A piece of an answer in text."""
+    return {"serverContent": {"modelTurn": {"parts": [{"text": piece}]}}}
+
+
+def input_transcription(piece: str) -> Message:
+    """A piece of what the user was heard to say."""
+    return {"serverContent": {"inputTranscription": {"text": piece}}}
+
+
+def output_transcription(piece: str) -> Message:
+    """A piece of what the model says."""
+    return {"serverContent": {"outputTranscription": {"text": piece}}}
+
+
+def generation_complete() -> Message:
+    """The whole answer was sent. An interrupted turn has none."""
+    return {"serverContent": {"generationComplete": True}}
+
+
+def interrupted() -> Message:
+    """The user's activity cut the answer off: stop playing it."""
+    return {"serverContent": {"interrupted": True}}
+
+
+def turn_complete(prompt: Tokens, response: Tokens, response_field: str, cached: int = 0) -> Message:
+    """The turn is over; `prompt` is the whole context it was made from."""
+    usage: Message = {
+        "promptTokenCount": prompt.total,
+        response_field: response.total,
+        "totalTokenCount": prompt.total + response.total,
+        "promptTokensDetails": _details(prompt),
+        response_field.replace("TokenCount", "TokensDetails"): _details(response),
+    }
+    if cached:
+        usage["cachedContentTokenCount"] = cached
+    return {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
+
+
+def _details(tokens: Tokens) -> list[Message]:
+    counts = ((modality, getattr(tokens, name)) for modality, name in _MODALITIES)
+    return [{"modality": modality, "tokenCount": count} for modality, count in counts if count]
+
+
+def resumable(handle: str) -> Message:
+    """The session can be resumed from here."""
+    return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}}
+
+
+def not_resumable(*, explicit: bool) -> Message:
+    """The session cannot be resumed from this moment. Proto3 JSON leaves false out, so it may be empty."""
+    return {"sessionResumptionUpdate": {"resumable": False} if explicit else {}}
+
+
+def go_away(seconds: float) -> Message:
+    """The connection will end in `seconds`."""
+    return {"goAway": {"timeLeft": duration(seconds)}}
+
+
+def duration(seconds: float) -> str:
+    """A ``google.protobuf.Duration`` in JSON, to the millisecond: ``50s``, ``1.500s``."""
+    whole, millis = divmod(round(max(0.0, seconds) * 1000), 1000)
+    return f"{whole}.{millis:03}s" if millis else f"{whole}s"

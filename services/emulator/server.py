@@ -1,0 +1,179 @@
+"""The WebSocket side: upgrades, reads, sends on time, closes. It decides nothing; `session` does.
+
+Each connection has one reader and one writer. The reader hands frames to the session as they come; the writer sends
+what the session wants said, and waits for the session's next due time or for the reader, whichever comes first.
+"""
+
+import asyncio
+import random
+import secrets
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from services.common import logs
+from services.common.clock import Clock
+from services.emulator import closes, replies
+from services.emulator.account import Account
+from services.emulator.brain import Brain
+from services.emulator.closes import Close
+from services.emulator.config import Settings
+from services.emulator.effects import End, Send
+from services.emulator.handles import HandleStore
+from services.emulator.session import Caller, Session, Shared
+
+PATH: Final = (
+    r"/{_:/*}ws/google.ai.generativelanguage.{version:v1|v1beta|v1alpha}.GenerativeService.BidiGenerateContent"
+)
+"""Where clients connect. A slash at the end of a client's base URL doubles the first one: both are the same place."""
+MAX_MESSAGE: Final = 16 * 2**20
+CLOSE_TIMEOUT: Final = 5.0
+"""How long the server waits for the client's half of the closing handshake, in seconds."""
+SHUTDOWN_TIMEOUT: Final = 1.0
+"""The same when the server stops: whoever stops it does not want to wait."""
+
+_log = logs.get("emulator")
+
+
+class Emulator:
+    """All connections of one emulator, and what they share.
+
+    Args:
+        settings: How it behaves.
+        clock: The time.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.account = Account()
+        self._clock = clock
+        self._seed = settings.seed
+        handles = HandleStore(
+            settings.handle_lifetime,
+            lambda: secrets.token_urlsafe(32),
+            refuse_while_open=settings.refuse_resume_while_open,
+        )
+        self._shared = Shared(settings, Brain(settings.seed), handles)
+        self._connections = 0
+        self._open: set[_Connection] = set()
+
+    def application(self) -> web.Application:
+        """The web application; when it shuts down, every connection is closed with 1001."""
+        application = web.Application()
+        application.router.add_get(PATH, self._connect)
+        application.on_shutdown.append(self._shut_down)
+        return application
+
+    async def _connect(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, timeout=CLOSE_TIMEOUT, compress=False)
+        await socket.prepare(request)
+        self._connections += 1
+        caller = Caller(
+            f"c{self._connections}",
+            request.headers.get("x-goog-api-key") or request.query.get("key", ""),
+            request.match_info["version"],
+        )
+        chance = random.Random(f"{self._seed}/{caller.connection}")  # noqa: S311 - jitter that can be repeated
+        session = Session(self._shared, caller, chance, self._clock.monotonic())
+        connection = _Connection(caller.connection, socket, session, self.account, self._clock)
+        self._open.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._open.discard(connection)
+        return socket
+
+    async def _shut_down(self, _: web.Application) -> None:
+        connections = tuple(self._open)
+        for connection in connections:
+            connection.end(closes.SHUTDOWN)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT):
+                for connection in connections:
+                    await connection.done.wait()
+
+
+class _Connection:
+    """Drives one session."""
+
+    def __init__(
+        self, name: str, socket: web.WebSocketResponse, session: Session, account: Account, clock: Clock
+    ) -> None:
+        self.done = asyncio.Event()
+        self._name = name
+        self._socket = socket
+        self._session = session
+        self._account = account
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._close: Close | None = None
+        self._log: structlog.stdlib.BoundLogger = _log.bind(connection=name)
+
+    def end(self, close: Close) -> None:
+        """Close the connection from the server's side."""
+        self._session.end(close)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Serve until the socket is closed. Cancelling closes the account of it, not the socket."""
+        self._account.opened(self._name, self._clock.now().timestamp())
+        self._log.info("opened")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write())
+                await self._read()
+                if self._close is None:
+                    writer.cancel()
+        finally:
+            self._session.disconnected(self._clock.monotonic())
+            close = self._close or Close(self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE, "")
+            self._account.closed(self._name, close)
+            self._log.info("closed", code=close.code, reason=close.reason)
+            self.done.set()
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                self._receive(message.data)
+                self._wake.set()
+
+    def _receive(self, frame: str | bytes) -> None:
+        try:
+            self._session.receive(frame, self._clock.monotonic())
+        except Exception:  # noqa: BLE001 - a client gets a close with a code and a reason, whatever it sends
+            self._log.exception("a client's frame was too much")
+            self._session.end(closes.INTERNAL)
+
+    async def _write(self) -> None:
+        with suppress(ConnectionError):  # the reader sees it as well, and ends the connection
+            while self._close is None:
+                self._wake.clear()
+                self._session.advance(self._clock.monotonic())
+                await self._perform()
+                await self._pause()
+            await self._socket.close(code=self._close.code, message=self._close.wire_reason)
+
+    async def _perform(self) -> None:
+        for effect in self._session.effects():
+            if isinstance(effect, Send):
+                await self._socket.send_bytes(replies.encode(effect.message))
+            elif isinstance(effect, End):
+                self._close = effect.close
+                return
+            else:
+                self._account.note(self._name, effect)
+
+    async def _pause(self) -> None:
+        """Wait until the session is due or something arrived."""
+        due = self._session.due
+        if due is None:
+            if not self._wake.is_set() and self._close is None:
+                await self._wake.wait()
+            return
+        sleeper = asyncio.ensure_future(self._clock.sleep(due - self._clock.monotonic()))
+        sleeper.add_done_callback(lambda _: self._wake.set())
+        try:
+            await self._wake.wait()
+        finally:
+            sleeper.cancel()

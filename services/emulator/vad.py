@@ -1,0 +1,177 @@
+"""Finding the user's turns in a stream of audio.
+
+Three small parts: the `Ear` turns PCM into sounds of at most 20 ms (the test voice, or ordinary audio judged by its
+energy); the `ActivityDetector` finds where an activity begins and ends; the `Utterance` collects what was said in it.
+
+As observed on the real service, an activity ends only by silence that arrives *as audio*: when a client simply stops
+sending, the server waits. Durations are therefore counted in audio, never by a clock, and audio sent faster than real
+time gives the same turns. By default a turn holds only activity, no silence (``TurnCoverage``, [DOC]).
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from services.common.voice import FRAME_SECONDS, Heard, Listener, Silence
+from services.emulator import runs, tokens
+from services.emulator.context import Kind, Role, Turn
+from services.emulator.messages import AudioInput, Detection
+from services.emulator.runs import Runs
+
+DEFAULT_SILENCE: Final = 0.5
+"""Seconds of silence that end an activity when neither the setup nor the settings say otherwise [?]."""
+DEFAULT_PREFIX: Final = 0.1
+"""Seconds of loud ordinary audio that begin an activity when the setup says nothing [?]."""
+LOUD: Final = 500
+"""Mean amplitude above which ordinary audio counts as speech: about -36 dBFS [?]."""
+
+_SAMPLE_BYTES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A short piece of audio: speech of the test voice, other speech, or neither. `seconds` long."""
+
+    seconds: float
+    speech: bool
+    heard: Heard | None = None
+
+
+class Ear:
+    """Turns PCM16 mono into sounds. One ear a connection; the rate may change between pieces."""
+
+    def __init__(self) -> None:
+        """Hear nothing yet."""
+        self._listeners = {rate: Listener(rate) for rate in (16_000, 24_000)}
+
+    def hear(self, audio: AudioInput) -> list[Sound]:
+        """The sounds in the next piece of audio; a rate unknown to the test voice is judged by energy alone."""
+        if audio.rate not in self._listeners:
+            return [Sound(len(audio.data) / _SAMPLE_BYTES / audio.rate, _is_loud(audio.data))]
+        sounds = []
+        loud: bool | None = None
+        for event in self._listeners[audio.rate].feed(audio.data):
+            if isinstance(event, Heard):
+                sounds.append(Sound(FRAME_SECONDS, speech=True, heard=event))
+            elif isinstance(event, Silence):
+                sounds.append(Sound(event.duration, speech=False))
+            else:
+                loud = _is_loud(audio.data) if loud is None else loud
+                sounds.append(Sound(event.duration, loud))
+        return sounds
+
+
+def _is_loud(data: bytes) -> bool:
+    samples = memoryview(data[: len(data) // _SAMPLE_BYTES * _SAMPLE_BYTES]).cast("h")
+    return sum(map(abs, samples)) > LOUD * len(samples)
+
+
+class Edge(Enum):
+    """Where an activity begins or ends."""
+
+    STARTED = auto()
+    ENDED = auto()
+
+
+class ActivityDetector:
+    """Automatic detection: says where activities begin and end among the sounds.
+
+    The test voice begins an activity with its first frame; ordinary audio has to be loud for a while first.
+    """
+
+    def __init__(self, detection: Detection, silence: float = DEFAULT_SILENCE) -> None:
+        """Detect as the setup asks; `silence` is the server's own patience in seconds."""
+        self._silence = silence if detection.silence is None else detection.silence
+        self._prefix = DEFAULT_PREFIX if detection.prefix is None else detection.prefix
+        self._active = False
+        self._quiet = 0.0
+        self._onset: list[Sound] = []
+
+    def take(self, sound: Sound) -> list[Sound | Edge]:
+        """What this sound adds: the edge before it, the sounds that now belong to the activity, the edge after it."""
+        if not self._active:
+            return self._wait(sound)
+        self._quiet = 0.0 if sound.speech else self._quiet + sound.seconds
+        if self._quiet < self._silence:
+            return [sound]
+        return [sound, *self.end()]
+
+    def end(self) -> list[Sound | Edge]:
+        """The stream ends here, and with it the activity, if there is one."""
+        was_active, self._active, self._quiet, self._onset = self._active, False, 0.0, []
+        return [Edge.ENDED] if was_active else []
+
+    def _wait(self, sound: Sound) -> list[Sound | Edge]:
+        if not sound.speech:
+            self._onset = []
+            return []
+        self._onset.append(sound)
+        if sound.heard is None and sum(heard.seconds for heard in self._onset) < self._prefix:
+            return []
+        self._active = True
+        onset, self._onset = self._onset, []
+        return [Edge.STARTED, *onset]
+
+
+@dataclass
+class Utterance:
+    """What the user says in one activity, as it grows."""
+
+    text: str = ""
+    seconds: float = 0.0
+    unknown: float = 0.0
+    stream: int | None = None
+    utterances: tuple[int, ...] = ()
+    frames: Runs = ()
+    sounds: int = 0
+    _quiet: float = 0.0
+    _transcribed: int = field(default=0)
+
+    def add(self, sound: Sound) -> None:
+        """One more sound; silence counts only when speech follows it."""
+        self.sounds += 1
+        if not sound.speech:
+            self._quiet += sound.seconds
+            return
+        self.seconds += self._quiet + sound.seconds
+        self._quiet = 0.0
+        if sound.heard is None:
+            self.unknown += sound.seconds
+        else:
+            self._add_heard(sound.heard)
+
+    def _add_heard(self, heard: Heard) -> None:
+        if self.stream is None:
+            self.stream = heard.stream
+        if heard.utterance not in self.utterances:
+            self.utterances += (heard.utterance,)
+            self.text += " " if self.text else ""
+        self.text += heard.text
+        if heard.stream == self.stream:
+            self.frames = runs.append(self.frames, heard.frame)
+
+    def transcribe(self, *, final: bool) -> str:
+        """The next piece of the transcription, up to a whole word; the rest of it when `final`."""
+        known = self.transcript if final else self.text
+        end = len(known) if final else known.rfind(" ", self._transcribed) + 1
+        piece, self._transcribed = known[self._transcribed : end], max(end, self._transcribed)
+        return piece
+
+    @property
+    def transcript(self) -> str:
+        """What was said; ordinary speech is not understood, only timed."""
+        unknown = f"(unknown speech, {self.unknown:.1f} s)" if self.unknown else ""
+        return f"{self.text} {unknown}".strip() if unknown else self.text
+
+    @property
+    def turn(self) -> Turn:
+        """The utterance as it enters the context."""
+        return Turn(
+            Role.USER,
+            Kind.AUDIO,
+            self.transcript,
+            tokens.of_audio(self.seconds),
+            self.stream,
+            self.utterances,
+            self.frames,
+        )
