@@ -10,6 +10,7 @@ from services.emulator import vad
 
 _ADDRESS: Final = Address("127.0.0.1", 7443)
 _CONTROL_ADDRESS: Final = Address("127.0.0.1", 7444)
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Settings:
         lifetime: How long a connection lives; "around 10 minutes" [DOC].
         goaway_lead: How long before its end goAway is sent; 0 sends none. 60 s [DOC]; 50 and 30 s were seen [OBS].
         handle_lifetime: How long a handle lives after its session ended; 2 h [DOC].
-        window: Size of the context window in tokens; None takes the model's own.
+        window: Size of the context window in tokens; the model's own if not set.
         speed: Pace of answers relative to real time.
         thinking: How long the model thinks before it answers.
         silence: How much silence ends the user's turn, unless the setup says otherwise.
@@ -31,6 +32,7 @@ class Settings:
         explicit_unresumable: Send ``{"resumable": false}`` rather than the empty update of proto3 JSON.
         bad_key: An API key that is refused; every other key but the empty one is accepted.
         seed: Chooses wordings and the jitter of timings.
+        log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
     address: Address = _ADDRESS
@@ -47,25 +49,26 @@ class Settings:
     explicit_unresumable: bool = False
     bad_key: str = "bad-key"
     seed: int = 0
+    log_level: str = "INFO"
 
     @classmethod
     def from_env(cls, values: Mapping[str, str]) -> "Settings":
-        """Read ``FILO_DATA_DIR`` and ``FILO_EMULATOR_*`` from `values`.
+        """Read ``FILO_DATA_DIR``, ``FILO_LOG_LEVEL`` and ``FILO_EMULATOR_*`` from `values`.
 
         Raises:
             ConfigError: Some values cannot be used; it names them all.
         """
         env = Environment(values, "FILO_EMULATOR_")
+        everywhere = Environment(values, problems=env.problems)
         default = cls()
-        window = env.integer("WINDOW", 0)
         settings = cls(
             address=env.address("ADDRESS", default.address),
             control_address=env.address("CONTROL_ADDRESS", default.control_address),
-            data_dir=Environment(values).path("DATA_DIR", default.data_dir),
+            data_dir=everywhere.path("DATA_DIR", default.data_dir),
             lifetime=env.duration("LIFETIME", default.lifetime, low=0.1),
             goaway_lead=env.duration("GOAWAY_LEAD", default.goaway_lead),
             handle_lifetime=env.duration("HANDLE_LIFETIME", default.handle_lifetime),
-            window=window or default.window,
+            window=env.integer("WINDOW", 0) or default.window,
             speed=env.number("SPEED", default.speed, low=0.1, high=10_000.0),
             thinking=env.duration("THINKING", default.thinking),
             silence=env.duration("SILENCE", default.silence, low=0.02),
@@ -73,6 +76,7 @@ class Settings:
             explicit_unresumable=env.flag("EXPLICIT_UNRESUMABLE", default=default.explicit_unresumable),
             bad_key=env.text("BAD_KEY", default.bad_key),
             seed=env.integer("SEED", default.seed),
+            log_level=everywhere.choice("LOG_LEVEL", default.log_level, _LEVELS),
         )
         if settings.goaway_lead >= settings.lifetime:
             env.wrong(

@@ -1,12 +1,13 @@
 """The emulator as a process: two listening sockets, and what the ready line says about them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from services.common import lifecycle, logs
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.lifecycle import StartupError, port_error
@@ -79,3 +80,14 @@ async def _listen(site: web.TCPSite, wanted: Address, runner: web.AppRunner) -> 
     except OSError as error:
         raise port_error(wanted, error) from error
     return Address(wanted.host, runner.addresses[0][1])
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the emulator until SIGTERM or SIGINT, configured by `environ`; gives the process's exit code."""
+
+    def start() -> AbstractAsyncContextManager[str]:
+        settings = Settings.from_env(environ)
+        logs.configure(settings.log_level)
+        return serve(settings)
+
+    return lifecycle.run("emulator", start)
