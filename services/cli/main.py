@@ -5,17 +5,17 @@ what it needs.
 """
 
 import importlib
+import importlib.metadata
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
-from services.cli import lifeline, settings, stack
-from services.common.config import parse_duration
+from services.cli import lifeline, options, settings, stack
 
 SERVICES: Final = {
     "handles": "Keep what must survive: conversations, their handles and leases.",
@@ -50,33 +50,14 @@ for _name, _what in SERVICES.items():
     )
 
 
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 @app.command()
 def up(
-    upstream: Annotated[stack.Upstream, typer.Option(help="Who answers.")] = stack.Upstream.EMULATOR,
-    connection_lifetime: Annotated[
-        str,
-        typer.Option(
-            help="How long an emulated connection lives.", envvar="FILO_EMULATOR_LIFETIME", metavar="DURATION"
-        ),
-    ] = "10s",
-    goaway_lead: Annotated[
-        str,
-        typer.Option(
-            help="How long before its end it says so.", envvar="FILO_EMULATOR_GOAWAY_LEAD", metavar="DURATION"
-        ),
-    ] = "2s",
-    data_dir: Annotated[
-        Path, typer.Option(help="Where databases, keys and logs live.", envvar="FILO_DATA_DIR", metavar="DIR")
-    ] = Path(".filo"),
+    upstream: options.UpstreamOption = stack.Upstream.EMULATOR,
+    connection_lifetime: options.Lifetime = "10s",
+    goaway_lead: options.GoawayLead = "2s",
+    data_dir: options.DataDir = Path(".filo"),
     *,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the services log.")] = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Run all services on this machine until Ctrl-C.
 
@@ -84,8 +65,63 @@ def up(
     """
     from services.cli import up as command  # noqa: PLC0415 - only what runs is imported
 
-    choices = stack.Choices(upstream, data_dir, _seconds(connection_lifetime), _seconds(goaway_lead))
+    choices = stack.Choices(
+        upstream,
+        data_dir,
+        options.seconds("--connection-lifetime", connection_lifetime),
+        options.seconds("--goaway-lead", goaway_lead),
+    )
     raise typer.Exit(command.run(choices, os.environ, verbose=verbose, command=_called()))
+
+
+@app.command()
+def train(  # noqa: PLR0913, PLR0917 - one argument an option
+    turns: options.Turns = 20,
+    persona: options.Persona = "enthusiastic",
+    report: options.Report = None,
+    seed: options.Seed = 0,
+    rotation: options.RotationOption = options.Rotation.RELAY,
+    cut_client_at: options.Cuts = "",
+    channel: options.ChannelOption = None,
+    speed: options.Speed = 1.0,
+    address: options.SimulatorAddress = "127.0.0.1:7403",
+    *,
+    no_resume: options.NoResume = False,
+) -> None:
+    """Start a training run in the services of `filo up`, and watch it.
+
+    Exit code: 0 all turns completed and nothing lost, 1 not so, 2 bad input, 3 no simulator.
+    """
+    from services.cli import train as command  # noqa: PLC0415 - only what runs is imported
+
+    spec = command.specification(
+        turns=turns,
+        persona=persona,
+        seed=seed,
+        no_resume=no_resume,
+        rotation=rotation,
+        channel=channel or "",
+        cut_client_at_turns=options.turns("--cut-client-at", cut_client_at),
+        speed=speed,
+    )
+    raise typer.Exit(command.run(options.address("--address", address), spec, report))
+
+
+@app.command()
+def demo(reports: options.DemoReports = Path("reports/demo")) -> None:
+    """See a conversation die at the connection limit, and then one that does not: two acts, about a minute.
+
+    Exit code: 0 when the first was lost and the second lost nothing.
+    """
+    from services.cli import demo as command  # noqa: PLC0415 - only what runs is imported
+
+    raise typer.Exit(command.run(os.environ, reports))
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    typer.echo(f"filo {importlib.metadata.version('filo')}")
 
 
 def _called() -> str:

@@ -3,13 +3,15 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from services.cli.child import Child, ChildError, Echo
+
+T = TypeVar("T")
 
 READY_TIMEOUT: Final = 30.0
 """Seconds a service may take to start, on a slow and busy machine."""
@@ -85,6 +87,23 @@ class Supervisor:
             for task in ends:
                 task.cancel()
         return ends[done.pop()].error(started=True)
+
+    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` for as long as every child lives. Safe to cancel: the work is cancelled too.
+
+        Raises:
+            ChildError: A child ended that nobody stopped; the work was cancelled.
+        """
+        working, watching = asyncio.create_task(work), asyncio.create_task(self.watch())
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise watching.result()
+        finally:
+            working.cancel()
+            watching.cancel()
+            await asyncio.wait({working, watching})
 
     async def stop(self) -> None:
         """Stop every child; none is left when this returns. Once begun, it is over within about `STOP_TIMEOUT`."""

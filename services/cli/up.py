@@ -70,8 +70,8 @@ def greeting(choices: Choices, command: str) -> list[str]:
     lines = ["", f"All ready. In another terminal: {command} train --turns 10      Ctrl-C here stops everything."]
     if choices.upstream is Upstream.EMULATOR:
         lines += [
-            f"The emulated Gemini ends each connection after {choices.connection_lifetime:g} s, so that you see it happen;",
-            "the real one after about ten minutes, as here with: --connection-lifetime 10m --goaway-lead 60s",
+            f"Emulated connections end after {choices.connection_lifetime:g} s, so that you see it happen;",
+            "real ones after about ten minutes, as here with: --connection-lifetime 10m --goaway-lead 60s",
         ]
     return lines
 
