@@ -1,0 +1,200 @@
+"""What each call makes of a conversation: the view goes in, the change and the answer come out. No I/O, no clock.
+
+The store runs a decision between its read and its write, in one transaction; whatever it raises leaves the store as it
+was. Each decision below is a closure over what the caller asked for, made by the function of that name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Generic, NamedTuple, TypeVar
+
+from filo.handles.v1.resources_pb2 import CONTINUITY_UNSPECIFIED, Continuity, Mode
+from services.handles import policy
+from services.handles.policy import Redemption, Rules
+from services.handles.records import Change, Conversation, Owner, Turn, UpstreamHandle, View
+
+T = TypeVar("T")
+
+
+class Decision(NamedTuple, Generic[T]):
+    """What shall be stored (None: nothing changes), and what the caller is told."""
+
+    change: Change | None
+    answer: T
+
+
+Decide = Callable[[View], Decision[T]]
+"""Raises `ServiceError` to refuse."""
+
+
+class Attached(NamedTuple):
+    """The answer to an attach.
+
+    Args:
+        conversation: With the new epoch.
+        upstream: The newest upstream handle; None when there is none or it has expired.
+        redemption: What the presented resume handle is; None when none was presented.
+        previous_holder: Who held it until now; empty when its lease had run out.
+    """
+
+    conversation: Conversation
+    upstream: UpstreamHandle | None
+    redemption: Redemption | None
+    previous_holder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """What a relay asks for when it takes a conversation."""
+
+    mode: Mode.ValueType
+    owner: Owner
+    holder: str
+    presented: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What a relay stores after a turn.
+
+    Args:
+        epoch: The holder's.
+        turns: In order.
+        covered_seq: The newest client sequence number in `turns`.
+        upstream_secret: The newest upstream handle; None when there is no new one.
+        covers_turn: What it covers.
+        resume_digest: The keyed hash of the resume handle that comes with it.
+        ledger: Serialized; None leaves the stored one.
+        continuity: Unspecified leaves the stored one.
+    """
+
+    epoch: int
+    turns: tuple[Turn, ...] = ()
+    covered_seq: int = 0
+    upstream_secret: str | None = field(default=None, repr=False)
+    covers_turn: int = 0
+    resume_digest: bytes | None = None
+    ledger: bytes | None = None
+    continuity: Continuity.ValueType = CONTINUITY_UNSPECIFIED
+
+
+class Stored(NamedTuple):
+    """The answer to a checkpoint: the conversation after it, how many turns were new, when its handles expire."""
+
+    conversation: Conversation
+    new_turns: int
+    expires_at: datetime
+
+
+def attach(ask: Attach, now: datetime, rules: Rules) -> Decide[Attached]:
+    """Take the conversation: raise the epoch, store the holder."""
+
+    def decide(view: View) -> Decision[Attached]:
+        before = policy.admit(view, ask.mode, ask.owner)
+        redemption = policy.judge(view, ask.mode, ask.owner, now, rules) if ask.presented else None
+        previous = before.holder if policy.held(before, now) else ""
+        seen = _seen(before, view.upstream, now, rules)
+        after = replace(seen.conversation, epoch=before.epoch + 1, holder=ask.holder, lease_until=now + rules.lease)
+        return Decision(replace(seen, conversation=after), Attached(after, seen.upstream, redemption, previous))
+
+    return decide
+
+
+def heartbeat(epoch: int, now: datetime, rules: Rules) -> Decide[None]:
+    """Renew the lease, and with it the life of the handles. An ended conversation has neither, and stays as it is."""
+
+    def decide(view: View) -> Decision[None]:
+        before = policy.fenced(view, epoch)
+        if before.ended_at is not None:
+            return Decision(None, None)
+        return Decision(_alive(before, view.upstream, now, rules), None)
+
+    return decide
+
+
+def checkpoint(ask: Checkpoint, now: datetime, rules: Rules) -> Decide[Stored]:
+    """Store new turns, the newest upstream handle and the ledger."""
+
+    def decide(view: View) -> Decision[Stored]:
+        before = policy.active(policy.fenced(view, ask.epoch))
+        turns = policy.fitting(before.turn_count, ask.turns)
+        alive = _alive(before, view.upstream, now, rules)
+        after = replace(
+            alive.conversation,
+            turn_count=before.turn_count + len(turns),
+            covered_seq=max(before.covered_seq, ask.covered_seq),
+            handles_issued=before.handles_issued + (ask.resume_digest is not None),
+            ledger=before.ledger if ask.ledger is None else ask.ledger,
+            continuity=before.continuity if ask.continuity == CONTINUITY_UNSPECIFIED else ask.continuity,
+        )
+        upstream = alive.upstream
+        if ask.upstream_secret is not None:
+            covers = policy.covering(after.turn_count, ask.covers_turn)
+            upstream = UpstreamHandle(ask.upstream_secret, covers, now)
+        change = Change(after, upstream, turns, ask.resume_digest)
+        return Decision(change, Stored(after, len(turns), policy.expiry(after, rules)))
+
+    return decide
+
+
+def invalidate(epoch: int) -> Decide[Conversation]:
+    """Delete the upstream handle. Resume handles stay: they mean whatever the store has next."""
+
+    def decide(view: View) -> Decision[Conversation]:
+        before = policy.fenced(view, epoch)
+        return Decision(Change(before, None) if view.upstream else None, before)
+
+    return decide
+
+
+def release(epoch: int, now: datetime, rules: Rules) -> Decide[Conversation]:
+    """Give the conversation back: nobody holds it, and its handles live on for a TTL."""
+
+    def decide(view: View) -> Decision[Conversation]:
+        before = policy.fenced(view, epoch)
+        if before.ended_at is not None:
+            return Decision(None, before)
+        seen = _seen(before, view.upstream, now, rules)
+        after = replace(seen.conversation, holder="", lease_until=None)
+        return Decision(replace(seen, conversation=after), after)
+
+    return decide
+
+
+def end(epoch: int, reason: str, now: datetime) -> Decide[Conversation]:
+    """End the conversation for good and revoke its handles; what has ended keeps its first reason."""
+
+    def decide(view: View) -> Decision[Conversation]:
+        before = policy.fenced(view, epoch)
+        if before.ended_at is not None:
+            return Decision(None, before)
+        after = replace(
+            before,
+            ended_at=now,
+            end_reason=reason,
+            holder="",
+            lease_until=None,
+            handles_revoked=before.handles_issued,
+        )
+        return Decision(Change(after, None), after)
+
+    return decide
+
+
+def _seen(before: Conversation, upstream: UpstreamHandle | None, now: datetime, rules: Rules) -> Change:
+    """Note a sign of life. Handles that expired before it came are buried, so that it does not wake them."""
+    dead = policy.expired(before, now, rules)
+    after = replace(
+        before,
+        seen_at=max(before.seen_at, now),  # another replica's clock may be ahead of ours
+        handles_expired=before.handles_issued if dead else before.handles_expired,
+    )
+    return Change(after, None if dead else upstream)
+
+
+def _alive(before: Conversation, upstream: UpstreamHandle | None, now: datetime, rules: Rules) -> Change:
+    """Note a sign of life of the holder. Who has released the conversation gets no lease by a late word."""
+    seen = _seen(before, upstream, now, rules)
+    lease = now + rules.lease if before.holder else None
+    return replace(seen, conversation=replace(seen.conversation, lease_until=lease))

@@ -1,0 +1,194 @@
+"""What a request must look like before anything is decided about it. Pure; every refusal names the field."""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from filo.handles.v1 import resources_pb2 as pb
+from services.common.config import parse_address
+from services.common.errors import invalid
+from services.handles.policy import OWNER_KIND
+from services.handles.records import OwnerKind
+
+_NAME: Final = re.compile(r"conversations/([0-9a-f]{32})")
+_KIB: Final = 1024
+
+
+class Limit(NamedTuple):
+    """The most of a field, and what is counted: ``characters``, ``bytes`` (in UTF-8, or serialized) or ``items``."""
+
+    most: int
+    unit: str
+
+
+LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
+    {
+        "owner.user_id": Limit(256, "characters"),
+        "owner.share_token": Limit(512, "characters"),
+        "agent.model": Limit(256, "characters"),
+        "agent.system_instruction": Limit(1024 * _KIB, "bytes"),
+        "agent.voice": Limit(64, "characters"),
+        "agent.language_code": Limit(35, "characters"),
+        "agent.tools": Limit(256 * _KIB, "bytes"),
+        "holder": Limit(255, "characters"),
+        "reason": Limit(200, "characters"),
+        "turns": Limit(256, "items"),
+        "turns.user_text": Limit(256 * _KIB, "bytes"),
+        "turns.agent_text": Limit(256 * _KIB, "bytes"),
+        "turns.tool_calls": Limit(1024 * _KIB, "bytes"),
+        "upstream_handle.secret": Limit(16 * _KIB, "bytes"),
+    }
+)
+"""The most of every field that a caller may fill without end."""
+
+SHORTEST_SHARE_TOKEN: Final = 8
+_HIGHEST_TEMPERATURE: Final = 2.0
+
+
+def conversation_id(name: str) -> str:
+    """The id in a conversation's name.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT, as in all functions here.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise invalid("name", "must be conversations/{id} with 32 hex digits")
+    return match[1]
+
+
+def request_id(text: str) -> str:
+    """A request id in its one canonical spelling."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise invalid("request_id", "must be a UUID") from error
+
+
+def mode(value: pb.Mode.ValueType) -> pb.Mode.ValueType:
+    """A mode that the store knows."""
+    if value not in OWNER_KIND:
+        raise invalid("mode", "must be one of the named modes")
+    return value
+
+
+def owner_presented(owner: pb.Owner) -> pb.Owner:
+    """The owner that a client came as. A token of any length will do: a wrong one matches nothing, that is all."""
+    if owner.WhichOneof("owner") is None:
+        raise invalid("owner", "must hold a user_id or a share_token")
+    return owner
+
+
+def owner_created(owner: pb.Owner, by_mode: pb.Mode.ValueType) -> pb.Owner:
+    """The owner of a new conversation: of the kind that its mode demands."""
+    kind = OwnerKind.USER if owner_presented(owner).WhichOneof("owner") == "user_id" else OwnerKind.SHARE_TOKEN
+    if kind is not OWNER_KIND[by_mode]:
+        raise invalid("owner", f"must be a {OWNER_KIND[by_mode].value.replace('_', ' ')} for {pb.Mode.Name(by_mode)}")
+    if kind is OwnerKind.USER:
+        _text("owner.user_id", owner.user_id, required=True)
+    else:
+        _text("owner.share_token", owner.share_token, required=True)
+        if len(owner.share_token) < SHORTEST_SHARE_TOKEN:
+            raise invalid("owner.share_token", f"must have at least {SHORTEST_SHARE_TOKEN} characters")
+    return owner
+
+
+def agent(config: pb.AgentConfig) -> pb.AgentConfig:
+    """How an agent may be set up."""
+    _text("agent.model", config.model, required=True)
+    _text("agent.system_instruction", config.system_instruction)
+    _text("agent.voice", config.voice)
+    _text("agent.language_code", config.language_code)
+    _size("agent.tools", sum(tool.ByteSize() for tool in config.tools))
+    if config.HasField("temperature") and not 0 <= config.temperature <= _HIGHEST_TEMPERATURE:
+        raise invalid("agent.temperature", f"must be between 0 and {_HIGHEST_TEMPERATURE:g}")
+    return config
+
+
+def holder(text: str) -> str:
+    """The control address of a relay."""
+    _text("holder", text, required=True)
+    try:
+        address = parse_address(text)
+    except ValueError as error:
+        raise invalid("holder", "must be host:port") from error
+    if not address.port:
+        raise invalid("holder", "must name a port")
+    return text
+
+
+def epoch(value: int, *, lowest: int = 1) -> int:
+    """A holder's epoch; the first attach makes 1."""
+    return _whole("epoch", value, lowest)
+
+
+def after_turn(value: int) -> int:
+    """Where a stream of turns begins."""
+    return _whole("after_turn", value)
+
+
+def reason(text: str) -> str:
+    """A sentence for people."""
+    return _text("reason", text)
+
+
+def turns(values: Sequence[pb.Turn], by_epoch: int) -> Sequence[pb.Turn]:
+    """The turns of a checkpoint; whether they fit behind the stored ones is for `policy.fitting`."""
+    _size("turns", len(values))
+    for turn in values:
+        _whole("turns.number", turn.number, 1)
+        _whole("turns.covered_seq", turn.covered_seq)
+        _whole("turns.message_number", turn.message_number)
+        if not 0 <= turn.epoch <= by_epoch:
+            raise invalid("turns.epoch", "must not be newer than the holder's")
+        _size("turns.user_text", turn.user_text)
+        _size("turns.agent_text", turn.agent_text)
+        _size("turns.tool_calls", sum(call.ByteSize() for call in turn.tool_calls))
+    return values
+
+
+def upstream_handle(handle: pb.UpstreamHandle) -> pb.UpstreamHandle:
+    """Gemini's handle and what it covers."""
+    _text("upstream_handle.secret", handle.secret, required=True)
+    _whole("upstream_handle.covers_turn", handle.covers_turn)
+    return handle
+
+
+def ledger(value: pb.Ledger) -> pb.Ledger:
+    """Counts of tokens."""
+    for field, number in value.ListFields():
+        _whole(f"ledger.{field.name}", number)
+    return value
+
+
+def continuity(value: pb.Continuity.ValueType) -> pb.Continuity.ValueType:
+    """A continuity that the store knows, or none."""
+    if value not in pb.Continuity.values():
+        raise invalid("continuity", "must be one of the named values")
+    return value
+
+
+def _text(field: str, text: str, *, required: bool = False) -> str:
+    if required and not text:
+        raise invalid(field, "must not be empty")
+    if "\0" in text:
+        raise invalid(field, "must not hold a NUL character")  # PostgreSQL stores none
+    _size(field, text)
+    return text
+
+
+def _size(field: str, value: str | int) -> None:
+    """Check a text, or a number that was counted already."""
+    limit = LIMITS[field]
+    if isinstance(value, str):
+        value = len(value) if limit.unit == "characters" else len(value.encode())
+    if value > limit.most:
+        raise invalid(field, f"has {value} {limit.unit}, at most {limit.most} are taken")
+
+
+def _whole(field: str, value: int, lowest: int = 0) -> int:
+    if value < lowest:
+        raise invalid(field, f"must be at least {lowest}")
+    return value

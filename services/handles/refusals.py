@@ -1,0 +1,33 @@
+"""Which errors each call may answer: the contract's comments as data, for metrics and documents."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from services.common.errors import Reason
+
+ALWAYS: Final = (Reason.INVALID_ARGUMENT, Reason.STORE_UNAVAILABLE)
+"""Every call may answer these."""
+
+_FENCED: Final = (Reason.CONVERSATION_NOT_FOUND, Reason.EPOCH_FENCED)
+
+REFUSALS: Final[Mapping[str, tuple[Reason, ...]]] = MappingProxyType(
+    {
+        "CreateConversation": (Reason.REQUEST_ID_REUSED,),
+        "GetConversation": (Reason.CONVERSATION_NOT_FOUND,),
+        "AttachConversation": (
+            Reason.CONVERSATION_NOT_FOUND,
+            Reason.CONVERSATION_ENDED,
+            Reason.MODE_MISMATCH,
+            Reason.OWNER_MISMATCH,
+        ),
+        "HeartbeatConversation": _FENCED,
+        "Checkpoint": (Reason.CONVERSATION_NOT_FOUND, Reason.CONVERSATION_ENDED, Reason.EPOCH_FENCED),
+        "InvalidateUpstreamHandle": _FENCED,
+        "ValidateHandle": (),
+        "StreamTurns": (Reason.CONVERSATION_NOT_FOUND,),
+        "ReleaseConversation": _FENCED,
+        "EndConversation": _FENCED,
+    }
+)
+"""What each call may answer beside `ALWAYS`."""

@@ -1,0 +1,222 @@
+"""The gRPC face: check the request, decide through the store, render the answer.
+
+What each RPC promises is said in ``protos/filo/handles/v1/handles.proto``.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from typing_extensions import override
+
+from filo.handles.v1 import handles_pb2 as pb
+from filo.handles.v1 import handles_pb2_grpc, resources_pb2
+from services.common import logs
+from services.common.clock import Clock
+from services.handles import decisions, limits, policy, render
+from services.handles.decisions import Attach, Checkpoint, Stored
+from services.handles.digests import Digests, mint_conversation_id, mint_resume_handle
+from services.handles.metrics import Metrics
+from services.handles.policy import Redemption, Rules
+from services.handles.records import Conversation, NewConversation, Turn
+from services.handles.store import Store
+
+_PAGE: Final = 32
+"""Turns read at once; between two pages a stream holds neither a connection nor memory."""
+
+
+class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
+    """Answers HandlesService.
+
+    Args:
+        store: Where everything is.
+        digests: Turns secrets into what is stored.
+        rules: The rules that are settings.
+        clock: Judges what has expired.
+        metrics: Counts what happens.
+    """
+
+    def __init__(self, store: Store, digests: Digests, rules: Rules, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._digests = digests
+        self._rules = rules
+        self._clock = clock
+        self._metrics = metrics
+        self._log = logs.get("handles")
+
+    @override
+    async def CreateConversation(
+        self, request: pb.CreateConversationRequest, context: object
+    ) -> pb.CreateConversationResponse:
+        with self._metrics.call("CreateConversation") as call:
+            new = self._new_conversation(request)
+            created = await self._store.create(new)
+            policy.same_request(created.request_digest, new.request_digest)
+            record = created.conversation
+            call.result = "created" if record.id == new.conversation.id else "repeated"
+            if call.result == "created":
+                self._log.info("created", conversation=record.name, owner=str(record.owner), test=record.test)
+            return pb.CreateConversationResponse(conversation=render.conversation(record, new.agent))
+
+    def _new_conversation(self, request: pb.CreateConversationRequest) -> NewConversation:
+        request_id = limits.request_id(request.request_id)
+        mode = limits.mode(request.mode)
+        owner = self._digests.owner(limits.owner_created(request.owner, mode))
+        agent = limits.agent(request.agent).SerializeToString()
+        asked = pb.CreateConversationRequest(
+            mode=mode, owner=request.owner, agent=request.agent, test=request.test
+        ).SerializeToString(deterministic=True)
+        now = self._clock.now()
+        record = Conversation(
+            id=mint_conversation_id(), mode=mode, owner=owner, test=request.test, created_at=now, seen_at=now
+        )
+        return NewConversation(record, request_id, self._digests.request(asked), agent)
+
+    @override
+    async def GetConversation(self, request: pb.GetConversationRequest, context: object) -> pb.GetConversationResponse:
+        with self._metrics.call("GetConversation"):
+            record = policy.existing(await self._store.look(limits.conversation_id(request.name)))
+            held = policy.held(record, self._clock.now())
+            return pb.GetConversationResponse(
+                conversation=render.conversation(record, await self._store.agent(record.id)),
+                ledger=render.ledger(record),
+                attached=held,
+                holder=record.holder if held else "",
+            )
+
+    @override
+    async def AttachConversation(
+        self, request: pb.AttachConversationRequest, context: object
+    ) -> pb.AttachConversationResponse:
+        with self._metrics.call("AttachConversation") as call:
+            conversation_id = limits.conversation_id(request.name)
+            ask = Attach(
+                mode=limits.mode(request.mode),
+                owner=self._digests.owner(limits.owner_presented(request.owner)),
+                holder=limits.holder(request.holder),
+                presented=bool(request.resume_handle),
+            )
+            decide = decisions.attach(ask, self._clock.now(), self._rules)
+            digest = self._digests.resume_handle(request.resume_handle)
+            answer = await self._store.change(conversation_id, decide, digest)
+            call.result = "taken_over" if answer.previous_holder else "attached"
+            log = self._log.bind(conversation=request.name, epoch=answer.conversation.epoch)
+            log.info("attached", holder=ask.holder, previous=answer.previous_holder)
+            if answer.redemption is not None:
+                self._metrics.redemptions.labels(answer.redemption).inc()
+                if policy.OUTSIDE[answer.redemption] == pb.HANDLE_RESULT_INVALID:
+                    shown = logs.fingerprint(request.resume_handle)
+                    log.warning("resume handle ignored", result=answer.redemption.value, fingerprint=shown)
+            return render.attached(answer, await self._store.agent(conversation_id), self._rules.heartbeat)
+
+    @override
+    async def HeartbeatConversation(
+        self, request: pb.HeartbeatConversationRequest, context: object
+    ) -> pb.HeartbeatConversationResponse:
+        with self._metrics.call("HeartbeatConversation"):
+            conversation_id = limits.conversation_id(request.name)
+            decide = decisions.heartbeat(limits.epoch(request.epoch), self._clock.now(), self._rules)
+            await self._store.change(conversation_id, decide)
+            return pb.HeartbeatConversationResponse()
+
+    @override
+    async def Checkpoint(self, request: pb.CheckpointRequest, context: object) -> pb.CheckpointResponse:
+        with self._metrics.call("Checkpoint") as call:
+            conversation_id = limits.conversation_id(request.name)
+            resume_handle = mint_resume_handle() if request.HasField("upstream_handle") else None
+            ask = _checkpoint(request, self._digests.resume_handle(resume_handle) if resume_handle else None)
+            decide = decisions.checkpoint(ask, self._clock.now(), self._rules)
+            answer = await self._store.change(conversation_id, decide)
+            call.result = "repeated" if ask.turns and not answer.new_turns else "stored"
+            self._note_checkpoint(answer, resume_handle)
+            return render.checkpointed(answer, resume_handle)
+
+    def _note_checkpoint(self, answer: Stored, resume_handle: str | None) -> None:
+        self._metrics.turns.inc(answer.new_turns)
+        self._log.debug(
+            "checkpoint",
+            conversation=answer.conversation.name,
+            epoch=answer.conversation.epoch,
+            turn=answer.conversation.turn_count,
+            resume_handle_fingerprint=logs.fingerprint(resume_handle) if resume_handle else None,
+        )
+
+    @override
+    async def InvalidateUpstreamHandle(
+        self, request: pb.InvalidateUpstreamHandleRequest, context: object
+    ) -> pb.InvalidateUpstreamHandleResponse:
+        with self._metrics.call("InvalidateUpstreamHandle"):
+            conversation_id = limits.conversation_id(request.name)
+            reason = limits.reason(request.reason)
+            await self._store.change(conversation_id, decisions.invalidate(limits.epoch(request.epoch)))
+            self._log.info("upstream handle deleted", conversation=request.name, epoch=request.epoch, reason=reason)
+            return pb.InvalidateUpstreamHandleResponse()
+
+    @override
+    async def ValidateHandle(self, request: pb.ValidateHandleRequest, context: object) -> pb.ValidateHandleResponse:
+        with self._metrics.call("ValidateHandle"):
+            conversation_id = limits.conversation_id(request.name)
+            mode = limits.mode(request.mode)
+            owner = self._digests.owner(limits.owner_presented(request.owner))
+            digest = self._digests.resume_handle(request.resume_handle)
+            view = await self._store.look(conversation_id, digest)
+            redemption: Redemption = policy.judge(view, mode, owner, self._clock.now(), self._rules)
+            self._metrics.validations.labels(redemption).inc()
+            return pb.ValidateHandleResponse(result=render.handle_result(redemption))
+
+    @override
+    async def StreamTurns(
+        self, request: pb.StreamTurnsRequest, context: object
+    ) -> AsyncIterator[pb.StreamTurnsResponse]:
+        with self._metrics.call("StreamTurns"):
+            conversation_id = limits.conversation_id(request.name)
+            after = limits.after_turn(request.after_turn)
+            last = policy.existing(await self._store.look(conversation_id)).turn_count
+            while after < last:
+                page = await self._store.turns(conversation_id, after, min(_PAGE, last - after))
+                for turn in page:
+                    yield pb.StreamTurnsResponse(turn=resources_pb2.Turn.FromString(turn.body))
+                after = page[-1].number if page else last
+
+    @override
+    async def ReleaseConversation(
+        self, request: pb.ReleaseConversationRequest, context: object
+    ) -> pb.ReleaseConversationResponse:
+        with self._metrics.call("ReleaseConversation"):
+            conversation_id = limits.conversation_id(request.name)
+            decide = decisions.release(limits.epoch(request.epoch), self._clock.now(), self._rules)
+            await self._store.change(conversation_id, decide)
+            self._log.info("released", conversation=request.name, epoch=request.epoch)
+            return pb.ReleaseConversationResponse()
+
+    @override
+    async def EndConversation(self, request: pb.EndConversationRequest, context: object) -> pb.EndConversationResponse:
+        with self._metrics.call("EndConversation"):
+            conversation_id = limits.conversation_id(request.name)
+            epoch, reason = limits.epoch(request.epoch, lowest=0), limits.reason(request.reason)
+            record = await self._store.change(conversation_id, decisions.end(epoch, reason, self._clock.now()))
+            self._log.info("ended", conversation=request.name, epoch=epoch, turns=record.turn_count)
+            return pb.EndConversationResponse(
+                conversation=render.conversation(record, await self._store.agent(conversation_id))
+            )
+
+
+def _checkpoint(request: pb.CheckpointRequest, resume_digest: bytes | None) -> Checkpoint:
+    """What a request asks to store.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT.
+    """
+    epoch = limits.epoch(request.epoch)
+    turns = limits.turns(request.turns, epoch)
+    upstream = limits.upstream_handle(request.upstream_handle) if request.HasField("upstream_handle") else None
+    ledger = limits.ledger(request.ledger).SerializeToString() if request.HasField("ledger") else None
+    return Checkpoint(
+        epoch=epoch,
+        turns=tuple(Turn(turn.number, turn.SerializeToString()) for turn in turns),
+        covered_seq=max((turn.covered_seq for turn in turns), default=0),
+        upstream_secret=upstream.secret if upstream else None,
+        covers_turn=upstream.covers_turn if upstream else 0,
+        resume_digest=resume_digest,
+        ledger=ledger,
+        continuity=limits.continuity(request.continuity),
+    )
