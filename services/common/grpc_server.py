@@ -54,11 +54,15 @@ def _unary(behaviour: Callable[[Any, Context], Awaitable[Any]], name: str) -> Ca
 
 
 def _streaming(
-    behaviour: Callable[[Any, Context], AsyncIterator[Any]], name: str
+    behaviour: Callable[[Any, Context], AsyncIterator[Any] | Awaitable[None]], name: str
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def call(request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401 - any message
         try:
-            async for response in behaviour(request, context):
+            responses = behaviour(request, context)
+            if isinstance(responses, Awaitable):  # gRPC's other style, of health's Watch: it writes to the context
+                await responses
+                return
+            async for response in responses:
                 yield response
         except Exception as error:  # noqa: BLE001 - the boundary
             await _abort(context, error, name)
