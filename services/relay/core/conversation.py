@@ -212,7 +212,7 @@ class Conversation:
         self.phase = step(self.phase, Signal.READY)
         self._opened_at, self._proven, self._refusals = now, False, 0
         self.continuity = self._opening_with
-        self._out.append(do.StartSending(self.talk.boundary.position))
+        self._out.append(do.StartSending(self.talk.boundary))
         if not self._untouched:
             self.coverage.context_survived(self._opening_with)
         if self._replacing is not None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, Turn, UpstreamHandle
+from services.relay.core.model import Continuity, Mark, Turn, UpstreamHandle
 from services.relay.core.notices import Notice
 
 
@@ -34,9 +34,9 @@ class CloseUpstream:
 
 @dataclass(frozen=True, slots=True)
 class StartSending:
-    """Send the client's inputs from after this position on, those that wait and those to come."""
+    """Send the client's inputs from after this mark on, those that wait and those to come."""
 
-    after: int
+    after: Mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,81 @@
+"""One client's socket in a conversation: a writer that follows the outbox, and a close when all is said."""
+
+from typing import Any, Final
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from services.relay import client_protocol as protocol
+from services.relay.client_protocol import Seen
+from services.relay.outbox import Outbox
+
+_LONGEST_REASON: Final = 123
+"""Bytes of a close frame's reason, RFC 6455 section 5.5."""
+
+
+def close_reason(text: str) -> str:
+    """A reason that fits into a close frame."""
+    return text.encode()[:_LONGEST_REASON].decode(errors="ignore")
+
+
+class ClientLink:
+    """The socket of the client that is in the conversation now.
+
+    Args:
+        socket: The WebSocket.
+        outbox: What it is told.
+        seen: The newest message it says it has got.
+        first_here: No client came before in this epoch.
+    """
+
+    def __init__(self, socket: ServerConnection, outbox: Outbox, seen: Seen | None, *, first_here: bool) -> None:
+        self._socket = socket
+        self._outbox = outbox
+        self._place = outbox.place_of(seen, first_here=first_here)
+        self._greeting: dict[str, Any] | None = None
+        self._farewell: tuple[int, str] | None = None
+
+    def welcome(self, greeting: dict[str, Any]) -> None:
+        """Let the client in: the greeting first, then what it missed, then what comes."""
+        self._greeting = greeting
+        self._outbox.wake()
+
+    def say_farewell(self, code: int, reason: str) -> None:
+        """Close the socket once everything is sent; only the first farewell counts."""
+        self._farewell = self._farewell or (code, close_reason(reason))
+        self._outbox.wake()
+
+    async def replace(self, code: int, reason: str) -> None:
+        """Close the socket at once: another one has taken its place."""
+        await self._socket.close(code, close_reason(reason))
+
+    async def write(self) -> None:
+        """Send until the farewell is said or the socket is gone. Safe to cancel."""
+        try:
+            await self._write()
+        except ConnectionClosed:
+            return
+
+    async def _write(self) -> None:
+        while True:
+            if self._greeting is not None:
+                greeting, self._greeting = self._greeting, None
+                await self._socket.send(protocol.encode(greeting, self._outbox.epoch, self._place))
+                await self._follow()
+            if self._farewell is not None:
+                await self._socket.close(*self._farewell)
+                return
+            await self._outbox.wait()
+
+    async def _follow(self) -> None:
+        while True:
+            found = self._outbox.after(self._place)
+            if found is not None:
+                self._place, messages = found
+                for message in messages:
+                    await self._socket.send(message)
+                self._outbox.sent(self._place)
+            elif self._farewell is not None:
+                return
+            else:
+                await self._outbox.wait()

@@ -1,0 +1,344 @@
+"""The client protocol, ``docs/client-protocol.md``: JSON in, JSON out, pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from filo.handles.v1 import resources_pb2 as resources
+from services.common.errors import Reason, ServiceError
+from services.relay.core import notices as tell
+from services.relay.core.model import Continuity, RotationMode, ToolCall
+
+PATH: Final = "/ws/ai-voice"
+SUBPROTOCOL: Final = "filo.v1"
+TOKEN_SUBPROTOCOL: Final = "filo.token."  # noqa: S105 - a prefix
+LARGEST_MESSAGE: Final = 256 * 1024
+"""Bytes of one message of a client; audio is further bounded by `LARGEST_AUDIO`."""
+LARGEST_AUDIO: Final = 64 * 1024
+
+MODES: Final[Mapping[str, resources.Mode.ValueType]] = MappingProxyType(
+    {
+        "sales_agent": resources.MODE_SALES_AGENT,
+        "consultation_invite": resources.MODE_CONSULTATION_INVITE,
+        "assistant": resources.MODE_ASSISTANT,
+    }
+)
+MODE_NAMES: Final = MappingProxyType({mode: name for name, mode in MODES.items()})
+SHARED_MODES: Final = frozenset({"sales_agent", "consultation_invite"})
+"""Owned by a share token; the others by a user id (R2.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The newest message a client has got."""
+
+    epoch: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asks for when it opens its socket."""
+
+    mode: str
+    session_token: str | None
+    share_token: str | None
+    resume_handle: str | None
+    rotation: RotationMode
+    last_seen: Seen | None
+    test: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The credentials in the first message."""
+
+    session_token: str
+    share_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NextSeq:
+    """The next input carries this number."""
+
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A typed turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """The client's own voice activity."""
+
+    start: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStreamEnd:
+    """The microphone is off for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer to a tool call."""
+
+    id: str
+    name: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The conversation is over."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Wants a pong."""
+
+
+Input = Text | Activity | AudioStreamEnd | ToolResult
+"""What is numbered, besides audio."""
+Message = Auth | NextSeq | End | Ping | Input
+
+
+def malformed(why: str) -> ServiceError:
+    """The client sent what is not this protocol."""
+    return ServiceError(Reason.MALFORMED_MESSAGE, why)
+
+
+def parse_query(query: str, subprotocols: tuple[str, ...] = ()) -> Request:
+    """Read the socket's query string and offered subprotocols.
+
+    Raises:
+        ServiceError: MODE_MISMATCH where the mode is missing or unknown, MALFORMED_MESSAGE for another bad value.
+    """
+    values = {name: found[-1] for name, found in parse_qs(query).items()}
+    mode = values.get("mode", "")
+    if mode not in MODES:
+        raise ServiceError(Reason.MODE_MISMATCH, f"mode must be one of {', '.join(MODES)}")
+    rotation = values.get("rotation", RotationMode.RELAY.value)
+    if rotation not in set(RotationMode):
+        raise malformed(f"rotation must be one of {', '.join(RotationMode)}")
+    offered = (name.removeprefix(TOKEN_SUBPROTOCOL) for name in subprotocols if name.startswith(TOKEN_SUBPROTOCOL))
+    return Request(
+        mode=mode,
+        session_token=values.get("sessionToken") or next(offered, None),
+        share_token=values.get("shareToken"),
+        resume_handle=values.get("resumeHandle"),
+        rotation=RotationMode(rotation),
+        last_seen=_seen(values.get("lastSeen")),
+        test=values.get("testMode", "").lower() in {"1", "true"},
+    )
+
+
+def _seen(text: str | None) -> Seen | None:
+    if not text:
+        return None
+    epoch, _, n = text.partition(".")
+    if not (epoch.isdecimal() and n.isdecimal()):
+        raise malformed("lastSeen must be EPOCH.N, two whole numbers")
+    return Seen(int(epoch), int(n))
+
+
+class _Auth(msgspec.Struct, tag="auth"):
+    sessionToken: str  # noqa: N815 - the wire's name
+    shareToken: str | None = None  # noqa: N815 - the wire's name
+
+
+class _Seq(msgspec.Struct, tag="seq"):
+    next: int
+
+
+class _Text(msgspec.Struct, tag="text"):
+    text: str
+    seq: int | None = None
+
+
+class _ActivityStart(msgspec.Struct, tag="activity_start"):
+    seq: int | None = None
+
+
+class _ActivityEnd(msgspec.Struct, tag="activity_end"):
+    seq: int | None = None
+
+
+class _AudioStreamEnd(msgspec.Struct, tag="audio_stream_end"):
+    seq: int | None = None
+
+
+class _ToolResult(msgspec.Struct, tag="tool_result"):
+    id: str
+    name: str = ""
+    result: dict[str, Any] = {}
+    seq: int | None = None
+
+
+class _End(msgspec.Struct, tag="end"):
+    reason: str = ""
+
+
+class _Ping(msgspec.Struct, tag="ping"):
+    pass
+
+
+_Wire = _Auth | _Seq | _Text | _ActivityStart | _ActivityEnd | _AudioStreamEnd | _ToolResult | _End | _Ping
+_DECODER: Final = msgspec.json.Decoder(_Wire)
+
+_MEANING: Final[Mapping[type[Any], Callable[[Any], Message]]] = MappingProxyType(
+    {
+        _Auth: lambda m: Auth(m.sessionToken, m.shareToken),
+        _Seq: lambda m: NextSeq(m.next),
+        _Text: lambda m: Text(m.text),
+        _ActivityStart: lambda _: Activity(start=True),
+        _ActivityEnd: lambda _: Activity(start=False),
+        _AudioStreamEnd: lambda _: AudioStreamEnd(),
+        _ToolResult: lambda m: ToolResult(m.id, m.name, m.result),
+        _End: lambda m: End(m.reason),
+        _Ping: lambda _: Ping(),
+    }
+)
+
+
+def parse(text: str) -> tuple[Message, int | None]:
+    """Read one JSON message.
+
+    Returns:
+        What it means, and the sequence number it carries, if any.
+
+    Raises:
+        ServiceError: MALFORMED_MESSAGE: it is not JSON, has no known type, or lacks a field.
+    """
+    try:
+        message = _DECODER.decode(text)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise malformed(f"not a message of this protocol: {error}") from error
+    number = message.next if isinstance(message, _Seq) else getattr(message, "seq", None)
+    if number is not None and number < 1:
+        raise malformed("a sequence number is at least 1")
+    if isinstance(message, _Text) and not message.text.strip():
+        raise malformed("text must not be empty")
+    return _MEANING[type(message)](message), number
+
+
+def audio(frame: bytes) -> bytes:
+    """Check one binary message.
+
+    Raises:
+        ServiceError: MALFORMED_MESSAGE: it is not PCM16, or too long.
+    """
+    if len(frame) % 2:
+        raise malformed("audio is PCM16: a binary message has an even number of bytes")
+    if len(frame) > LARGEST_AUDIO:
+        raise malformed(f"a binary message has at most {LARGEST_AUDIO} bytes")
+    return frame
+
+
+def _calls(calls: tuple[ToolCall, ...]) -> list[dict[str, Any]]:
+    return [{"id": call.id, "name": call.name, "args": dict(call.args)} for call in calls]
+
+
+def _tokens(notice: tell.TokensCounted) -> dict[str, Any]:
+    return {
+        "type": "usage",
+        "turn": notice.turn,
+        "contextTokens": notice.context,
+        "billedTokens": notice.billed,
+        "byCategory": {"instruction": notice.instruction, "user": notice.user, "model": notice.model},
+    }
+
+
+def _rotated(notice: tell.Rotated) -> dict[str, Any]:
+    return {
+        "type": "session:rotated",
+        "reason": notice.reason,
+        "continuity": notice.continuity,
+        "gapMs": round(notice.gap * 1000),
+        "turn": notice.turn,
+    }
+
+
+def _expiring(notice: tell.Expiring) -> dict[str, Any]:
+    return {
+        "type": "session_expiring",
+        "message": f"The connection ends in {notice.time_left:g} s.",
+        "timeLeft": notice.time_left,
+        "hasHandle": notice.has_handle,
+        "reason": notice.reason,
+    }
+
+
+def _trouble(notice: tell.UpstreamTrouble) -> dict[str, Any]:
+    reason = Reason.UPSTREAM_UNAVAILABLE if notice.retryable else Reason.UPSTREAM_REFUSED
+    return {"type": "error", "code": reason.value, "message": notice.message, "retryable": notice.retryable}
+
+
+_RENDER: Final[Mapping[type[Any], Callable[[Any], dict[str, Any]]]] = MappingProxyType(
+    {
+        tell.HandleRenewed: lambda n: {
+            "type": "session_resumption_update",
+            "handle": n.resume_handle,
+            "resumable": True,
+            "expiresAt": n.expires_at,
+        },
+        tell.Expiring: _expiring,
+        tell.ReconnectNow: lambda n: {"type": "goAway", "timeLeft": n.time_left},
+        tell.Rotating: lambda n: {"type": "session:rotating", "reason": n.reason, "turn": n.turn},
+        tell.Rotated: _rotated,
+        tell.Transcript: lambda n: {"type": "transcript", "role": n.role, "text": n.text, "turn": n.turn},
+        tell.AnswerInterrupted: lambda n: {"type": "interrupted", "turn": n.turn},
+        tell.TurnEnded: lambda n: {"type": "turn:complete", "turn": n.turn, "interrupted": n.interrupted},
+        tell.TurnRestarted: lambda n: {"type": "turn:restarted", "turn": n.turn, "reason": n.reason},
+        tell.InputCovered: lambda n: {"type": "covered", "seq": n.seq, "turn": n.turn},
+        tell.TokensCounted: _tokens,
+        tell.ToolsWanted: lambda n: {"type": "tool_call", "turn": n.turn, "calls": _calls(n.calls)},
+        tell.ToolsUnwanted: lambda n: {"type": "tool_call_cancellation", "turn": n.turn, "ids": list(n.ids)},
+        tell.UpstreamTrouble: _trouble,
+        tell.ConversationOver: lambda n: {"type": "conversation_end", "reason": n.reason},
+    }
+)
+"""How each notice looks on the wire; a test proves it total."""
+
+
+def render(notice: tell.Notice) -> dict[str, Any]:
+    """A notice as a message, without its number."""
+    return _RENDER[type(notice)](notice)
+
+
+def encode(message: Mapping[str, Any], epoch: int, n: int) -> str:
+    """The JSON of a message with its number, `type` first."""
+    return msgspec.json.encode({"type": message["type"], "epoch": epoch, "n": n, **message}).decode()
+
+
+def greeting(
+    *,
+    conversation: str,
+    mode: str,
+    turn: int,
+    next_seq: int,
+    covered: int,
+    rotation: RotationMode,
+    continuity: Continuity | None,
+) -> dict[str, Any]:
+    """``session:started`` where there was nothing before, ``session:resumed`` otherwise."""
+    message = {
+        "type": "session:started" if continuity is None else "session:resumed",
+        "conversation": conversation,
+        "mode": mode,
+        "turn": turn,
+        "nextSeq": next_seq,
+        "covered": covered,
+        "rotation": rotation,
+    }
+    return message if continuity is None else {**message, "continuity": continuity}

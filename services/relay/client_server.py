@@ -1,0 +1,136 @@
+"""The clients' door: the WebSocket server at /ws/ai-voice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+
+from services.common import logs
+from services.common.config import Address
+from services.common.errors import Reason, ServiceError
+from services.common.grpc_errors import internal
+from services.common.lifecycle import port_error
+from services.relay import client_protocol as protocol
+from services.relay.client_link import close_reason
+from services.relay.config import Settings
+from services.relay.metrics import Metrics
+from services.relay.registry import Registry
+from services.relay.session_tokens import SessionTokens
+
+_PING_INTERVAL: Final = 20.0
+_CLOSE_TIMEOUT: Final = 1.0
+
+
+class ClientServer:
+    """Lets clients in, and tells those that may not come why.
+
+    Args:
+        settings: Of the relay.
+        tokens: Verifies session tokens.
+        registry: Where the conversations are.
+        metrics: Counts.
+    """
+
+    def __init__(self, settings: Settings, tokens: SessionTokens, registry: Registry, metrics: Metrics) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._registry = registry
+        self._metrics = metrics
+        self._log = logs.get("relay")
+
+    async def handle(self, socket: ServerConnection) -> None:
+        """Serve one socket to its end; a refusal is a close frame with a code and a sentence."""
+        self._metrics.clients.inc()
+        try:
+            await self._serve(socket)
+        except ConnectionClosed:
+            return
+        except ServiceError as error:
+            await self._refuse(socket, error)
+        except Exception:  # noqa: BLE001 - the boundary: one client's trouble must not be another's
+            self._log.exception("a client's socket failed")
+            await self._refuse(socket, internal())
+        finally:
+            self._metrics.clients.dec()
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        url = urlsplit(socket.request.path if socket.request else "")
+        offered = socket.request.headers.get("Sec-WebSocket-Protocol", "") if socket.request else ""
+        request = protocol.parse_query(url.query, tuple(part.strip() for part in offered.split(",")))
+        if request.session_token is None:
+            request = await self._first_message(socket, request)
+        claims = self._tokens.verify(request.session_token)
+        live, missed = await self._registry.join(claims, request)
+        await live.attend(socket, request, missed)
+
+    async def _first_message(self, socket: ServerConnection, request: protocol.Request) -> protocol.Request:
+        try:
+            async with asyncio.timeout(self._settings.auth_timeout):
+                data = await socket.recv()
+        except TimeoutError:
+            raise ServiceError(Reason.TOKEN_INVALID, "no session token came in time") from None
+        message = protocol.parse(data)[0] if isinstance(data, str) else None
+        if not isinstance(message, protocol.Auth):
+            raise ServiceError(Reason.TOKEN_INVALID, "the first message must be auth, with a session token")
+        share_token = message.share_token or request.share_token
+        return replace(request, session_token=message.session_token, share_token=share_token)
+
+    async def _refuse(self, socket: ServerConnection, error: ServiceError) -> None:
+        code = error.meaning.close
+        self._log.info("client refused", code=code, reason=error.reason.value)
+        self._metrics.refusals.labels(str(code)).inc()
+        await socket.close(code, close_reason(error.detail))
+
+
+def _only_our_path(_socket: ServerConnection, request: HttpRequest) -> Response | None:
+    path = urlsplit(request.path).path
+    if path == protocol.PATH:
+        return None
+    return _socket.respond(HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n")
+
+
+def _choose(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return Subprotocol(protocol.SUBPROTOCOL) if protocol.SUBPROTOCOL in offered else None
+
+
+@asynccontextmanager
+async def listening(server: ClientServer, address: Address, origins: tuple[str, ...]) -> AsyncIterator[Address]:
+    """Take clients' sockets while the context is open.
+
+    Yields:
+        The address, with the port that was really taken.
+
+    Raises:
+        StartupError: The address cannot be listened on.
+    """
+    try:
+        listener = await serve(
+            server.handle,
+            address.host,
+            address.port,
+            process_request=_only_our_path,
+            select_subprotocol=_choose,
+            origins=[*origins, None] if origins else None,  # type: ignore[list-item]  # NewType of str
+            compression=None,
+            max_size=protocol.LARGEST_MESSAGE,
+            ping_interval=_PING_INTERVAL,
+            ping_timeout=_PING_INTERVAL,
+            close_timeout=_CLOSE_TIMEOUT,
+            server_header=None,
+        )
+    except OSError as error:
+        raise port_error(address, error) from error
+    try:
+        yield Address(address.host, listener.sockets[0].getsockname()[1])
+    finally:
+        listener.close(close_connections=True, code=1001, reason="this relay is going away")
+        await listener.wait_closed()

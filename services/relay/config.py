@@ -1,0 +1,111 @@
+"""The relay's settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from services.common.config import Address, Environment
+from services.relay.core.model import Policy
+
+GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the relay can be told; every field works as it is on one machine.
+
+    Args:
+        client_address: Where clients' sockets are taken, ``ws://``.
+        control_address: Where the control API listens, gRPC.
+        metrics_address: Where Prometheus scrapes.
+        handles_address: Where the handle store is, gRPC.
+        upstream_url: Gemini's base URL, or the emulator's.
+        upstream_ca: A PEM file to trust besides the system's, for the emulator.
+        api_key: Gemini's API key.
+        session_keys: The key ring that signs session tokens, one file for all relays; made when it is not there.
+        session_ttl: Seconds that a session token is good for.
+        auth_timeout: Seconds in which the first message must bring the token when the URL does not.
+        origins: Allowed values of ``Origin``; empty allows all.
+        connect_timeout: Seconds for one dial, setup included.
+        close_timeout: Seconds in which the upstream must acknowledge a close.
+        replay_seconds: Audio that is kept for a new connection, oldest out first.
+        outbox_bytes: What is kept for a client that is away or slow, oldest out first.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+        policy: What the core's decisions depend on.
+    """
+
+    client_address: Address = Address("127.0.0.1", 7400)
+    control_address: Address = Address("127.0.0.1", 7401)
+    metrics_address: Address = Address("127.0.0.1", 7411)
+    handles_address: Address = Address("127.0.0.1", 7402)
+    upstream_url: str = GEMINI_URL
+    upstream_ca: Path | None = None
+    api_key: str = field(default="", repr=False)
+    session_keys: Path = Path(".filo/session.key")
+    session_ttl: float = 3600.0
+    auth_timeout: float = 10.0
+    origins: tuple[str, ...] = ()
+    connect_timeout: float = 10.0
+    close_timeout: float = 3.0
+    replay_seconds: float = 120.0
+    outbox_bytes: int = 4 * 1024 * 1024
+    log_level: str = "INFO"
+    policy: Policy = field(default_factory=Policy)
+
+    @classmethod
+    def from_env(cls, values: Mapping[str, str]) -> "Settings":
+        """Read the environment.
+
+        Raises:
+            ConfigError: Something cannot be used; it names every problem.
+        """
+        default = cls()
+        shared, env = Environment(values, "FILO_"), Environment(values, "FILO_RELAY_")
+        env.problems = shared.problems
+        api_key = Environment(values, "").secret("GEMINI_API_KEY")
+        if api_key is None:
+            shared.problems.append("GEMINI_API_KEY: is missing; set it to your key (anything, for the emulator)")
+        url = env.text("UPSTREAM_URL", GEMINI_URL).rstrip("/")
+        if not url.startswith(("wss://", "ws://")):
+            env.problems.append(f"FILO_RELAY_UPSTREAM_URL: {url!r} does not begin with wss:// or ws://")
+        ca = env.text("UPSTREAM_CA", "")
+        if ca and not Path(ca).expanduser().is_file():
+            env.problems.append(f"FILO_RELAY_UPSTREAM_CA: there is no file {ca}")
+        settings = cls(
+            client_address=env.address("CLIENT_ADDRESS", default.client_address),
+            control_address=env.address("CONTROL_ADDRESS", default.control_address),
+            metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
+            handles_address=shared.address("HANDLES_ADDRESS", default.handles_address),
+            upstream_url=url,
+            upstream_ca=Path(ca).expanduser() if ca else None,
+            api_key=api_key or "",
+            session_keys=env.path("SESSION_KEYS", shared.path("DATA_DIR", Path(".filo")) / "session.key"),
+            session_ttl=env.duration("SESSION_TTL", default.session_ttl, low=60.0),
+            auth_timeout=env.duration("AUTH_TIMEOUT", default.auth_timeout, low=0.1),
+            origins=tuple(part.strip() for part in env.text("ORIGINS", "").split(",") if part.strip()),
+            connect_timeout=env.duration("CONNECT_TIMEOUT", default.connect_timeout, low=0.1),
+            close_timeout=env.duration("CLOSE_TIMEOUT", default.close_timeout, low=0.05),
+            replay_seconds=env.duration("REPLAY", default.replay_seconds, low=1.0),
+            outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
+            log_level=shared.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+            policy=_policy(env),
+        )
+        shared.check()
+        return settings
+
+
+def _policy(env: Environment) -> Policy:
+    default = Policy()
+    return Policy(
+        goaway_margin=env.duration("GOAWAY_MARGIN", default.goaway_margin),
+        goaway_unknown=env.duration("GOAWAY_UNKNOWN", default.goaway_unknown),
+        max_age=env.duration("MAX_AGE", default.max_age),
+        age_patience=env.duration("AGE_PATIENCE", default.age_patience),
+        grace=env.duration("GRACE", default.grace),
+        retry_base=env.duration("RETRY_BASE", default.retry_base),
+        retry_cap=env.duration("RETRY_CAP", default.retry_cap),
+        dials_a_drop=env.integer("DIALS_A_DROP", default.dials_a_drop, low=1),
+        dials_a_life=env.integer("DIALS_A_LIFE", default.dials_a_life, low=1),
+        stable_after=env.duration("STABLE_AFTER", default.stable_after, low=0.1),
+    )

@@ -1,0 +1,97 @@
+"""What a client sends, numbered, kept until it is covered, and fed to whichever upstream connection there is."""
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from services.relay.core.model import Mark
+from services.relay.log import Log
+from services.relay.upstream import wire
+from services.relay.upstream.connection import Upstream
+
+_BYTES_A_SECOND = 32_000
+
+
+class _Input(NamedTuple):
+    """One input: a frame of audio as it came, or a message that is ready for the wire."""
+
+    seq: int
+    payload: bytes
+    is_audio: bool
+
+
+class Inputs:
+    """The replay buffer of one conversation and the place from which it is sent.
+
+    Replaying is nothing but going back: `start` moves the place, and the feeder sends on from there.
+
+    Args:
+        covered_seq: The newest client sequence number that is stored already.
+        replay_seconds: How much audio is kept, oldest out first.
+    """
+
+    def __init__(self, covered_seq: int, replay_seconds: float) -> None:
+        self.last_seq = covered_seq
+        self.sent = Mark(0, covered_seq)
+        self._log: Log[_Input] = Log()
+        self._most = int(replay_seconds * _BYTES_A_SECOND)
+        self._sending = False
+        self._control: deque[bytes] = deque()
+
+    def take(self, payload: bytes, seq: int, *, is_audio: bool) -> int:
+        """Add an input.
+
+        Args:
+            payload: PCM16 of 16 kHz, or a message for Gemini.
+            seq: The client's number of it, greater than `last_seq`.
+            is_audio: Which of the two it is.
+
+        Returns:
+            How many older frames of audio had to be dropped.
+        """
+        self.last_seq = seq
+        self._log.append(_Input(seq, payload, is_audio), len(payload) if is_audio else 0)
+        return self._log.trim(self._most)
+
+    def skip(self, seq: int) -> None:
+        """An input that is not replayed (a tool's result) has this number."""
+        self.last_seq = seq
+
+    def start(self, after: Mark) -> None:
+        """Send what comes after a mark, and what will come."""
+        self.sent = after
+        self._sending = True
+        self._log.wake()
+
+    def stop(self) -> None:
+        """Send nothing; a tool's answer that waits is for a connection that is gone."""
+        self._sending = False
+        self._control.clear()
+
+    def forget(self, through: int) -> None:
+        """Inputs up to this position are covered."""
+        self._log.forget(through)
+
+    def send_control(self, message: bytes) -> None:
+        """Send a message that is not a client's input, before the inputs that wait."""
+        self._control.append(message)
+        self._log.wake()
+
+    async def feed(self, upstream: Upstream) -> None:
+        """Send to a connection until cancelled; a slow one slows this down."""
+        while True:
+            if self._control:
+                await upstream.send(self._control.popleft())
+            elif self._sending and (entry := self._log.after(self.sent.position)):
+                position, item = entry
+                self.sent = Mark(position, item.seq)
+                await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
+            else:
+                await self._log.wait()
+
+
+async def cancelled(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task and wait until it is gone."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])

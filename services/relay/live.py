@@ -1,0 +1,393 @@
+"""A conversation that this relay holds: the core's decisions, performed.
+
+Everything happens in one event loop. `post` tells the core what happened and performs what it answers, in order and
+without waiting; what takes time (a dial, a close, a write to the store) runs as a task of the conversation's group and
+is posted when it is done. Audio passes beside: up through `inputs.Inputs`, down through `outbox.Outbox`.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+
+from filo.handles.v1 import resources_pb2 as resources
+from services.common.clock import Clock
+from services.common.errors import INTERNAL_DETAIL, MEANING, Reason, ServiceError
+from services.relay import client_protocol as protocol
+from services.relay.checkpoints import StoreWriter
+from services.relay.client_link import ClientLink
+from services.relay.config import Settings
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core import notices as tell
+from services.relay.core.conversation import Conversation
+from services.relay.core.model import Turn
+from services.relay.inputs import Inputs, cancelled
+from services.relay.metrics import Metrics
+from services.relay.outbox import Outbox
+from services.relay.session_tokens import Claims, SessionTokens
+from services.relay.speech import SpeechDetector
+from services.relay.store import Attached, Store
+from services.relay.upstream import wire
+from services.relay.upstream.connection import Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.setup import setup
+
+_FAREWELLS: Mapping[do.Farewell, int] = {
+    do.Farewell.OVER: 1000,
+    do.Farewell.RECONNECT: 1012,
+    do.Farewell.DRAIN: 1001,
+    do.Farewell.REPLACED: MEANING[Reason.EPOCH_FENCED].close,
+    do.Farewell.UPSTREAM_REFUSED: MEANING[Reason.UPSTREAM_REFUSED].close,
+    do.Farewell.UPSTREAM_UNAVAILABLE: MEANING[Reason.UPSTREAM_UNAVAILABLE].close,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every conversation of a relay uses."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    dialler: Dialler
+    tokens: SessionTokens
+    metrics: Metrics
+
+
+class LiveConversation:
+    """The driver of one `core.conversation.Conversation`.
+
+    Args:
+        around: What it uses.
+        attached: What the store gave.
+        claims: What the client's session token said.
+    """
+
+    def __init__(self, around: Surroundings, attached: Attached, claims: Claims) -> None:
+        self.name = attached.conversation.name
+        self.epoch = attached.epoch
+        self.claims = claims
+        self.joins = 0
+        self.started = asyncio.Event()
+        self.finished = asyncio.Event()
+        self.core = Conversation(attached.attachment, around.settings.policy, around.clock.monotonic())
+        self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes)
+        self.inputs = Inputs(attached.attachment.covered_seq, around.settings.replay_seconds)
+        self._around = around
+        self._agent: resources.AgentConfig = attached.conversation.agent
+        self._heartbeat_interval = attached.heartbeat_interval
+        self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
+        self._speech = SpeechDetector()
+        self._client: ClientLink | None = None
+        self._upstream: Upstream | None = None
+        self._connection: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._events: deque[on.Event] = deque()
+        self._posting = False
+        self._rearm = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._log = structlog.stdlib.get_logger("filo.relay").bind(
+            room="relay", conversation=self.name, epoch=self.epoch
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no more clients."""
+        return self._stopped.is_set()
+
+    @property
+    def client_connected(self) -> bool:
+        """Whether a client's socket is open."""
+        return self._client is not None
+
+    async def run(self) -> None:
+        """Hold the conversation until it is over here. Cancelling drops it without a word to the store."""
+        self._log.info("opened", turns=self.core.talk.last, mode=self.claims.mode)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self.started.set()
+                helpers = [group.create_task(self._keep_time()), group.create_task(self._heartbeat())]
+                writing = group.create_task(self._writer.run())
+                await self._stopped.wait()
+                self._writer.finish()
+                await self._writer.finished_in_time(writing)
+                if self._connection is not None:
+                    await asyncio.wait([self._connection], timeout=self._around.settings.close_timeout + 1.0)
+                for task in (*helpers, self._connection):
+                    await cancelled(task)
+        finally:
+            self._stopped.set()
+            self.finished.set()
+            if self._client is not None:
+                self._client.say_farewell(MEANING[Reason.INTERNAL].close, INTERNAL_DETAIL)
+            self._log.info("closed", turns=self.core.talk.last, rotations=self.core.rotations, joins=self.joins)
+
+    def post(self, event: on.Event) -> None:
+        """Tell the core what happened, and perform what it decides."""
+        self._events.append(event)
+        if self._posting:
+            return
+        self._posting = True
+        try:
+            while self._events:
+                for effect in self.core.handle(self._events.popleft(), self._around.clock.monotonic()):
+                    self._PERFORM[type(effect)](self, effect)
+        finally:
+            self._posting = False
+        self._rearm.set()
+
+    def drain(self) -> None:
+        """Give the conversation back: this relay stops."""
+        self.post(on.DrainAsked())
+
+    # The client.
+
+    async def attend(self, socket: ServerConnection, request: protocol.Request, missed: list[resources.Turn]) -> None:
+        """Serve one client's socket until it ends.
+
+        Args:
+            socket: The WebSocket, its client proven to be the owner.
+            request: What the client asks for.
+            missed: Turns that were completed in an earlier epoch and not seen by the client.
+
+        Raises:
+            ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
+        """
+        link = ClientLink(socket, self.outbox, request.last_seen, first_here=self.joins == 0)
+        previous, self._client = self._client, link
+        self.joins += 1
+        for turn in missed:
+            self.outbox.tell(_missed(turn))
+        self.post(on.ClientJoined(request.rotation))
+        writing = asyncio.create_task(link.write())
+        try:
+            if previous is not None:
+                await previous.replace(MEANING[Reason.SESSION_REPLACED].close, "another socket has taken over")
+            await self._read(socket, writing)
+        finally:
+            if self._client is link:
+                self._client = None
+                self.post(on.ClientLeft())
+            if not self.over:
+                await cancelled(writing)
+            await asyncio.wait([writing])
+
+    async def _read(self, socket: ServerConnection, writing: asyncio.Task[None]) -> None:
+        number = self.inputs.last_seq + 1
+        async for data in socket:
+            if isinstance(data, bytes):
+                number = self._take(protocol.audio(data), number, is_audio=True)
+                continue
+            message, carried = protocol.parse(data)
+            number = number if carried is None else carried
+            match message:
+                case protocol.NextSeq():
+                    pass
+                case protocol.Ping():
+                    self.outbox.tell({"type": "pong"})
+                case protocol.End(reason=reason):
+                    self.post(on.EndAsked(reason or "ended by the client"))
+                    await writing
+                case protocol.Auth():
+                    raise protocol.malformed("auth is only the first message, and only where the URL has no token")
+                case _:
+                    number = self._take_message(message, number)
+
+    def _take(self, payload: bytes, number: int, *, is_audio: bool) -> int:
+        """Add an input unless it is here already; gives the number of the next one."""
+        if number <= self.inputs.last_seq:
+            self._around.metrics.duplicates.inc()
+            return number + 1
+        self._around.metrics.dropped.inc(self.inputs.take(payload, number, is_audio=is_audio))
+        if is_audio and self._speech.began(payload):
+            self.post(on.SpeechBegan())
+        return number + 1
+
+    def _take_message(self, message: protocol.Input, number: int) -> int:
+        known = number <= self.inputs.last_seq
+        match message:
+            case protocol.ToolResult(id=call_id, result=result):
+                if not known:
+                    self.inputs.skip(number)
+                    self.post(on.ToolResultGiven(call_id, result))
+                return number + 1
+            case protocol.Text(text=text):
+                if not known:
+                    self.post(on.ClientWrote(text))
+                return self._take(wire.text(text), number, is_audio=False)
+            case protocol.Activity(start=start):
+                return self._take(wire.activity(start=start), number, is_audio=False)
+            case protocol.AudioStreamEnd():
+                return self._take(wire.audio_stream_end(), number, is_audio=False)
+
+    def _welcome(self, effect: do.Welcome) -> None:
+        if self._client is None:
+            return
+        kind = effect.continuity.value if effect.continuity else "started"
+        self._around.metrics.joins.labels(kind).inc()
+        self._log.info("resumed" if effect.continuity else "started", continuity=kind)
+        self._client.welcome(
+            protocol.greeting(
+                conversation=self.name,
+                mode=self.claims.mode,
+                turn=self.core.talk.last,
+                next_seq=self.inputs.last_seq + 1,
+                covered=self.core.coverage.covered_seq,
+                rotation=self.core.rotation_mode,
+                continuity=effect.continuity,
+            )
+        )
+
+    def _tell(self, effect: do.Tell) -> None:
+        notice = effect.notice
+        message = protocol.render(notice)
+        if isinstance(notice, tell.HandleRenewed):
+            message["sessionToken"], _ = self._around.tokens.sign(self.claims)
+        n = self.outbox.tell(message)
+        if isinstance(notice, tell.TurnEnded):
+            self._writer.told_as[notice.turn] = n
+        if isinstance(notice, tell.Rotated):
+            self._log.info(
+                "rotated", reason=notice.reason, continuity=notice.continuity, gap_ms=round(notice.gap * 1000)
+            )
+        self._around.metrics.observe(notice)
+
+    def _close_client(self, effect: do.CloseClient) -> None:
+        if self._client is not None:
+            code = _FAREWELLS[effect.why]
+            self._around.metrics.refusals.labels(str(code)).inc()
+            self._client.say_farewell(code, effect.detail)
+
+    # The upstream connection.
+
+    def _open_upstream(self, effect: do.OpenUpstream) -> None:
+        self._connection = self._spawn(self._connect(effect))
+
+    async def _connect(self, effect: do.OpenUpstream) -> None:
+        """Dial, then read the connection to its end; one task for its whole life."""
+        try:
+            await self._around.clock.sleep(random.uniform(0, effect.wait_at_most))  # noqa: S311 - jitter
+            self._upstream = upstream = await self._dial(effect)
+        except UpstreamLostError as error:
+            self._log.warning("upstream not opened", code=error.code, reason=error.reason)
+            self.post(on.UpstreamClosed(error.code, error.reason))
+            return
+        except ServiceError as error:
+            self.post(on.UpstreamClosed(1006, f"the store does not give the transcript: {error.detail}"))
+            return
+        if self.over:
+            upstream.abort()
+            return
+        self.post(on.UpstreamReady())
+        feeding = asyncio.create_task(self.inputs.feed(upstream))
+        try:
+            await self._read_upstream(upstream)
+        finally:
+            self._upstream = None
+            await cancelled(feeding)
+        code, reason = upstream.closed
+        self._log.info("upstream closed", code=code, reason=reason)
+        self.post(on.UpstreamClosed(code, reason))
+
+    async def _dial(self, effect: do.OpenUpstream) -> Upstream:
+        content: list[Turn] = list(effect.content)
+        if effect.history_through:
+            stored = self._around.store.turns(self.name, 0)
+            content = [turn async for turn in stored if turn.number <= effect.history_through] + content
+        history = effect.handle is None and bool(content)
+        upstream = await self._around.dialler.dial(setup(self._agent, handle=effect.handle, history=history))
+        if content:
+            await upstream.send(wire.content(content, complete=history))
+        return upstream
+
+    async def _read_upstream(self, upstream: Upstream) -> None:
+        reader = wire.Reader()
+        async for frame in upstream.frames():
+            try:
+                received = reader.read(frame, self.inputs.sent)
+            except ValueError:
+                self._log.warning("a message of the upstream was not understood", size=len(frame))
+                continue
+            for item in received:
+                if isinstance(item, wire.AgentAudio):
+                    self.outbox.play(item.pcm)
+                elif not isinstance(item, wire.SetupComplete):
+                    self.post(item)
+
+    def _close_upstream(self, _effect: do.CloseUpstream) -> None:
+        if self._upstream is not None:
+            self._spawn(self._upstream.close())
+
+    def _answer_tool(self, effect: do.AnswerTool) -> None:
+        self.inputs.send_control(wire.tool_response(effect.id, effect.name, effect.result))
+
+    # The rest.
+
+    def _write(self, effect: do.Checkpoint | do.InvalidateHandle | do.EndConversation | do.Release) -> None:
+        self._writer.put(effect)
+
+    def _stop(self, _effect: do.Stop) -> None:
+        if self._connection is not None and self._upstream is None:
+            self._connection.cancel()  # a dial that nobody waits for any more
+        self._stopped.set()
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:  # noqa: ANN401 - any coroutine
+        if self._group is None:
+            raise RuntimeError("the conversation is not running")
+        task: asyncio.Task[None] = self._group.create_task(work)
+        return task
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._rearm.clear()
+            deadline = self.core.deadline()
+            left = None if deadline is None else max(0.0, deadline - self._around.clock.monotonic())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._rearm.wait()
+                continue
+            self.post(on.Tick())
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await self._around.clock.sleep(self._heartbeat_interval)
+            try:
+                await self._around.store.heartbeat(self.name, self.epoch)
+            except ServiceError as error:
+                if not error.meaning.retryable:
+                    self._log.warning("fenced", reason=error.reason.value)
+                    self.post(on.Fenced())
+
+    _PERFORM: ClassVar[Mapping[type[Any], Callable[[Any, Any], None]]] = {
+        do.OpenUpstream: _open_upstream,
+        do.CloseUpstream: _close_upstream,
+        do.StartSending: lambda self, effect: self.inputs.start(effect.after),
+        do.StopSending: lambda self, _: self.inputs.stop(),
+        do.Forget: lambda self, effect: self.inputs.forget(effect.through),
+        do.AnswerTool: _answer_tool,
+        do.Welcome: _welcome,
+        do.Tell: _tell,
+        do.Checkpoint: _write,
+        do.InvalidateHandle: _write,
+        do.CloseClient: _close_client,
+        do.EndConversation: _write,
+        do.Release: _write,
+        do.Stop: _stop,
+    }
+
+
+def _missed(turn: resources.Turn) -> dict[str, Any]:
+    return {
+        "type": "turn:missed",
+        "turn": turn.number,
+        "user": turn.user_text,
+        "agent": turn.agent_text,
+        "interrupted": turn.interrupted,
+    }

@@ -1,0 +1,81 @@
+"""What a client is told, numbered within an epoch, kept for one that is away or comes back."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from services.relay import client_protocol as protocol
+from services.relay.client_protocol import Seen
+from services.relay.log import Log
+
+_KEPT_AFTER_SENDING: Final = 512 * 1024
+"""Bytes that a socket may have swallowed without the client having got them: about ten seconds of speech."""
+_JSON_WEIGHT: Final = 256
+
+
+class Outbox:
+    """The messages of one epoch.
+
+    Args:
+        epoch: The holder's.
+        most: Bytes that are kept for a client that is away or slow, oldest out first.
+    """
+
+    def __init__(self, epoch: int, most: int) -> None:
+        self.epoch = epoch
+        self._most = most
+        self._log: Log[bytes | Mapping[str, Any]] = Log()
+
+    @property
+    def last(self) -> int:
+        """The number of the newest message."""
+        return self._log.last
+
+    def tell(self, message: Mapping[str, Any]) -> int:
+        """Add a message; gives its number."""
+        n = self._log.append(message, _JSON_WEIGHT)
+        self._log.trim(self._most)
+        return n
+
+    def play(self, pcm: bytes) -> None:
+        """Add a frame of the agent's voice, PCM16 of 24 kHz."""
+        self._log.append(pcm, len(pcm))
+        self._log.trim(self._most)
+
+    def place_of(self, seen: Seen | None, *, first_here: bool) -> int:
+        """After which number a client that comes is to be told.
+
+        Args:
+            seen: The newest message it says it has got.
+            first_here: No client came before in this epoch: all that is here is news.
+        """
+        if seen is not None and seen.epoch == self.epoch:
+            return min(seen.n, self.last)
+        return 0 if first_here or seen is not None else self.last
+
+    def after(self, place: int) -> tuple[int, list[str | bytes]] | None:
+        """What to send next, ready for the socket.
+
+        Returns:
+            The new place and one or two messages (the first says what was dropped in between, if anything was), or
+            None when there is nothing.
+        """
+        entry = self._log.after(place)
+        if entry is None:
+            return None
+        n, item = entry
+        ready = item if isinstance(item, bytes) else protocol.encode(item, self.epoch, n)
+        if n == place + 1:
+            return n, [ready]
+        return n, [protocol.encode({"type": "skipped", "messages": n - 1 - place}, self.epoch, n - 1), ready]
+
+    def sent(self, place: int) -> None:
+        """Everything up to this number was given to a socket: keep only as much as may still be on its way."""
+        self._log.trim(_KEPT_AFTER_SENDING, through=place)
+
+    def wake(self) -> None:
+        """Make `wait` return although nothing was added."""
+        self._log.wake()
+
+    async def wait(self) -> None:
+        """Wait for a message, or `wake`. Safe to cancel."""
+        await self._log.wait()

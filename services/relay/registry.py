@@ -1,0 +1,148 @@
+"""The conversations that this relay holds."""
+
+import asyncio
+import hashlib
+import hmac
+from typing import Final
+
+from filo.handles.v1 import handles_pb2 as pb
+from filo.handles.v1 import resources_pb2 as resources
+from services.common import logs
+from services.common.errors import Reason, ServiceError
+from services.relay import client_protocol as protocol
+from services.relay.live import LiveConversation, Surroundings
+from services.relay.metrics import HANDLE_RESULTS
+from services.relay.session_tokens import Claims
+
+_RECENT: Final = 20
+"""Turns that a client may have missed: while it is away at most the one in progress is completed."""
+
+
+class Registry:
+    """Attaches conversations, and finds the ones that are attached.
+
+    Args:
+        around: What a conversation uses.
+        group: Where conversations run.
+    """
+
+    def __init__(self, around: Surroundings, group: asyncio.TaskGroup) -> None:
+        self._around = around
+        self._group = group
+        self._live: dict[str, LiveConversation] = {}
+        self._owners: dict[str, bytes] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._draining = False
+        self._log = logs.get("relay")
+
+    def find(self, name: str) -> LiveConversation | None:
+        """The conversation, if it is held here and not over."""
+        live = self._live.get(name)
+        return live if live is not None and not live.over else None
+
+    async def join(self, claims: Claims, request: protocol.Request) -> tuple[LiveConversation, list[resources.Turn]]:
+        """Bring a client to its conversation: the one that is held here, or by attaching it.
+
+        Returns:
+            The conversation, and the turns of earlier epochs that the client has not seen.
+
+        Raises:
+            ServiceError: The client may not, or the store does not answer.
+        """
+        if self._draining:
+            raise ServiceError(Reason.SERVICE_UNAVAILABLE, "this relay is going away", retry_after=1.0)
+        owner = _owner(claims, request)
+        async with self._locks.setdefault(claims.conversation, asyncio.Lock()):
+            live = await self._held(claims, request, owner) or await self._attach(claims, request, owner)
+        return live, await self._missed(live, request.last_seen)
+
+    async def drain(self) -> None:
+        """Give every conversation back, and wait until it is."""
+        self._draining = True
+        held = list(self._live.values())
+        for live in held:
+            live.drain()
+        await asyncio.gather(*(live.finished.wait() for live in held))
+
+    async def _held(self, claims: Claims, request: protocol.Request, owner: resources.Owner) -> LiveConversation | None:
+        live = self._live.get(claims.conversation)
+        if live is None:
+            return None
+        if live.over:
+            await live.finished.wait()
+            return None
+        if request.mode != live.claims.mode:
+            raise ServiceError(Reason.MODE_MISMATCH, "the mode is not this conversation's")
+        if not hmac.compare_digest(_digest(owner), self._owners[claims.conversation]):
+            raise ServiceError(Reason.OWNER_MISMATCH, "the share token is not this conversation's")
+        if request.resume_handle:
+            await self._validate(live.name, request, owner)
+        return live
+
+    async def _validate(self, name: str, request: protocol.Request, owner: resources.Owner) -> None:
+        """Count what a handle is that was presented to a conversation which needs none: it is live."""
+        try:
+            result = await self._around.store.validate(
+                name, protocol.MODES[request.mode], owner, request.resume_handle or ""
+            )
+        except ServiceError as error:
+            self._log.warning("a resume handle was not checked: the store does not answer", reason=error.reason.value)
+            return
+        self._count(result)
+
+    async def _attach(self, claims: Claims, request: protocol.Request, owner: resources.Owner) -> LiveConversation:
+        mode = protocol.MODES[request.mode]
+        attached = await self._around.store.attach(claims.conversation, mode, owner, request.resume_handle)
+        self._count(attached.handle_result)
+        live = LiveConversation(self._around, attached, claims)
+        self._live[live.name] = live
+        self._owners[live.name] = _digest(owner)
+        self._around.metrics.conversations.inc()
+        self._group.create_task(self._run(live))
+        await live.started.wait()
+        return live
+
+    async def _run(self, live: LiveConversation) -> None:
+        try:
+            await live.run()
+        except Exception:  # noqa: BLE001 - one conversation's defect must not end the others
+            self._log.exception("a conversation failed", conversation=live.name)
+        finally:
+            self._around.metrics.conversations.dec()
+            if self._live.get(live.name) is live:
+                del self._live[live.name], self._owners[live.name]
+                if not self._locks[live.name].locked():
+                    del self._locks[live.name]
+
+    async def _missed(self, live: LiveConversation, seen: protocol.Seen | None) -> list[resources.Turn]:
+        if seen is None or seen.epoch >= live.epoch:
+            return []
+        after = max(0, live.core.talk.last - _RECENT)
+        return [
+            turn
+            async for turn in self._around.store.stored_turns(live.name, after)
+            if (seen.epoch, seen.n) < (turn.epoch, turn.message_number) and turn.epoch < live.epoch
+        ]
+
+    def _count(self, result: pb.HandleResult.ValueType) -> None:
+        if result in HANDLE_RESULTS:
+            self._around.metrics.resume_handles.labels(HANDLE_RESULTS[result]).inc()
+
+
+def _owner(claims: Claims, request: protocol.Request) -> resources.Owner:
+    """Who the client is: by mode, what its token says or the share token it brings (R2.2).
+
+    Raises:
+        ServiceError: MODE_MISMATCH: the token is for another mode; OWNER_MISMATCH: there is no share token.
+    """
+    if claims.mode != request.mode:
+        raise ServiceError(Reason.MODE_MISMATCH, "the mode is not this conversation's")
+    if request.mode not in protocol.SHARED_MODES:
+        return resources.Owner(user_id=claims.user_id or "")
+    if not request.share_token:
+        raise ServiceError(Reason.OWNER_MISMATCH, "the share token is missing")
+    return resources.Owner(share_token=request.share_token)
+
+
+def _digest(owner: resources.Owner) -> bytes:
+    return hashlib.sha256(owner.SerializeToString(deterministic=True)).digest()

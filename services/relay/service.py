@@ -1,0 +1,90 @@
+"""The relay as a process: its parts put together, started and stopped in order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from filo.relay.v1 import relay_pb2_grpc as rpc
+from services.common import grpc_client, grpc_server, lifecycle, logs, metrics
+from services.common.clock import Clock, SystemClock
+from services.common.config import Address
+from services.relay import client_server, control, session_tokens
+from services.relay.client_server import ClientServer
+from services.relay.config import Settings
+from services.relay.control import RelayServicer
+from services.relay.live import Surroundings
+from services.relay.metrics import Metrics
+from services.relay.registry import Registry
+from services.relay.store import Store
+from services.relay.upstream.connection import Dialler
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A relay that is ready, and where."""
+
+    client_address: Address
+    control_address: Address
+    metrics_address: Address
+    registry: Registry
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, clock: Clock | None = None, prometheus: CollectorRegistry | None = None
+) -> AsyncIterator[Running]:
+    """A relay, while the context is open; leaving it gives every conversation back.
+
+    Raises:
+        StartupError: A port is in use, or the session keys cannot be used.
+    """
+    clock = clock or SystemClock()
+    prometheus = prometheus or CollectorRegistry()
+    tokens = session_tokens.load(settings.session_keys, settings.session_ttl, clock)
+    counts = Metrics(prometheus)
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(grpc_client.channel(settings.handles_address))
+        store = Store(channel, str(settings.control_address))
+        dialler = Dialler(
+            settings.upstream_url,
+            settings.api_key,
+            settings.upstream_ca,
+            settings.connect_timeout,
+            settings.close_timeout,
+        )
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
+        servicer = RelayServicer(store, tokens, registry)
+        where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
+        control_address = await stack.enter_async_context(
+            grpc_server.serving(
+                settings.control_address,
+                [control.SERVICE],
+                lambda server: rpc.add_RelayServiceServicer_to_server(servicer, server),
+            )
+        )
+        door = ClientServer(settings, tokens, registry, counts)
+        client_address = await stack.enter_async_context(
+            client_server.listening(door, settings.client_address, settings.origins)
+        )
+        stack.push_async_callback(registry.drain)
+        yield Running(client_address, control_address, where, registry)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the relay until it is told to stop; gives the exit code."""
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[str]:
+        settings = Settings.from_env(environ)
+        logs.configure(settings.log_level)
+        async with running(settings) as relay:
+            yield (
+                f"clients ws://{relay.client_address}/ws/ai-voice, control {relay.control_address}, "
+                f"metrics http://{relay.metrics_address}/metrics, upstream {settings.upstream_url}"
+            )
+
+    return lifecycle.run("relay", start)

@@ -1,0 +1,1 @@
+"""Gemini Live on the wire: the setup, the messages, one connection."""

@@ -1,0 +1,138 @@
+"""One WebSocket to Gemini: dialled, set up, read to its end, closed in a bounded time."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from services.relay.core.model import START
+from services.relay.upstream import wire
+
+UPSTREAM_PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+_LARGEST_MESSAGE: Final = 16 * 1024 * 1024
+_NO_CLOSE_FRAME: Final = 1006
+_POLICY_VIOLATION: Final = 1008
+_UNAUTHORIZED: Final = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamLostError(Exception):
+    """The connection could not be made, or ended before its setup was complete."""
+
+    code: int
+    reason: str
+
+
+class Dialler:
+    """Makes upstream connections; one TLS context for all of them.
+
+    Args:
+        url: The base URL, ``wss://host``.
+        api_key: Sent as ``x-goog-api-key``.
+        ca: A PEM file to trust besides the system's.
+        connect_timeout: Seconds for one dial, setup included.
+        close_timeout: Seconds in which a close must be acknowledged.
+    """
+
+    def __init__(self, url: str, api_key: str, ca: Path | None, connect_timeout: float, close_timeout: float) -> None:
+        self._url = url + UPSTREAM_PATH
+        self._headers = {"x-goog-api-key": api_key}
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._tls = ssl.create_default_context() if url.startswith("wss://") else None
+        if self._tls is not None and ca is not None:
+            self._tls.load_verify_locations(ca)
+
+    async def dial(self, setup: bytes) -> "Upstream":
+        """Connect, send the setup, wait until it is complete.
+
+        Cancelling is safe: the connection is dropped.
+
+        Raises:
+            UpstreamLostError: It could not be made, or Gemini closed it.
+        """
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                socket = await connect(
+                    self._url,
+                    additional_headers=self._headers,
+                    ssl=self._tls,
+                    compression=None,
+                    max_size=_LARGEST_MESSAGE,
+                    ping_interval=None,  # pongs of 8 to 30 s were measured: a ping timeout kills healthy sessions
+                    close_timeout=self._close_timeout,
+                    open_timeout=None,
+                    proxy=None,
+                )
+                return await _set_up(Upstream(socket), setup)
+        except InvalidStatus as error:
+            raise _refused(error) from error
+        except (OSError, InvalidHandshake, TimeoutError) as error:
+            raise UpstreamLostError(_NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
+
+
+def _refused(error: InvalidStatus) -> UpstreamLostError:
+    status = error.response.status_code
+    if status in _UNAUTHORIZED:
+        return UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers (HTTP {status})")
+    return UpstreamLostError(_NO_CLOSE_FRAME, f"cannot connect: HTTP {status}")
+
+
+async def _set_up(upstream: "Upstream", setup: bytes) -> "Upstream":
+    try:
+        await upstream.send(setup)
+        async for frame in upstream.frames():
+            if any(isinstance(item, wire.SetupComplete) for item in wire.Reader().read(frame, START)):
+                return upstream
+    except BaseException:
+        upstream.abort()
+        raise
+    code, reason = upstream.closed
+    raise UpstreamLostError(code, reason)
+
+
+class Upstream:
+    """One connection whose setup is complete.
+
+    Args:
+        socket: The WebSocket.
+    """
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def send(self, message: bytes) -> None:
+        """Send one message as a text frame; what is sent into a closed connection is gone, `frames` tells of the end.
+
+        Waits while the connection takes no more.
+        """
+        try:
+            await self._socket.send(message, text=True)
+        except ConnectionClosed:
+            return
+
+    async def frames(self) -> AsyncIterator[bytes]:
+        """Every message until the connection ends, however it ends."""
+        try:
+            while True:
+                yield await self._socket.recv(decode=False)
+        except ConnectionClosed:
+            return
+
+    @property
+    def closed(self) -> tuple[int, str]:
+        """Code and reason of the end; 1006 while it is open or after a cut."""
+        return self._socket.close_code or _NO_CLOSE_FRAME, self._socket.close_reason or ""
+
+    async def close(self) -> None:
+        """Close and wait, bounded, until Gemini has closed too. `frames` must be read meanwhile. Safe to cancel."""
+        await self._socket.close()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        self._socket.transport.abort()
