@@ -113,6 +113,7 @@ class Dialogue:
         self._detector = ActivityDetector(setup.detection, around.settings.silence)
         self._utterance: Utterance | None = None
         self._performance: _Performance | None = None
+        self._meanwhile: list[Turn] = []
         self._asked_meanwhile = False
         self._stream = around.chance.getrandbits(32)
         self._frame = 0
@@ -196,8 +197,8 @@ class Dialogue:
         if self._utterance is not None:
             return  # a nested activityStart is ignored [OBS]
         if self._setup.detection.interrupts:
-            self._take_back()
             self._interrupt(now)
+            self._take_back()
         self._utterance = Utterance()
 
     def _end_activity(self, now: float) -> None:
@@ -210,8 +211,10 @@ class Dialogue:
         if utterance.seconds:
             rest = partial(self._transcribe, utterance.transcribe(final=True))
             self._agenda.at(now + self._chance.uniform(0.0, self._settings.thinking), rest)
-            self._change(self.context.plus(utterance.turn))
+            self._add(utterance.turn)
             self._ask(now)
+        elif self.state is not State.SPEAKING:
+            self._catch_up(now)
 
     def _transcribe(self, piece: str, _due: float = 0.0) -> None:
         if piece and self._setup.transcribes_input:
@@ -220,7 +223,7 @@ class Dialogue:
     def _read(self, text: str, now: float) -> None:
         if self._profile.realtime_text_answers and self._setup.detection.interrupts:
             self._interrupt(now)  # detected text input counts as activity [DOC]
-        self._change(self.context.plus(text_turn(Role.USER, text)))
+        self._add(text_turn(Role.USER, text))
         if self._profile.realtime_text_answers:
             self._ask(now)
 
@@ -228,13 +231,14 @@ class Dialogue:
 
     def _ask(self, now: float) -> None:
         """Make the model answer: soon, or as soon as it can."""
-        if self.state is State.SPEAKING:
+        if self.state is State.SPEAKING or self._utterance is not None:
             self._asked_meanwhile = True
-        elif self.state is State.LISTENING and self._utterance is None:
+        elif self.state is State.LISTENING:
             self.state = State.THINKING
             self._agenda.at(now + self._settings.thinking, self._answer, _ANSWER)
 
     def _answer(self, due: float) -> None:
+        self._asked_meanwhile = False
         self._fit_window()
         answer = self._brain.answer(self.context)
         if self._bookmarks is not None and self._profile.marks_unresumable:
@@ -278,9 +282,16 @@ class Dialogue:
         self._emit(Answered(performance.prompt, response, greeting=performance.greeting and bool(performance.said)))
         self._emit(Send(replies.turn_complete(performance.prompt, response, field)))
         self.bookmark(due)
+        self._catch_up(due)
+
+    def _catch_up(self, now: float) -> None:
+        """Take in what the user said while the model was speaking, and answer it if an answer was asked for."""
+        meanwhile, self._meanwhile = self._meanwhile, []
         asked, self._asked_meanwhile = self._asked_meanwhile, False
+        if meanwhile:
+            self._change(self.context.plus(*meanwhile))
         if asked:
-            self._ask(due)
+            self._ask(now)
 
     def _model_turn(self, performance: _Performance) -> Turn:
         return Turn(
@@ -298,7 +309,6 @@ class Dialogue:
         if self.state is State.SPEAKING:
             self._agenda.cancel(_ANSWER)
             self._emit(Send(replies.interrupted()))
-            self._asked_meanwhile = False
             self._complete_turn(now)
 
     def _take_back(self) -> None:
@@ -308,6 +318,13 @@ class Dialogue:
             self.state = State.LISTENING
 
     # The context
+
+    def _add(self, turn: Turn) -> None:
+        """Add what the user said: after what the model is saying now."""
+        if self.state is State.SPEAKING:
+            self._meanwhile.append(turn)
+        else:
+            self._change(self.context.plus(turn))
 
     def _change(self, context: Context) -> None:
         self.context = context

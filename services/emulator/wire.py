@@ -286,11 +286,10 @@ def _tool_response(fields: _Fields) -> ToolResponse:
 
 
 def _context_update(fields: _Fields) -> ContextUpdate:
-    has_tools, has_instruction = fields.has("tools"), fields.has("systemInstruction")
-    tools = fields.values["tools"] if has_tools else None
+    has_instruction, has_tools = fields.has("systemInstruction"), fields.has("tools")
     return ContextUpdate(
         instruction=_text_of(fields.message("systemInstruction")) if has_instruction else None,
-        tools=tuple(tools.get("tools", ())) if isinstance(tools, dict) else _tools(fields) if has_tools else None,
+        tools=_tools(fields.message("tools")) if has_tools else None,  # a list in a message, so that it can be empty
     )
 
 
