@@ -1,0 +1,170 @@
+"""What the SDK cannot send: raw frames, keys in the query, cuts; and the control API."""
+
+import asyncio
+import json
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from services.common import voice
+from services.common.config import Address
+from services.common.lifecycle import StartupError
+from tests.support.emulator import RunningEmulator, running_emulator
+from tests.support.session import audio, setup
+
+PATH = "/ws/google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
+EVENT = 10.0
+
+
+def dial(emulator: RunningEmulator, version: str = "v1beta", query: str = "?key=k", slashes: str = "") -> connect:
+    """A raw WebSocket to the emulator."""
+    url = f"{emulator.url}{slashes}{PATH.format(version)}{query}"
+    return connect(url, ssl=emulator.ssl_context, close_timeout=1)
+
+
+async def closed(socket: ClientConnection) -> tuple[int, str]:
+    """Receive until the server closes; its code and reason."""
+    async with asyncio.timeout(EVENT):
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+    return socket.close_code or 0, socket.close_reason or ""
+
+
+async def receive(socket: ClientConnection) -> dict[str, Any]:
+    """The next message; it has to come in a binary frame."""
+    async with asyncio.timeout(EVENT):
+        frame = await socket.recv()
+    assert isinstance(frame, bytes)
+    message: dict[str, Any] = json.loads(frame)
+    return message
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta", "v1alpha"])
+@pytest.mark.parametrize("slashes", ["", "/"])
+async def test_every_path(emulator: RunningEmulator, version: str, slashes: str) -> None:
+    """All versions, with one slash or two, the key in the query; JSON comes in binary frames."""
+    async with dial(emulator, version, slashes=slashes) as socket:
+        await socket.send(json.dumps(setup()))
+        assert await receive(socket) == {"setupComplete": {}}
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "reason"),
+    [
+        (
+            "",
+            1008,
+            "Method doesn't allow unregistered callers (callers without established identity). Please use API Key",
+        ),
+        ("?key=bad-key", 1007, "API key not valid. Please pass a valid API key."),
+    ],
+)
+async def test_keys(emulator: RunningEmulator, query: str, code: int, reason: str) -> None:
+    """No key and a wrong key: a successful upgrade, then a close."""
+    async with dial(emulator, query=query) as socket:
+        await socket.send(json.dumps(setup()))
+        told = await closed(socket)
+    assert told[0] == code
+    assert told[1].startswith(reason)
+    assert len(told[1].encode()) <= 123
+
+
+@pytest.mark.parametrize(
+    "frame", ["{nonsense", b"\xff\xfe", "[]", '{"setup": {"bogusField": 1}}', "\N{PILE OF POO}" * 99]
+)
+async def test_malformed_frames(emulator: RunningEmulator, frame: str | bytes) -> None:
+    """A malformed frame ends the connection with 1007 and a reason that fits, before and after the setup."""
+    for greeting in ([], [json.dumps(setup())]):
+        async with dial(emulator) as socket:
+            for message in [*greeting, frame]:
+                await socket.send(message)
+            code, reason = await closed(socket)
+        assert code == 1007
+        assert reason
+
+
+async def test_a_cut_connection_is_noticed(emulator: RunningEmulator) -> None:
+    """When the TCP connection dies without a close, the handle can be used at once, and the account says 1006."""
+    async with dial(emulator) as socket:
+        await socket.send(json.dumps(setup()))
+        frames = voice_frames()
+        await socket.send(json.dumps(audio(frames)))
+        handle = ""
+        while not handle:
+            handle = (await receive(socket)).get("sessionResumptionUpdate", {}).get("newHandle", "")
+        socket.transport.abort()
+    for _ in range(100):
+        async with dial(emulator) as socket:
+            await socket.send(json.dumps(setup(sessionResumption={"handle": handle})))
+            with suppress(ConnectionClosed):
+                assert await receive(socket) == {"setupComplete": {}}
+                break
+            assert socket.close_code == 1011  # the cut was not noticed yet
+    report = emulator.account.voice(5)
+    assert report is not None
+    assert report["connections"][0]["closed"]["code"] == 1006
+
+
+def voice_frames() -> bytes:
+    """A word of the voice 5, without the silence that would end it."""
+    return b"".join(voice.speak("Word", stream=5, first_frame=0, utterance=0))
+
+
+async def test_the_control_api(emulator: RunningEmulator) -> None:
+    """The account over HTTP, a clear 404 for an unknown voice, and health."""
+    async with dial(emulator) as socket:
+        await socket.send(json.dumps(setup()))
+        await socket.send(json.dumps(audio(voice_frames())))
+        await receive(socket)
+        async with aiohttp.ClientSession(emulator.control_url) as http:
+            for _ in range(100):
+                async with http.get("/v1/voices") as response:
+                    if (await response.json())["streams"] == [5]:
+                        break
+            async with http.get("/v1/voices/5") as response:
+                report = await response.json()
+            assert report["frames"] == {
+                "distinct_received": 10,
+                "in_context": 0,
+                "missing_in_context": 0,
+                "repeated_in_context": 0,
+            }
+            assert report["connections"][0]["closed"] is None
+            assert report["tokens"] == {"prompt_last": 0, "response_last": 0, "billed_prompt": 0, "billed_response": 0}
+            for unknown in ("6", "six", "-5", "\N{SUPERSCRIPT TWO}"):
+                async with http.get(f"/v1/voices/{unknown}") as response:
+                    assert response.status == 404
+                    assert unknown in (await response.json())["error"]
+            async with http.get("/v1/health") as response:
+                assert await response.json() == {"status": "ok"}
+
+
+async def test_only_its_own_ca_is_trusted(emulator: RunningEmulator) -> None:
+    """A client that does not trust the emulator's CA does not get through."""
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await connect(f"{emulator.url}{PATH.format('v1')}", ssl=ssl.create_default_context())
+
+
+async def test_a_stopped_emulator_says_so() -> None:
+    """When the emulator stops, open connections are closed with 1001."""
+    async with running_emulator() as emulator:
+        socket = await dial(emulator)
+        await socket.send(json.dumps(setup()))
+        await receive(socket)
+        reader = asyncio.create_task(closed(socket))
+    assert (await reader)[0] == 1001
+
+
+@pytest.mark.parametrize("which", ["address", "control_address"])
+async def test_a_port_in_use(emulator: RunningEmulator, which: str) -> None:
+    """A port in use is one clear sentence, which the process turns into exit code 2."""
+    taken = Address("127.0.0.1", int(emulator.url.rpartition(":")[2]))
+    with pytest.raises(StartupError, match=rf"cannot listen on {taken}"):
+        async with running_emulator(**{which: taken}):
+            pytest.fail("the emulator must not start")
