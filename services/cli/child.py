@@ -118,8 +118,8 @@ class Child:
         return ChildError(self.name, code, tuple(self._lines), started=started)
 
     def tell(self, number: signal.Signals) -> None:
-        """Send a signal to it and to whatever it started; nothing happens when it is gone."""
-        if self._process and self._process.returncode is None:
+        """Send a signal to it and to whatever it started; nothing happens when all of that is gone."""
+        if self._process and self._ended and not self._ended.done():
             with suppress(ProcessLookupError):  # its end is known to the kernel, and not yet here
                 os.killpg(self._process.pid, number)
 

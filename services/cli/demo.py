@@ -48,8 +48,8 @@ class Act(NamedTuple):
 
 WITHOUT: Final = Act(
     "Act 1: without Filo",
-    f"An AI prospect talks to an AI sales agent. Gemini Live ends every connection after {LIFETIME:g} seconds\n"
-    "(it is an emulator; the real one: about ten minutes). Nothing resumes the conversation: watch it end at the limit.",
+    f"An AI prospect talks to an AI sales agent. Gemini Live ends every connection after {LIFETIME:g} s (this is an\n"
+    "emulator; the real one: about ten minutes). Nothing resumes the conversation: watch it end at the limit.",
     pb.RunSpec(turns=TURNS, speed=SPEED, no_resume=True),
 )
 WITH: Final = Act(

@@ -1,19 +1,28 @@
 """The settings of a service as its own code knows them: for ``--help`` and for the documentation.
 
-A service's ``config.Settings`` is a frozen dataclass with a ``from_env``; its docstring explains each field in an
-``Attributes:`` section. What ``from_env`` asks for is recorded, so a name written here and nowhere else cannot happen.
+A service's ``config.Settings`` is a frozen dataclass with a ``from_env``, and its docstring explains each field. What
+``from_env`` asks for is recorded, so a variable that is written down and not read cannot happen. A variable belongs to
+the field whose explanation names it; else to the one that its own name ends with, or begins after the prefix.
 """
 
 import dataclasses
 import importlib
+import inspect
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import typer.core
 
-_ATTRIBUTE: Final = re.compile(r"^(?P<name>[a-z_]+): (?P<text>.+?)(?=\n[a-z_]+: |\Z)", re.MULTILINE | re.DOTALL)
+from services.common.config import ConfigError
+
+_SECTION: Final = re.compile(r"^ *(?:Args|Attributes):\n", re.MULTILINE)
+_FIELD: Final = re.compile(r"^(?P<name>[a-z_]+): (?P<text>.+?)(?=\n[a-z_]+: |\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_VARIABLE: Final = re.compile(r"\b(?:FILO|GEMINI)_[A-Z_]+\b")
 
 
 class Setting(NamedTuple):
@@ -21,6 +30,26 @@ class Setting(NamedTuple):
 
     name: str
     default: str
+    meaning: str
+
+
+SHARED: Final = MappingProxyType(
+    {
+        setting.name: setting
+        for setting in (
+            Setting("FILO_DATA_DIR", ".filo", "Where databases, keys and certificates live."),
+            Setting("FILO_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR."),
+        )
+    }
+)
+"""What means the same for every service."""
+
+
+class _Field(NamedTuple):
+    """A field of the settings, or of a dataclass within them."""
+
+    name: str
+    default: object
     meaning: str
 
 
@@ -48,34 +77,44 @@ def settings(service: str) -> list[Setting]:
     Args:
         service: Its room, for example ``relay``.
 
-    Raises:
-        LookupError: A variable belongs to no field: the field that ends a variable's name is the one it sets.
+    Returns:
+        One a variable; without a meaning where the code has none for it.
     """
     kind: Any = importlib.import_module(f"services.{service}.config").Settings
     recorder = _Recorder()
-    read = kind.from_env(recorder)
-    meanings = _meanings(kind.__doc__ or "")
-    fields = {field.name: getattr(read, field.name) for field in dataclasses.fields(kind)}
-    found = []
-    for name in recorder.asked:
-        field = _field(name, fields)
-        found.append(Setting(name, _plain(fields[field]), meanings.get(field, "")))
-    return found
+    with suppress(ConfigError):  # something has no default, for example a key
+        kind.from_env(recorder)
+    fields = list(_fields(kind()))
+    return [SHARED.get(variable) or _setting(variable, service, fields) for variable in recorder.asked]
 
 
-def _field(variable: str, fields: Mapping[str, object]) -> str:
-    """The field with the longest name that the variable's ends with."""
-    ends = [field for field in fields if f"_{variable.lower()}".endswith(f"_{field}")]
-    if not ends:
-        raise LookupError(f"{variable} is read, and no field is called after it")
-    return max(ends, key=len)
+def _setting(variable: str, service: str, fields: Sequence[_Field]) -> Setting:
+    field = _owner(variable, variable.removeprefix(f"FILO_{service.upper()}_").lower(), fields)
+    meaning = " ".join(_VARIABLE.sub("", field.meaning).strip(" .,").split())
+    return Setting(variable, _plain(field.default), f"{meaning}." if meaning else "")
 
 
-def _meanings(docstring: str) -> dict[str, str]:
-    """The ``Attributes:`` section, by field."""
-    section = docstring.partition("Attributes:\n")[2]
-    plain = "\n".join(line.removeprefix("        ") for line in section.splitlines())
-    return {found["name"]: " ".join(found["text"].split()) for found in _ATTRIBUTE.finditer(plain)}
+def _fields(instance: Any) -> Iterator[_Field]:  # noqa: ANN401 - any dataclass
+    """The fields of a dataclass and of those within it, with the meanings in their docstrings."""
+    section = _SECTION.split(inspect.getdoc(instance) or "", maxsplit=1)[-1]
+    meanings = {found["name"]: found["text"] for found in _FIELD.finditer(textwrap.dedent(section))}
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value)
+        else:
+            yield _Field(field.name, value, meanings.get(field.name, ""))
+
+
+def _owner(variable: str, name: str, fields: Sequence[_Field]) -> _Field:
+    """The field that a variable sets; `name` is the variable's own name, without its service's prefix."""
+    named = [field for field in fields if variable in _VARIABLE.findall(field.meaning)]
+    ending = [field for field in fields if f"_{variable.lower()}".endswith(f"_{field.name}")]
+    begun = [field for field in fields if field.name.startswith(f"{name}_")]
+    for candidates in (named, ending, begun):
+        if candidates:
+            return max(candidates, key=lambda field: len(field.name))
+    return _Field(name, None, "")
 
 
 def _plain(value: object) -> str:
@@ -87,8 +126,10 @@ def _plain(value: object) -> str:
             return str(value).lower()
         case float():
             return f"{value:g}"
-        case Path() | str() | int():
-            return str(value)
+        case timedelta():
+            return f"{value.total_seconds():g}s"
+        case tuple() if type(value) is tuple:
+            return ", ".join(map(_plain, value))
     return str(value)
 
 

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -117,16 +118,21 @@ def services(choices: Choices, environ: Mapping[str, str], where: Mapping[str, A
     talk = {"FILO_RELAY_CLIENT_URL": f"ws://{_reach(where['FILO_RELAY_CLIENT_ADDRESS'])}"}
     if not emulated:
         return [
-            Service("handles", shared),
-            Service("relay", {**shared, API_KEY: environ[API_KEY]}),
-            Service("simulator", {**talk, "FILO_SIMULATOR_CHANNEL": "text", **shared}),
+            _filo("handles", shared),
+            _filo("relay", {**shared, API_KEY: environ[API_KEY]}),
+            _filo("simulator", {**talk, "FILO_SIMULATOR_CHANNEL": "text", **shared}),
         ]
     return [
-        Service("emulator", shared | _emulator(choices)),
-        Service("handles", shared),
-        Service("relay", _towards_emulator(choices, where) | shared | {API_KEY: "emulator"}),
-        Service("simulator", talk | _account(where) | shared),
+        _filo("emulator", shared | _emulator(choices)),
+        _filo("handles", shared),
+        _filo("relay", _towards_emulator(choices, where) | shared | {API_KEY: "emulator"}),
+        _filo("simulator", talk | _account(where) | shared),
     ]
+
+
+def _filo(name: str, environ: Mapping[str, str]) -> Service:
+    """A subcommand of this command line, of this Python, whatever lies in the working directory."""
+    return Service(name, (sys.executable, "-P", "-m", "services.cli.main", name), environ)
 
 
 def _emulator(choices: Choices) -> dict[str, str]:

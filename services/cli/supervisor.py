@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +20,11 @@ STOP_TIMEOUT: Final = 2.0
 
 
 class Service(NamedTuple):
-    """What to run: a subcommand of ``filo`` and its whole environment."""
+    """What to run: its name in the ready line, the program with its arguments, its whole environment."""
 
     name: str
+    command: Sequence[str]
     environ: Mapping[str, str]
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """The program: this Python, this command line, not whatever lies in the working directory."""
-        return (sys.executable, "-P", "-m", "services.cli.main", self.name)
 
 
 class Supervisor:
@@ -74,7 +69,7 @@ class Supervisor:
         Raises:
             ChildError: It ended, or was not ready in time.
         """
-        child = Child(service.name, service.command, service.environ, self._log(service.name), self._echo)
+        child = Child(*service, self._logs / f"{service.name}.log", self._echo)
         self._children.append(child)
         return await child.start(within)
 
@@ -117,9 +112,6 @@ class Supervisor:
             child.tell(signal.SIGKILL)
         for child in children:
             await child.ended()
-
-    def _log(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
 
 
 async def _bounded(child: Child, seconds: float) -> None:

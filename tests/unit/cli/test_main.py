@@ -1,0 +1,127 @@
+"""The command line: what is accepted, what is refused, and with which exit code."""
+
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+from filo.simulator.v1 import simulator_pb2 as pb
+from services.cli import main, settings, train, up
+from services.cli.stack import Choices, Upstream
+from services.common.config import Address
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def ordered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the commands would have run."""
+    orders: list[object] = []
+
+    def remember(*order: object, **_: object) -> int:
+        orders.extend(order)
+        return 0
+
+    monkeypatch.setattr(train, "run", remember)
+    monkeypatch.setattr(up, "run", remember)
+    for name in ("FILO_SIMULATOR_ADDRESS", "FILO_DATA_DIR", "FILO_EMULATOR_LIFETIME", "FILO_EMULATOR_GOAWAY_LEAD"):
+        monkeypatch.delenv(name, raising=False)
+    return orders
+
+
+def test_the_command_alone_lists_every_subcommand() -> None:
+    """`filo` is help enough to find the rest."""
+    shown = runner.invoke(main.app, []).output
+    for name in (*main.SERVICES, "up", "train", "demo", "version"):
+        assert f"  {name} " in shown
+
+
+def test_version() -> None:
+    """`filo version` says which."""
+    assert runner.invoke(main.app, ["version"]).output.startswith("filo 0.")
+
+
+def test_train_turns_its_options_into_a_run(ordered: list[object]) -> None:
+    """Every option ends up in the order for the simulator."""
+    words = "train --turns 9 --persona p --seed 3 --no-resume --rotation client --cut-client-at 7,19 --channel text"
+    done = runner.invoke(main.app, [*words.split(), "--speed", "8", "--address", "h:1"])
+    assert done.exit_code == 0, done.output
+    assert ordered[:2] == [
+        Address("h", 1),
+        pb.RunSpec(
+            turns=9,
+            persona="p",
+            seed=3,
+            no_resume=True,
+            rotation=pb.ROTATION_CLIENT,
+            cut_client_at_turns=[7, 19],
+            channel=pb.CHANNEL_TEXT,
+            speed=8,
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --turns 0",
+        "train --turns many",
+        "train --cut-client-at 3,x",
+        "train --cut-client-at 0",
+        "train --rotation both",
+        "train --channel smoke",
+        "train --speed 0",
+        "train --address nowhere",
+        "up --upstream other",
+        "up --connection-lifetime soon",
+        "trian",
+    ],
+)
+def test_bad_input_is_refused_with_2_and_a_sentence(words: str, ordered: list[object]) -> None:
+    """Nothing is run, and the person is told what was wrong."""
+    done = runner.invoke(main.app, words.split())
+    assert (done.exit_code, ordered) == (2, [])
+    assert "Error: " in done.output
+    assert "Traceback" not in done.output
+
+
+def test_up_reads_durations_and_the_environment(ordered: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option wins over the environment, the environment over the default."""
+    monkeypatch.setenv("FILO_EMULATOR_LIFETIME", "20s")
+    monkeypatch.setenv("FILO_EMULATOR_GOAWAY_LEAD", "3s")
+    done = runner.invoke(main.app, ["up", "--connection-lifetime", "10m"])
+    assert done.exit_code == 0, done.output
+    assert ordered[0] == Choices(Upstream.EMULATOR, connection_lifetime=600.0, goaway_lead=3.0)
+
+
+def test_a_service_runs_with_the_environment_and_its_exit_code_is_the_command_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`filo relay` is the relay's own `main`, nothing in between."""
+    given: list[Mapping[str, str]] = []
+
+    def start(environ: Mapping[str, str]) -> int:
+        given.append(environ)
+        return 2
+
+    room = ModuleType("services.relay.service")
+    room.main = start  # type: ignore[attr-defined]  # a module as the command line expects it
+    monkeypatch.setitem(sys.modules, "services.relay.service", room)
+    monkeypatch.setenv("FILO_TEST_MARK", "here")
+    assert runner.invoke(main.app, ["relay"]).exit_code == 2
+    assert given[0]["FILO_TEST_MARK"] == "here"
+
+
+def test_the_help_of_a_service_lists_its_settings() -> None:
+    """Name, meaning and default of each, as the service's own code has them."""
+    shown = runner.invoke(main.app, ["emulator", "--help"]).output
+    assert "FILO_EMULATOR_CONTROL_ADDRESS" in shown
+    assert "[127.0.0.1:7443]" in shown
+
+
+@pytest.mark.parametrize("service", main.SERVICES)
+def test_every_setting_of_every_service_is_explained(service: str) -> None:
+    """Each variable that is read has a sentence in the docstring of its settings."""
+    assert [setting.name for setting in settings.settings(service) if not setting.meaning] == []
