@@ -11,11 +11,12 @@ class Policy:
 
     Attributes:
         attempts: Tries in a row before the conversation is given up; 0 never comes back.
-        first_wait: Bounds between which the wait before the first attempt is drawn.
+        first_wait: FILO_SIMULATOR_RECONNECT_SHORTEST_WAIT, FILO_SIMULATOR_RECONNECT_FIRST_WAIT. Bounds between which
+            the wait before the first attempt is drawn.
         factor: How much longer each further wait is.
         longest_wait: No wait is longer; also the wait after a close that asks for patience (1013).
         open_timeout: For the TCP connection and the WebSocket handshake.
-        greeting_timeout: For `session:started` or `session:resumed` on an open socket.
+        greeting_timeout: FILO_SIMULATOR_RESUME_TIMEOUT. For `session:started` or `session:resumed` on an open socket.
         close_timeout: For the relay's answer to a close frame.
         follow_go_away: Reconnect when the relay says goAway; otherwise wait to be closed.
     """
