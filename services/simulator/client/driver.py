@@ -83,7 +83,11 @@ class Client:
                 max_size=MAX_FRAME_BYTES,
                 proxy=None,
             ) as socket:
-                return await self._converse(socket)
+                try:
+                    return await self._converse(socket)
+                except asyncio.CancelledError:
+                    socket.transport.abort()  # whoever cancels does not want to wait for the relay's answer
+                    raise
         except (OSError, EOFError, TimeoutError, InvalidHandshake) as error:
             return CUT, f"{type(error).__name__}: {error}"
 

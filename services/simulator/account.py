@@ -1,0 +1,77 @@
+"""The emulator's account of a voice: what its context holds and which frames reached it.
+
+The emulator counts what it was sent and knows nothing of what the simulator meant to send; that is what makes the
+comparison in `checks` worth something.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+import msgspec
+
+TIMEOUT: Final = 5.0
+"""Seconds the emulator may take to answer."""
+
+
+class AccountError(Exception):
+    """There is no account to be had; the text says why."""
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """One piece of the context.
+
+    Attributes:
+        role: ``user`` or ``model``.
+        kind: ``audio``, or ``text`` where the relay handed the words over.
+        text: What was said.
+        frames: The voice frames it holds, as runs in the order of their arrival, both ends included.
+    """
+
+    role: str
+    kind: str
+    text: str = ""
+    frames: tuple[tuple[int, int], ...] = ()
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What the emulator has for one voice: the newest context, oldest piece first."""
+
+    context: tuple[Piece, ...] = ()
+
+
+def parse(data: bytes | str) -> Account:
+    """Read the emulator's JSON.
+
+    Raises:
+        AccountError: It is not what the emulator documents.
+    """
+    try:
+        return msgspec.json.decode(data, type=Account)
+    except msgspec.DecodeError as error:
+        raise AccountError(f"the emulator's account cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """The emulator's control API at `url`, for example ``http://127.0.0.1:7444``."""
+
+    url: str
+
+    async def account(self, stream: int) -> Account:
+        """What the emulator has of a voice stream. Safe to cancel.
+
+        Raises:
+            AccountError: The emulator cannot be reached, or never heard that voice.
+        """
+        where = f"{self.url.rstrip('/')}/v1/voices/{stream}"
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as http, http.get(where) as response:
+                body = await response.read()
+                if response.status != HTTPStatus.OK:
+                    raise AccountError(f"the emulator answers {response.status} for this voice")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise AccountError(f"the emulator at {self.url} does not answer: {type(error).__name__}") from error
+        return parse(body)

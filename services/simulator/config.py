@@ -1,0 +1,104 @@
+"""The simulator's settings. Every one has a default that works on one machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from services.common.config import Address, Environment
+from services.simulator.client import Policy
+
+_ADDRESS: Final = Address("127.0.0.1", 7403)
+_METRICS_ADDRESS: Final = Address("127.0.0.1", 7413)
+_RELAY_CONTROL_ADDRESS: Final = Address("127.0.0.1", 7401)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this simulator behaves. Durations are in seconds.
+
+    Attributes:
+        address: Where gRPC listens; port 0 means any free one.
+        metrics_address: Where Prometheus reads.
+        relay_control_address: The relay's gRPC.
+        relay_client_url: The relay's WebSocket, without a path.
+        emulator_url: The emulator's control API, for its account of each run; empty where there is none.
+        data_dir: Where the runs are kept.
+        database_url: A SQLAlchemy URL; empty for ``runs.db`` in the data directory.
+        speed: How much faster than real time prospects speak, unless the run says otherwise.
+        model: Gemini's model for the agent, unless the run says otherwise.
+        channel: ``voice`` or ``text``, unless the run says otherwise.
+        turn_timeout: How long one turn may take, every reconnect in it included, before the run is given up.
+        silence: How much silence (in audio) follows an utterance before the agent is expected to answer.
+        reconnect: When to come back, and how often.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+    """
+
+    address: Address = _ADDRESS
+    metrics_address: Address = _METRICS_ADDRESS
+    relay_control_address: Address = _RELAY_CONTROL_ADDRESS
+    relay_client_url: str = "ws://127.0.0.1:7400"
+    emulator_url: str = ""
+    data_dir: Path = Path(".filo")
+    database_url: str = ""
+    speed: float = 10.0
+    model: str = "models/gemini-2.5-flash-native-audio"
+    channel: str = "voice"
+    turn_timeout: float = 120.0
+    silence: float = 0.8
+    reconnect: Policy = field(default_factory=Policy)
+    log_level: str = "INFO"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the runs."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'runs.db'}"
+
+    @classmethod
+    def from_env(cls, values: Mapping[str, str]) -> "Settings":
+        """Read ``FILO_SIMULATOR_*`` and the shared ``FILO_*`` from `values`.
+
+        Raises:
+            ConfigError: Some values cannot be used; it names them all.
+        """
+        env, shared, default = Environment(values, "FILO_SIMULATOR_"), Environment(values), cls()
+        settings = cls(
+            address=env.address("ADDRESS", default.address),
+            metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
+            relay_control_address=shared.address("RELAY_CONTROL_ADDRESS", default.relay_control_address),
+            relay_client_url=_url(shared, "RELAY_CLIENT_URL", default.relay_client_url, ("ws", "wss")),
+            emulator_url=_url(env, "EMULATOR_URL", default.emulator_url, ("http", "https")),
+            data_dir=shared.path("DATA_DIR", default.data_dir),
+            database_url=env.text("DATABASE_URL", default.database_url),
+            speed=env.number("SPEED", default.speed, low=0.1, high=1000.0),
+            model=env.text("MODEL", default.model),
+            channel=env.choice("CHANNEL", default.channel, ("voice", "text")),
+            turn_timeout=env.duration("TURN_TIMEOUT", default.turn_timeout, low=0.1),
+            silence=env.duration("SILENCE", default.silence, low=0.02, high=60.0),
+            reconnect=_policy(env, default.reconnect),
+            log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+        )
+        env.problems += shared.problems
+        env.check()
+        return settings
+
+
+def _policy(env: Environment, default: Policy) -> Policy:
+    shortest = env.duration("RECONNECT_SHORTEST_WAIT", default.first_wait[0])
+    longest = env.duration("RECONNECT_FIRST_WAIT", max(default.first_wait[1], shortest))
+    if longest < shortest:
+        env.wrong("RECONNECT_FIRST_WAIT", f"{longest:g}s is less than RECONNECT_SHORTEST_WAIT, {shortest:g}s", None)
+    return Policy(
+        attempts=env.integer("RECONNECT_ATTEMPTS", default.attempts, high=1000),
+        first_wait=(shortest, longest),
+        longest_wait=env.duration("RECONNECT_LONGEST_WAIT", max(default.longest_wait, longest)),
+        greeting_timeout=env.duration("RESUME_TIMEOUT", default.greeting_timeout, low=0.01),
+    )
+
+
+def _url(env: Environment, name: str, default: str, schemes: tuple[str, ...]) -> str:
+    text = env.text(name, default)
+    if text and (urlsplit(text).scheme not in schemes or not urlsplit(text).netloc):
+        return env.wrong(name, f"{text!r} is not a URL such as {schemes[0]}://HOST:PORT", default)
+    return text.rstrip("/")

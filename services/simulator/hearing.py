@@ -1,0 +1,206 @@
+"""What the prospect hears and notices: the client's events become the run's events. No I/O.
+
+An answer is what was heard of it. The test voice carries its text, so a whole utterance of it is believed first; then
+the transcript of the relay, which is all there is for an ordinary voice; an answer completed while the client was away
+comes as text. What was heard of an answer that starts again is forgotten.
+"""
+
+from functools import singledispatchmethod
+from typing import Final
+
+from filo.simulator.v1 import simulator_pb2 as pb
+from services.common.voice import Heard, Listener
+from services.simulator import checks
+from services.simulator.client import (
+    AttemptFailed,
+    Audio,
+    Disconnected,
+    Event,
+    Over,
+    Reconnected,
+    Reconnecting,
+    messages,
+)
+from services.simulator.journal import Journal
+from services.simulator.metrics import Metrics
+from services.simulator.record import Record
+
+_AGENT_RATE: Final = 24_000
+
+
+class Ear:
+    """What was heard of the answer in progress."""
+
+    def __init__(self) -> None:
+        self._listener = Listener(_AGENT_RATE)
+        self._spoken: list[Heard] = []
+        self._written: list[str] = []
+
+    def hear(self, pcm: bytes) -> None:
+        """Take a piece of the agent's voice."""
+        self._spoken += (event for event in self._listener.feed(pcm) if isinstance(event, Heard))
+
+    def read(self, text: str) -> None:
+        """Take a piece of the transcript."""
+        self._written.append(text)
+
+    def forget(self) -> None:
+        """The answer starts again."""
+        self._spoken.clear()
+        self._written.clear()
+
+    def answer(self) -> str:
+        """The whole answer; the next one begins."""
+        said = "".join(heard.text for heard in self._spoken) if self._whole() else "".join(self._written)
+        self.forget()
+        return " ".join(said.split())
+
+    def _whole(self) -> bool:
+        """Whether every frame of the utterances heard was heard."""
+        if not self._spoken or not self._spoken[0].first or not self._spoken[-1].last:
+            return False
+        numbers = [heard.frame for heard in self._spoken]
+        return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+class Hearing:
+    """Notes in the journal what comes from the relay, and knows where the talk stands.
+
+    Attributes:
+        open: The relay has greeted once.
+        answering: The agent has begun to answer the turn in progress.
+        disturbances: How often a connection was replaced or came back.
+        over: Set when nothing more will come.
+    """
+
+    def __init__(self, journal: Journal, metrics: Metrics) -> None:
+        self.open = False
+        self.answering = False
+        self.disturbances = 0
+        self.over: Over | None = None
+        self._journal = journal
+        self._metrics = metrics
+        self._ear = Ear()
+        self._turns: dict[int, int] = {}
+        self._cause = ""
+
+    @property
+    def record(self) -> Record:
+        """The run so far."""
+        return self._journal.record
+
+    @singledispatchmethod
+    def take(self, event: Event) -> None:
+        """Notice one event of the client; those without a method of their own change nothing here."""
+
+    def expect(self) -> None:
+        """A new turn begins: what was heard before is none of its answer."""
+        self._ear.forget()
+        self.answering = False
+
+    # The talk. ------------------------------------------------------------------------------------------------------
+
+    @take.register
+    def _started(self, event: messages.SessionStarted | messages.SessionResumed) -> None:
+        if not self.open:
+            self._journal.add(pb.Started(conversation=event.conversation))
+        self.open = True
+
+    @take.register
+    def _audio(self, event: Audio) -> None:
+        self._ear.hear(event.pcm)
+        self.answering = True
+
+    @take.register
+    def _transcript(self, event: messages.Transcript) -> None:
+        if event.role == "agent":
+            self._ear.read(event.text)
+            self.answering = True
+
+    @take.register
+    def _complete(self, event: messages.TurnComplete) -> None:
+        self._delivered(event.turn, self._ear.answer())
+
+    @take.register
+    def _missed(self, event: messages.TurnMissed) -> None:
+        self._ear.forget()
+        self._delivered(event.turn, event.agent)
+
+    def _delivered(self, relay_turn: int, answer: str) -> None:
+        """An answer is complete; the relay's number of the turn tells whether it was before."""
+        turn = self._turns.setdefault(relay_turn, len(self.record.turns))
+        asking = self.record.turns[:turn]
+        if not asking:
+            return  # the agent spoke before it was spoken to
+        if not asking[-1].completed:
+            self._metrics.turn_completed()
+        self._journal.add(pb.AgentSaid(text=answer, recalled=checks.recalled(asking, answer)), turn=turn)
+
+    @take.register
+    def _restarted(self, _: messages.TurnRestarted) -> None:
+        self._ear.forget()
+        self.answering = False
+        self._journal.add(pb.Restarted())
+
+    @take.register
+    def _usage(self, event: messages.Usage) -> None:
+        self.record.by_category = event.by_category
+        counted = pb.TokensCounted(context=event.context_tokens, billed=event.billed_tokens)
+        self._journal.add(counted, turn=self._turns.get(event.turn, len(self.record.turns)))
+
+    # The connections. -----------------------------------------------------------------------------------------------
+
+    @take.register
+    def _expiring(self, event: messages.SessionExpiring) -> None:
+        noted = pb.Expiring(has_handle=event.has_handle)
+        noted.time_left.FromNanoseconds(int(event.time_left * 1e9))
+        self._journal.add(noted)
+
+    @take.register
+    def _rotated(self, event: messages.Rotated) -> None:
+        self.disturbances += 1
+        self._metrics.rotated()
+        self._journal.add(
+            pb.RotationMark(
+                at_turn=self._place(), reason=event.reason, continuity=event.continuity, gap_ms=round(event.gap_ms)
+            )
+        )
+
+    @take.register
+    def _disconnected(self, event: Disconnected) -> None:
+        self._journal.add(pb.Disconnected(code=event.code, reason=event.reason))
+
+    @take.register
+    def _reconnecting(self, event: Reconnecting) -> None:
+        self._cause = event.cause
+        noted = pb.Reconnecting(attempt=event.attempt, reason=event.cause)
+        noted.wait.FromNanoseconds(int(event.wait * 1e9))
+        self._journal.add(noted)
+
+    @take.register
+    def _attempt_failed(self, event: AttemptFailed) -> None:
+        if event.attempt:
+            self._metrics.attempt_failed(self._cause)
+
+    @take.register
+    def _reconnected(self, event: Reconnected) -> None:
+        self.disturbances += 1
+        self._metrics.reconnected(event.cause, event.gap)
+        self._journal.add(
+            pb.ReconnectMark(
+                at_turn=self._place(),
+                reason=event.cause,
+                attempts=event.attempts,
+                continuity=event.continuity,
+                gap_ms=round(event.gap * 1000),
+            )
+        )
+
+    @take.register
+    def _over(self, event: Over) -> None:
+        self.over = event
+
+    def _place(self) -> int:
+        """The turn in progress, or the one before which it is now."""
+        turns = self.record.turns
+        return len(turns) + 1 if not turns or turns[-1].completed else len(turns)

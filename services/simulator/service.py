@@ -1,0 +1,103 @@
+"""The simulator as a process: wiring, and what the ready line says."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from filo.relay.v1 import relay_pb2_grpc
+from filo.simulator.v1 import simulator_pb2_grpc
+from services.common import grpc_client, grpc_server, lifecycle, logs, metrics
+from services.common.clock import Clock, SystemClock
+from services.common.config import Address
+from services.common.lifecycle import StartupError
+from services.simulator import persona, store
+from services.simulator import runs as all_runs
+from services.simulator.account import Emulator
+from services.simulator.config import Settings
+from services.simulator.metrics import Metrics
+from services.simulator.run import Tools
+from services.simulator.servicer import SERVICE, SimulatorServicer
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A simulator that serves.
+
+    Attributes:
+        address: Where its gRPC really listens.
+        metrics_address: Where Prometheus really reads.
+    """
+
+    address: Address
+    metrics_address: Address
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, clock: Clock | None = None, registry: CollectorRegistry | None = None
+) -> AsyncIterator[Running]:
+    """Serve until the context is left; runs in progress then end as stopped.
+
+    Raises:
+        StartupError: A port is in use, the database cannot be opened, or a shipped persona cannot be used.
+    """
+    registry = registry or CollectorRegistry()
+    _check_personas()
+    _make_directory(settings)
+    async with AsyncExitStack() as stack:
+        kept = await stack.enter_async_context(store.opened(settings.database))
+        channel = await stack.enter_async_context(grpc_client.channel(settings.relay_control_address))
+        tools = Tools(
+            settings=settings,
+            clock=clock or SystemClock(),
+            relay=relay_pb2_grpc.RelayServiceStub(channel),
+            metrics=Metrics(registry),
+            emulator=Emulator(settings.emulator_url) if settings.emulator_url else None,
+        )
+        metrics_address = stack.enter_context(metrics.serving(registry, settings.metrics_address))
+        runs = await stack.enter_async_context(all_runs.running(kept, tools))
+        servicer = SimulatorServicer(runs)
+        server = grpc_server.serving(
+            settings.address,
+            [SERVICE],
+            lambda server: simulator_pb2_grpc.add_SimulatorServiceServicer_to_server(servicer, server),
+            grace=1.0,
+        )
+        address = await stack.enter_async_context(server)
+        stack.callback(runs.close)  # before the server stops, so that watchers see how their runs end
+        yield Running(address, metrics_address)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the simulator until SIGTERM or SIGINT; return the exit code."""
+    logs.configure(environ.get("FILO_LOG_LEVEL") or "INFO")
+
+    def start() -> AbstractAsyncContextManager[str]:
+        settings = Settings.from_env(environ)
+        logs.configure(settings.log_level)
+        return _described(settings)
+
+    return lifecycle.run("simulator", start)
+
+
+@asynccontextmanager
+async def _described(settings: Settings) -> AsyncIterator[str]:
+    async with running(settings) as serving:
+        yield f"grpc {serving.address}, metrics http://{serving.metrics_address}/metrics"
+
+
+def _check_personas() -> None:
+    for name in persona.shipped():
+        try:
+            persona.load(name)
+        except persona.PersonaError as error:
+            raise StartupError(str(error)) from error
+
+
+def _make_directory(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"cannot make the data directory {settings.data_dir}: {error.strerror}") from error
