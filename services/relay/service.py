@@ -47,7 +47,7 @@ async def running(
     counts = Metrics(prometheus)
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(grpc_client.channel(settings.handles_address))
-        store = Store(channel, str(settings.control_address))
+        store = Store(channel)
         dialler = Dialler(
             settings.upstream_url,
             settings.api_key,
@@ -66,6 +66,7 @@ async def running(
                 lambda server: rpc.add_RelayServiceServicer_to_server(servicer, server),
             )
         )
+        store.holder = str(control_address)
         door = ClientServer(settings, tokens, registry, counts)
         client_address = await stack.enter_async_context(
             client_server.listening(door, settings.client_address, settings.origins)

@@ -41,12 +41,14 @@ class Store:
 
     Args:
         channel: An open channel; the caller closes it.
-        holder: This relay's control address, told at each attach.
+
+    Attributes:
+        holder: This relay's control address, told at each attach; known once its server listens.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, holder: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub: rpc.HandlesServiceAsyncStub = rpc.HandlesServiceStub(channel)
-        self._holder = holder
+        self.holder = ""
 
     async def create(self, request: pb.CreateConversationRequest) -> resources.Conversation:
         """Store a new conversation."""
@@ -61,7 +63,7 @@ class Store:
     ) -> Attached:
         """Take the conversation; the turns that its handle does not cover come with it."""
         request = pb.AttachConversationRequest(
-            name=name, mode=mode, owner=owner, holder=self._holder, resume_handle=resume_handle or ""
+            name=name, mode=mode, owner=owner, holder=self.holder, resume_handle=resume_handle or ""
         )
         response = await self._stub.AttachConversation(request)
         conversation = response.conversation
