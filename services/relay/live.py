@@ -7,7 +7,6 @@ is posted when it is done. Audio passes beside: up through `inputs.Inputs`, down
 
 import asyncio
 import contextlib
-import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,16 +26,16 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
-from services.relay.core.model import Turn
 from services.relay.inputs import Inputs, cancelled
+from services.relay.intake import Intake
 from services.relay.metrics import Metrics
 from services.relay.outbox import Outbox
 from services.relay.session_tokens import Claims, SessionTokens
 from services.relay.speech import SpeechDetector
 from services.relay.store import Attached, Store
 from services.relay.upstream import wire
-from services.relay.upstream.connection import Dialler, Upstream, UpstreamLostError
-from services.relay.upstream.setup import setup
+from services.relay.upstream.connection import Dialler
+from services.relay.upstream_link import UpstreamLink
 
 _FAREWELLS: Mapping[do.Farewell, int] = {
     do.Farewell.OVER: 1000,
@@ -80,12 +79,20 @@ class LiveConversation:
         self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes)
         self.inputs = Inputs(attached.attachment.covered_seq, around.settings.replay_seconds)
         self._around = around
-        self._agent: resources.AgentConfig = attached.conversation.agent
         self._heartbeat_interval = attached.heartbeat_interval
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self._speech = SpeechDetector()
         self._client: ClientLink | None = None
-        self._upstream: Upstream | None = None
+        self._upstream = UpstreamLink(
+            self.name,
+            attached.conversation.agent,
+            dialler=around.dialler,
+            store=around.store,
+            inputs=self.inputs,
+            outbox=self.outbox,
+            post=self.post,
+            clock=around.clock,
+        )
         self._connection: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._events: deque[on.Event] = deque()
@@ -170,7 +177,9 @@ class LiveConversation:
         try:
             if previous is not None:
                 await previous.replace(MEANING[Reason.SESSION_REPLACED].close, "another socket has taken over")
-            await self._read(socket, writing)
+            intake = Intake(self.inputs, self.outbox, self._speech, self.post, self._around.metrics)
+            if await intake.read(aiter(socket)):
+                await writing
         finally:
             if self._client is link:
                 self._client = None
@@ -178,54 +187,6 @@ class LiveConversation:
             if not self.over:
                 await cancelled(writing)
             await asyncio.wait([writing])
-
-    async def _read(self, socket: ServerConnection, writing: asyncio.Task[None]) -> None:
-        number = self.inputs.last_seq + 1
-        async for data in socket:
-            if isinstance(data, bytes):
-                number = self._take(protocol.audio(data), number, is_audio=True)
-                continue
-            message, carried = protocol.parse(data)
-            number = number if carried is None else carried
-            match message:
-                case protocol.NextSeq():
-                    pass
-                case protocol.Ping():
-                    self.outbox.tell({"type": "pong"})
-                case protocol.End(reason=reason):
-                    self.post(on.EndAsked(reason or "ended by the client"))
-                    await writing
-                case protocol.Auth():
-                    raise protocol.malformed("auth is only the first message, and only where the URL has no token")
-                case _:
-                    number = self._take_message(message, number)
-
-    def _take(self, payload: bytes, number: int, *, is_audio: bool) -> int:
-        """Add an input unless it is here already; gives the number of the next one."""
-        if number <= self.inputs.last_seq:
-            self._around.metrics.duplicates.inc()
-            return number + 1
-        self._around.metrics.dropped.inc(self.inputs.take(payload, number, is_audio=is_audio))
-        if is_audio and self._speech.began(payload):
-            self.post(on.SpeechBegan())
-        return number + 1
-
-    def _take_message(self, message: protocol.Input, number: int) -> int:
-        known = number <= self.inputs.last_seq
-        match message:
-            case protocol.ToolResult(id=call_id, result=result):
-                if not known:
-                    self.inputs.skip(number)
-                    self.post(on.ToolResultGiven(call_id, result))
-                return number + 1
-            case protocol.Text(text=text):
-                if not known:
-                    self.post(on.ClientWrote(text))
-                return self._take(wire.text(text), number, is_audio=False)
-            case protocol.Activity(start=start):
-                return self._take(wire.activity(start=start), number, is_audio=False)
-            case protocol.AudioStreamEnd():
-                return self._take(wire.audio_stream_end(), number, is_audio=False)
 
     def _welcome(self, effect: do.Welcome) -> None:
         if self._client is None:
@@ -268,62 +229,10 @@ class LiveConversation:
     # The upstream connection.
 
     def _open_upstream(self, effect: do.OpenUpstream) -> None:
-        self._connection = self._spawn(self._connect(effect))
-
-    async def _connect(self, effect: do.OpenUpstream) -> None:
-        """Dial, then read the connection to its end; one task for its whole life."""
-        try:
-            await self._around.clock.sleep(random.uniform(0, effect.wait_at_most))  # noqa: S311 - jitter
-            self._upstream = upstream = await self._dial(effect)
-        except UpstreamLostError as error:
-            self._log.warning("upstream not opened", code=error.code, reason=error.reason)
-            self.post(on.UpstreamClosed(error.code, error.reason))
-            return
-        except ServiceError as error:
-            self.post(on.UpstreamClosed(1006, f"the store does not give the transcript: {error.detail}"))
-            return
-        if self.over:
-            upstream.abort()
-            return
-        self.post(on.UpstreamReady())
-        feeding = asyncio.create_task(self.inputs.feed(upstream))
-        try:
-            await self._read_upstream(upstream)
-        finally:
-            self._upstream = None
-            await cancelled(feeding)
-        code, reason = upstream.closed
-        self._log.info("upstream closed", code=code, reason=reason)
-        self.post(on.UpstreamClosed(code, reason))
-
-    async def _dial(self, effect: do.OpenUpstream) -> Upstream:
-        content: list[Turn] = list(effect.content)
-        if effect.history_through:
-            stored = self._around.store.turns(self.name, 0)
-            content = [turn async for turn in stored if turn.number <= effect.history_through] + content
-        history = effect.handle is None and bool(content)
-        upstream = await self._around.dialler.dial(setup(self._agent, handle=effect.handle, history=history))
-        if content:
-            await upstream.send(wire.content(content, complete=history))
-        return upstream
-
-    async def _read_upstream(self, upstream: Upstream) -> None:
-        reader = wire.Reader()
-        async for frame in upstream.frames():
-            try:
-                received = reader.read(frame, self.inputs.sent)
-            except ValueError:
-                self._log.warning("a message of the upstream was not understood", size=len(frame))
-                continue
-            for item in received:
-                if isinstance(item, wire.AgentAudio):
-                    self.outbox.play(item.pcm)
-                elif not isinstance(item, wire.SetupComplete):
-                    self.post(item)
+        self._connection = self._spawn(self._upstream.connect(effect))
 
     def _close_upstream(self, _effect: do.CloseUpstream) -> None:
-        if self._upstream is not None:
-            self._spawn(self._upstream.close())
+        self._spawn(self._upstream.close())
 
     def _answer_tool(self, effect: do.AnswerTool) -> None:
         self.inputs.send_control(wire.tool_response(effect.id, effect.name, effect.result))
@@ -334,7 +243,7 @@ class LiveConversation:
         self._writer.put(effect)
 
     def _stop(self, _effect: do.Stop) -> None:
-        if self._connection is not None and self._upstream is None:
+        if self._connection is not None and not self._upstream.is_open:
             self._connection.cancel()  # a dial that nobody waits for any more
         self._stopped.set()
 
@@ -347,8 +256,9 @@ class LiveConversation:
     async def _keep_time(self) -> None:
         while True:
             self._rearm.clear()
-            deadline = self.core.deadline()
-            left = None if deadline is None else max(0.0, deadline - self._around.clock.monotonic())
+            now = self._around.clock.monotonic()
+            deadline = self.core.deadline(now)
+            left = None if deadline is None else max(0.0, deadline - now)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._rearm.wait()

@@ -24,9 +24,9 @@ from services.relay.core.model import (
     Turn,
     UpstreamHandle,
 )
-from services.relay.core.rotation import DialBudget, RotationDue, due_by_goaway
+from services.relay.core.rotation import DialBudget, RotationDue, due_by_age, due_by_goaway
 from services.relay.core.states import Phase, Signal, step
-from services.relay.core.turns import Stage, Talk
+from services.relay.core.turns import Talk
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
 
 
@@ -98,7 +98,7 @@ class Conversation:
         self._settle(now)
         return self._out
 
-    def deadline(self) -> float | None:
+    def deadline(self, now: float) -> float | None:
         """When a `events.Tick` is wanted; None while nothing waits for time."""
         if self.phase is Phase.OVER:
             return None
@@ -107,7 +107,7 @@ class Conversation:
             moments.append(self._away_since + self._policy.grace)
         if self.phase is Phase.LIVE:
             if self._due is not None and self.rotation_mode is RotationMode.RELAY:
-                moments.append(self._due.latest)
+                moments += [moment for moment in (self._due.soon, self._due.latest) if moment > now]
             if self._due is None and self._policy.max_age:
                 moments.append(self._opened_at + self._policy.max_age)
         return min(moments, default=None)
@@ -127,14 +127,11 @@ class Conversation:
     def _settle_rotation(self, now: float) -> None:
         age = self._policy.max_age
         if self._due is None and age and now >= self._opened_at + age:
-            self._due = RotationDue(RotationReason.AGE, now + self._policy.age_patience)
+            self._due = due_by_age(now, self._policy)
         if self._due is None or self.rotation_mode is RotationMode.CLIENT:
             return
         if self._due.may_begin(
-            now,
-            at_boundary=self.talk.stage is Stage.QUIET,
-            tool_pending=self.talk.tool_pending,
-            covered=self.coverage.all_covered,
+            now, self.talk.stage, tool_pending=self.talk.tool_pending, covered=self.coverage.all_covered
         ):
             self._rotate(self._due.reason, now)
 

@@ -3,29 +3,51 @@
 from dataclasses import dataclass
 
 from services.relay.core.model import Policy, RotationReason
+from services.relay.core.turns import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class RotationDue:
     """A replacement that waits for its moment.
 
+    The best moment is between two turns: nobody notices. The next best is while the client speaks: what it says is sent
+    again, and the answer is not yet due. Into an answer it is put only when time is up, for that answer is lost.
+
     Args:
         reason: Why.
-        latest: The moment from which it waits no longer, monotonic seconds.
+        soon: From this moment on the client's speech is good enough, monotonic seconds.
+        latest: From this moment on it waits no longer.
     """
 
     reason: RotationReason
+    soon: float
     latest: float
 
-    def may_begin(self, now: float, *, at_boundary: bool, tool_pending: bool, covered: bool) -> bool:
-        """Whether to begin now: between turns, no tool running, a handle that covers all; at the latest, anyway."""
-        return now >= self.latest or (at_boundary and covered and not tool_pending)
+    def may_begin(self, now: float, stage: Stage, *, tool_pending: bool, covered: bool) -> bool:
+        """Whether to begin now.
+
+        Args:
+            now: Monotonic seconds.
+            stage: Whose moment it is.
+            tool_pending: The model waits for a tool's result.
+            covered: A handle covers every completed turn.
+        """
+        if now >= self.latest:
+            return True
+        good = stage is Stage.QUIET or (stage is Stage.LISTENING and now >= self.soon)
+        return good and covered and not tool_pending
 
 
 def due_by_goaway(now: float, time_left: float | None, policy: Policy) -> RotationDue:
     """What a goAway demands."""
     left = policy.goaway_unknown if time_left is None else time_left
-    return RotationDue(RotationReason.GO_AWAY, now + max(0.0, left - policy.goaway_margin))
+    wait = max(0.0, left - policy.goaway_margin)
+    return RotationDue(RotationReason.GO_AWAY, now + wait / 2, now + wait)
+
+
+def due_by_age(now: float, policy: Policy) -> RotationDue:
+    """What a connection's age demands."""
+    return RotationDue(RotationReason.AGE, now + policy.age_patience / 2, now + policy.age_patience)
 
 
 class DialBudget:

@@ -15,7 +15,7 @@ from services.relay.upstream import wire
 
 UPSTREAM_PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
-_NO_CLOSE_FRAME: Final = 1006
+NO_CLOSE_FRAME: Final = 1006
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
 
@@ -73,14 +73,14 @@ class Dialler:
         except InvalidStatus as error:
             raise _refused(error) from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise UpstreamLostError(_NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
+            raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
 
 
 def _refused(error: InvalidStatus) -> UpstreamLostError:
     status = error.response.status_code
     if status in _UNAUTHORIZED:
         return UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers (HTTP {status})")
-    return UpstreamLostError(_NO_CLOSE_FRAME, f"cannot connect: HTTP {status}")
+    return UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: HTTP {status}")
 
 
 async def _set_up(upstream: "Upstream", setup: bytes) -> "Upstream":
@@ -127,7 +127,7 @@ class Upstream:
     @property
     def closed(self) -> tuple[int, str]:
         """Code and reason of the end; 1006 while it is open or after a cut."""
-        return self._socket.close_code or _NO_CLOSE_FRAME, self._socket.close_reason or ""
+        return self._socket.close_code or NO_CLOSE_FRAME, self._socket.close_reason or ""
 
     async def close(self) -> None:
         """Close and wait, bounded, until Gemini has closed too. `frames` must be read meanwhile. Safe to cancel."""

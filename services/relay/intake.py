@@ -1,0 +1,103 @@
+"""What one client's socket brings: inputs that are numbered and kept, and words to the core."""
+
+from collections.abc import AsyncIterator, Callable
+
+from services.relay import client_protocol as protocol
+from services.relay.core import events as on
+from services.relay.inputs import Inputs
+from services.relay.metrics import Metrics
+from services.relay.outbox import Outbox
+from services.relay.speech import SpeechDetector
+from services.relay.upstream import wire
+
+
+class Intake:
+    """Reads one socket of a client.
+
+    Args:
+        inputs: Where inputs are kept.
+        outbox: Where a pong goes.
+        speech: Hears when an utterance begins; it outlives the socket.
+        post: Tells the core.
+        metrics: Counts.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        outbox: Outbox,
+        speech: SpeechDetector,
+        post: Callable[[on.Event], None],
+        metrics: Metrics,
+    ) -> None:
+        self._inputs = inputs
+        self._outbox = outbox
+        self._speech = speech
+        self._post = post
+        self._metrics = metrics
+        self._next = inputs.last_seq + 1
+
+    async def read(self, messages: AsyncIterator[str | bytes]) -> bool:
+        """Take everything in.
+
+        Returns:
+            Whether the client ended the conversation; otherwise its socket is at its end.
+
+        Raises:
+            ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
+        """
+        async for data in messages:
+            if isinstance(data, bytes):
+                self._audio(protocol.audio(data))
+            elif self._message(*protocol.parse(data)):
+                return True
+        return False
+
+    def _message(self, message: protocol.Message, number: int | None) -> bool:
+        self._next = self._next if number is None else number
+        match message:
+            case protocol.NextSeq():
+                pass
+            case protocol.Ping():
+                self._outbox.tell({"type": "pong"})
+            case protocol.End(reason=reason):
+                self._post(on.EndAsked(reason or "ended by the client"))
+                return True
+            case protocol.Auth():
+                raise protocol.malformed("auth is only the first message, and only where the URL has no token")
+            case _:
+                self._input(message)
+        return False
+
+    def _is_news(self) -> bool:
+        """Count one input; whether it has not been taken in before."""
+        self._next += 1
+        news = self._next - 1 > self._inputs.last_seq
+        if not news:
+            self._metrics.duplicates.inc()
+        return news
+
+    def _audio(self, pcm: bytes) -> None:
+        if not self._is_news():
+            return
+        dropped = self._inputs.take(pcm, self._next - 1, is_audio=True)
+        if dropped:
+            self._metrics.dropped.inc(dropped)
+        if self._speech.began(pcm):
+            self._post(on.SpeechBegan())
+
+    def _input(self, message: protocol.Input) -> None:
+        if not self._is_news():
+            return
+        number = self._next - 1
+        match message:
+            case protocol.ToolResult(id=call_id, result=result):
+                self._inputs.skip(number)
+                self._post(on.ToolResultGiven(call_id, result))
+            case protocol.Text(text=text):
+                self._post(on.ClientWrote(text))
+                self._inputs.take(wire.text(text), number, is_audio=False)
+            case protocol.Activity(start=start):
+                self._inputs.take(wire.activity(start=start), number, is_audio=False)
+            case protocol.AudioStreamEnd():
+                self._inputs.take(wire.audio_stream_end(), number, is_audio=False)

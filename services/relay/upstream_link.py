@@ -1,0 +1,122 @@
+"""The upstream side of a conversation: at most one connection, dialled, fed, read to its end, and told of."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from filo.handles.v1 import resources_pb2 as resources
+from services.common.clock import Clock
+from services.common.errors import ServiceError
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core.model import Turn
+from services.relay.inputs import Inputs, cancelled
+from services.relay.outbox import Outbox
+from services.relay.store import Store
+from services.relay.upstream import wire
+from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.setup import setup
+
+
+class UpstreamLink:
+    """Carries one conversation over one upstream connection after another.
+
+    Args:
+        name: The conversation.
+        agent: Its configuration, sent whole at every connection.
+        dialler: Makes connections.
+        store: Gives the transcript where there is no handle.
+        inputs: What is sent.
+        outbox: Where the agent's voice goes.
+        post: Told what happens.
+        clock: For the waits between dials.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        agent: resources.AgentConfig,
+        *,
+        dialler: Dialler,
+        store: Store,
+        inputs: Inputs,
+        outbox: Outbox,
+        post: Callable[[on.Event], None],
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._agent = agent
+        self._dialler = dialler
+        self._store = store
+        self._inputs = inputs
+        self._outbox = outbox
+        self._post = post
+        self._clock = clock
+        self._open: Upstream | None = None
+        self._log = structlog.stdlib.get_logger("filo.relay").bind(room="relay", conversation=name)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is set up and not yet at its end."""
+        return self._open is not None
+
+    async def connect(self, effect: do.OpenUpstream) -> None:
+        """Dial, then read the connection to its end: one task for its whole life. Cancelling drops it."""
+        try:
+            await self._clock.sleep(random.uniform(0, effect.wait_at_most))  # noqa: S311 - jitter
+            upstream = await self._dial(effect)
+        except UpstreamLostError as error:
+            self._log.warning("upstream not opened", code=error.code, reason=error.reason)
+            self._post(on.UpstreamClosed(error.code, error.reason))
+            return
+        except ServiceError as error:
+            why = f"the store does not give the transcript: {error.detail}"
+            self._post(on.UpstreamClosed(NO_CLOSE_FRAME, why))
+            return
+        await self._carry(upstream)
+        code, reason = upstream.closed
+        self._log.info("upstream closed", code=code, reason=reason)
+        self._post(on.UpstreamClosed(code, reason))
+
+    async def close(self) -> None:
+        """Close what is open, and wait, bounded, until it is closed on both sides. `connect` reads on meanwhile."""
+        if self._open is not None:
+            await self._open.close()
+
+    async def _dial(self, effect: do.OpenUpstream) -> Upstream:
+        content: list[Turn] = list(effect.content)
+        if effect.history_through:
+            stored = self._store.turns(self._name, 0)
+            content = [turn async for turn in stored if turn.number <= effect.history_through] + content
+        history = effect.handle is None and bool(content)
+        upstream = await self._dialler.dial(setup(self._agent, handle=effect.handle, history=history))
+        if content:
+            await upstream.send(wire.content(content, complete=history))
+        return upstream
+
+    async def _carry(self, upstream: Upstream) -> None:
+        self._open = upstream
+        feeding = asyncio.create_task(self._inputs.feed(upstream))
+        try:
+            self._post(on.UpstreamReady())
+            await self._read(upstream)
+        finally:
+            self._open = None
+            upstream.abort()
+            await cancelled(feeding)
+
+    async def _read(self, upstream: Upstream) -> None:
+        reader = wire.Reader()
+        async for frame in upstream.frames():
+            try:
+                received = reader.read(frame, self._inputs.sent)
+            except ValueError:
+                self._log.warning("a message of the upstream was not understood", size=len(frame))
+                continue
+            for item in received:
+                if isinstance(item, wire.AgentAudio):
+                    self._outbox.play(item.pcm)
+                elif not isinstance(item, wire.SetupComplete):
+                    self._post(item)
