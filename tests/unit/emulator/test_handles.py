@@ -1,0 +1,78 @@
+"""Handles are redeemable exactly as long, and as often, as documented and observed."""
+
+from itertools import count
+
+import pytest
+
+from services.emulator import closes, handles
+from services.emulator.closes import Close, RefusedError
+from services.emulator.context import Context
+from services.emulator.handles import HandleStore, Snapshot
+
+
+def store(*, refuse_while_open: bool = True) -> HandleStore:
+    """A store whose handles live for 100 s."""
+    numbers = count()
+    return HandleStore(100.0, lambda: f"h{next(numbers)}", refuse_while_open=refuse_while_open)
+
+
+def snapshot(lineage: str, instruction: str = "") -> Snapshot:
+    """A snapshot that can be told from others by its instruction."""
+    return Snapshot(lineage, "m", Context(instruction))
+
+
+def refusal(kept: HandleStore, handle: str, now: float) -> Close:
+    """The close with which a handle is refused."""
+    with pytest.raises(RefusedError) as caught:
+        kept.redeem(handle, now)
+    return caught.value.close
+
+
+def test_each_handle_stands_for_its_own_moment() -> None:
+    """Older handles go on standing for what they stood for, and can be used again."""
+    kept = store()
+    first, second = kept.issue(snapshot("a", "one")), kept.issue(snapshot("a", "two"))
+    for _ in range(2):
+        assert kept.redeem(first, 1.0).context.instruction == "one"
+        assert kept.redeem(second, 1.0).context.instruction == "two"
+
+
+def test_the_time_runs_from_the_end_of_the_session() -> None:
+    """An open session's handles do not age; a resumed session keeps its lineage's handles alive."""
+    kept = store(refuse_while_open=False)
+    kept.opened("a", "c1")
+    handle = kept.issue(snapshot("a"))
+    assert kept.redeem(handle, 1e6).lineage == "a"
+    kept.closed("a", "c1", 1e6)
+    kept.opened("a", "c2")
+    assert kept.redeem(handle, 1e6 + 500.0).lineage == "a"
+    kept.closed("a", "c2", 1e6 + 500.0)
+    assert kept.redeem(handle, 1e6 + 599.0).lineage == "a"
+    assert refusal(kept, handle, 1e6 + 600.0) == closes.HANDLE_NOT_FOUND
+
+
+def test_a_session_that_is_open_somewhere_is_not_resumed() -> None:
+    """Any open connection of the lineage refuses the resume, until the last is closed."""
+    kept = store()
+    handle = kept.issue(snapshot("a"))
+    kept.opened("a", "c1")
+    kept.opened("a", "c2")
+    kept.closed("a", "c1", 1.0)
+    assert refusal(kept, handle, 2.0) == closes.STILL_OPEN
+    kept.closed("a", "c2", 3.0)
+    assert kept.redeem(handle, 4.0).lineage == "a"
+
+
+def test_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest handles of a lineage and the newest lineages are kept; what is forgotten is not found."""
+    monkeypatch.setattr(handles, "KEPT", 2)
+    monkeypatch.setattr(handles, "LINEAGES", 2)
+    kept = store()
+    old, middle, new = (kept.issue(snapshot("a")) for _ in range(3))
+    assert refusal(kept, old, 0.0) == closes.HANDLE_NOT_FOUND
+    assert kept.redeem(middle, 0.0).lineage == "a"
+    for lineage in "bc":
+        kept.opened(lineage, f"of {lineage}")
+        kept.closed(lineage, f"of {lineage}", 0.0)
+    assert refusal(kept, new, 0.0) == closes.HANDLE_NOT_FOUND
+    kept.closed("a", "gone long ago", 0.0)
