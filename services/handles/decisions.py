@@ -14,17 +14,17 @@ from services.handles import policy
 from services.handles.policy import Redemption, Rules
 from services.handles.records import Change, Conversation, Owner, Turn, UpstreamHandle, View
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Decision(NamedTuple, Generic[T]):
+class Decision(NamedTuple, Generic[T_co]):
     """What shall be stored (None: nothing changes), and what the caller is told."""
 
     change: Change | None
-    answer: T
+    answer: T_co
 
 
-Decide = Callable[[View], Decision[T]]
+Decide = Callable[[View], Decision[T_co]]
 """Raises `ServiceError` to refuse."""
 
 

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1 import handles_pb2_grpc, resources_pb2
-from filo.handles.v1.handles_pb2_grpc import HandlesServiceAsyncStub
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT, AgentConfig, Conversation, Mode, Owner, Turn, UpstreamHandle
 from services.common.clock import Clock
 from services.common.config import Address
@@ -42,7 +41,7 @@ class RunningHandles:
     channel: grpc.aio.Channel = field(repr=False)
 
     @property
-    def stub(self) -> HandlesServiceAsyncStub:
+    def stub(self) -> "handles_pb2_grpc.HandlesServiceAsyncStub":
         """The client."""
         return handles_pb2_grpc.HandlesServiceStub(self.channel)
 

@@ -1,0 +1,84 @@
+"""Conversations as the handle store's decisions see them, and a store in memory to run decisions on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT
+from services.handles.decisions import Decide
+from services.handles.policy import KEPT_RESUME_HANDLES, Rules
+from services.handles.records import (
+    Conversation,
+    Created,
+    NewConversation,
+    Owner,
+    OwnerKind,
+    ResumeHandle,
+    Turn,
+    UpstreamHandle,
+    View,
+)
+
+T = TypeVar("T")
+
+NOW: Final = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+OWNER: Final = Owner(OwnerKind.SHARE_TOKEN, "ab" * 32)
+STRANGER: Final = Owner(OwnerKind.SHARE_TOKEN, "cd" * 32)
+RULES: Final = Rules(handle_ttl=timedelta(minutes=30), lease=timedelta(seconds=30))
+
+
+def conversation(**fields: Any) -> Conversation:  # noqa: ANN401 - any field
+    """A conversation that nobody has attached yet, unless `fields` say otherwise."""
+    made = Conversation(id="0" * 31 + "1", mode=MODE_SALES_AGENT, owner=OWNER, test=False, created_at=NOW, seen_at=NOW)
+    return replace(made, **fields)
+
+
+class MemoryStore:
+    """`services.handles.store.Store` in a few dictionaries: the model that real stores are compared with."""
+
+    def __init__(self) -> None:
+        self._conversations: dict[str, Conversation] = {}
+        self._requests: dict[str, NewConversation] = {}
+        self._agents: dict[str, bytes] = {}
+        self._upstream: dict[str, UpstreamHandle | None] = {}
+        self._resume: dict[bytes, ResumeHandle] = {}
+        self._turns: dict[str, list[Turn]] = {}
+
+    async def create(self, new: NewConversation) -> Created:
+        """Store a conversation, unless its request id is taken."""
+        first = self._requests.setdefault(new.request_id, new)
+        if first is new:
+            self._conversations[new.conversation.id] = new.conversation
+            self._agents[new.conversation.id] = new.agent
+        return Created(self._conversations[first.conversation.id], first.request_digest)
+
+    async def look(self, conversation_id: str, resume_digest: bytes | None = None) -> View:
+        """Read a conversation and a presented resume handle."""
+        presented = self._resume.get(resume_digest) if resume_digest is not None else None
+        found = self._conversations.get(conversation_id)
+        return View(found, self._upstream.get(conversation_id), presented)
+
+    async def change(self, conversation_id: str, decide: Decide[T], resume_digest: bytes | None = None) -> T:
+        """Look, decide and write."""
+        decision = decide(await self.look(conversation_id, resume_digest))
+        if decision.change is not None:
+            after = decision.change.conversation
+            self._conversations[conversation_id] = after
+            self._upstream[conversation_id] = decision.change.upstream
+            self._turns.setdefault(conversation_id, []).extend(decision.change.turns)
+            if decision.change.resume_digest is not None:
+                self._resume[decision.change.resume_digest] = ResumeHandle(conversation_id, after.handles_issued)
+                oldest = after.handles_issued - KEPT_RESUME_HANDLES
+                gone = [d for d, h in self._resume.items() if h.conversation_id == after.id and h.number <= oldest]
+                for digest in gone:
+                    del self._resume[digest]
+        return decision.answer
+
+    async def agent(self, conversation_id: str) -> bytes:
+        """The agent configuration."""
+        return self._agents[conversation_id]
+
+    async def turns(self, conversation_id: str, after: int, limit: int) -> Sequence[Turn]:
+        """The turns after a number."""
+        return [turn for turn in self._turns.get(conversation_id, []) if turn.number > after][:limit]

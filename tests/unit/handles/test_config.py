@@ -1,0 +1,89 @@
+"""Settings from the environment."""
+
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from services.common.config import Address, ConfigError
+from services.handles.config import Settings
+
+
+def problems(**environ: str) -> tuple[str, ...]:
+    """What is wrong with an environment."""
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(environ)
+    return caught.value.problems
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    """One machine needs no setting, and the defaults are written once."""
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert settings.address == Address("127.0.0.1", 7402)
+    assert settings.metrics_address == Address("127.0.0.1", 7412)
+    assert settings.database_file == Path(".filo/handles.db")
+    assert settings.key_file == Path(".filo/handles.key")
+    assert settings.rules.handle_ttl == timedelta(minutes=30)
+    assert settings.rules.heartbeat == timedelta(seconds=10)
+
+
+def test_every_setting_is_read() -> None:
+    """Each variable reaches its field."""
+    settings = Settings.from_env(
+        {
+            "FILO_HANDLES_ADDRESS": "0.0.0.0:1",
+            "FILO_HANDLES_METRICS_ADDRESS": "[::1]:2",
+            "FILO_DATA_DIR": "/data",
+            "FILO_HANDLES_DATABASE_URL": "sqlite+aiosqlite:////elsewhere/h.sqlite",
+            "FILO_HANDLES_HANDLE_TTL": "15m",
+            "FILO_HANDLES_LEASE": "6s",
+            "FILO_LOG_LEVEL": "DEBUG",
+        }
+    )
+    assert settings.address == Address("0.0.0.0", 1)  # noqa: S104 - only read
+    assert settings.metrics_address == Address("::1", 2)
+    assert settings.data_dir == Path("/data")
+    assert settings.database_file == Path("/elsewhere/h.sqlite")
+    assert settings.key_file == Path("/elsewhere/h.key")
+    assert settings.handle_ttl == timedelta(minutes=15)
+    assert settings.lease == timedelta(seconds=6)
+    assert settings.log_level == "DEBUG"
+    assert all(getattr(settings, field.name) != getattr(Settings(), field.name) for field in fields(settings))
+
+
+@pytest.mark.parametrize("directory", ["/a b/c", "/50%/x", "/what?/y#z", "/ümlaut"])
+def test_any_directory_will_do(directory: str) -> None:
+    """Characters that mean something in a URL mean nothing in a path."""
+    assert Settings.from_env({"FILO_DATA_DIR": directory}).database_file == Path(directory) / "handles.db"
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Whoever repairs the configuration starts the service twice, not six times."""
+    told = problems(
+        FILO_HANDLES_ADDRESS="nowhere",
+        FILO_HANDLES_METRICS_ADDRESS="host:99999",
+        FILO_HANDLES_DATABASE_URL="mysql://host/db",
+        FILO_HANDLES_HANDLE_TTL="soon",
+        FILO_HANDLES_LEASE="0s",
+        FILO_LOG_LEVEL="LOUD",
+    )
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite+aiosqlite://", "sqlite+aiosqlite:///:memory:", "sqlite:///x.db", "sqlite+aiosqlite:///x.key", "no url"],
+)
+def test_a_database_must_be_a_file(url: str) -> None:
+    """What would not survive a restart, or cannot be opened, is refused at once."""
+    (told,) = problems(FILO_HANDLES_DATABASE_URL=url)
+    assert told.startswith("FILO_HANDLES_DATABASE_URL: ")
+
+
+def test_a_password_is_not_repeated() -> None:
+    """Neither a refused URL nor the settings themselves show what is secret in them."""
+    told = problems(FILO_HANDLES_DATABASE_URL="postgresql+asyncpg://filo:hunter2@host/db")
+    assert "hunter2" not in repr(told)
+    assert "hunter2" not in repr(problems(FILO_HANDLES_DATABASE_URL="//filo:hunter2@[host"))
