@@ -80,5 +80,5 @@ def configure(level: str = "INFO") -> None:
 
 def get(room: str) -> structlog.stdlib.BoundLogger:
     """The logger of a room, for example ``get("relay")``."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"filo.{room}").bind(room=room)
-    return logger
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"filo.{room}", room=room)
+    return logger  # not bound before it is used, so that a module may make one before `configure` is called
