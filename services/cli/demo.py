@@ -18,7 +18,7 @@ from services.cli.report import Check
 from services.cli.screen import Screen
 from services.cli.stack import Choices
 from services.cli.supervisor import Supervisor
-from services.cli.train_view import outcome, summary, verdict
+from services.cli.train_view import outcome, verdict
 from services.common.config import Address
 from services.common.errors import ServiceError
 from services.common.lifecycle import EXIT_CANNOT_START, refuse
@@ -50,14 +50,14 @@ WITHOUT: Final = Act(
     "Act 1: without Filo",
     f"An AI prospect talks to an AI sales agent. Gemini Live ends every connection after {LIFETIME:g} s (this is an\n"
     "emulator; the real one: about ten minutes). Nothing resumes the conversation: watch it end at the limit.",
-    pb.RunSpec(turns=TURNS, speed=SPEED, no_resume=True),
+    pb.RunSpec(turns=TURNS, no_resume=True),
 )
 WITH: Final = Act(
     "Act 2: with Filo",
     "The same conversation, the same limits. Now the relay replaces each connection before it ends, and we also cut\n"
     f"the client's own socket in turns {' and '.join(map(str, CUTS))}. The agent must go on at the same turn,\n"
     "and still know what it was told before each cut: the prospect asks.",
-    pb.RunSpec(turns=TURNS, speed=SPEED, cut_client_at_turns=CUTS),
+    pb.RunSpec(turns=TURNS, cut_client_at_turns=CUTS),
 )
 
 # What the second act must show, beside nothing being lost.
@@ -120,13 +120,12 @@ def comparison(without: pb.Run, with_filo: pb.Run) -> Table:
 
 
 async def _play(environ: Mapping[str, str], scratch: Path, reports: Path, screen: Screen) -> int:
-    choices = Choices(data_dir=scratch, connection_lifetime=LIFETIME, goaway_lead=LIFETIME / 3)
+    choices = Choices(data_dir=scratch, connection_lifetime=LIFETIME, goaway_lead=LIFETIME / 3, speed=SPEED)
     where = stack.addresses({**environ, **dict.fromkeys(stack.SOCKETS, f"{stack.LOOPBACK}:0")})
-    pace = {"FILO_EMULATOR_SPEED": f"{SPEED:g}", "FILO_EMULATOR_THINKING": f"{0.2 / SPEED:g}s"}
     screen.say("Starting four services, each a process of its own:")
     async with Supervisor(scratch / "logs") as supervisor:
         with cancelled_by_signals():
-            await up.launch(supervisor, stack.services(choices, {**environ, **pace}, where), screen.say)
+            await up.launch(supervisor, stack.services(choices, environ, where), screen.say)
         address = where["FILO_SIMULATOR_ADDRESS"]
         without = await supervisor.guard(_act(WITHOUT, address, reports / "without", screen))
         with_filo = await supervisor.guard(_act(WITH, address, reports / "with", screen))
@@ -140,13 +139,13 @@ async def _act(act: Act, address: Address, directory: Path, screen: Screen) -> p
     screen.say("")
     ended = await train.conduct(address, act.spec, screen)
     train.save(ended, directory)
-    screen.show(summary(ended))
     if ended.outcome == pb.OUTCOME_STOPPED:
         raise asyncio.CancelledError
     return ended
 
 
 def _conclude(without: pb.Run, with_filo: pb.Run, reports: Path, screen: Screen) -> int:
+    screen.say("")
     screen.show(comparison(without, with_filo))
     wrong = shown(without, with_filo)
     for line in wrong:
@@ -154,9 +153,11 @@ def _conclude(without: pb.Run, with_filo: pb.Run, reports: Path, screen: Screen)
     screen.say(f"Reports and transcripts: {reports / 'without'}, {reports / 'with'}")
     if wrong:
         return EXIT_NOT_SHOWN
+    ends, cuts = len(with_filo.report.rotations), len(with_filo.report.client_reconnects)
     screen.say(
-        f"Without Filo the conversation ended at turn {without.turns_completed}; with Filo it crossed "
-        f"{len(with_filo.report.rotations)} ends of its connection and lost nothing.",
+        f"Without Filo the conversation was over after {without.turns_completed} of {TURNS} turns. With Filo it went "
+        f"through {ends} ends of its connection and {cuts} "
+        "cuts of the client's socket, and lost nothing.",
         style="bold green",
     )
     return 0

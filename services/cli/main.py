@@ -55,6 +55,7 @@ def up(
     upstream: options.UpstreamOption = stack.Upstream.EMULATOR,
     connection_lifetime: options.Lifetime = "10s",
     goaway_lead: options.GoawayLead = "2s",
+    speed: options.StackSpeed = 4.0,
     data_dir: options.DataDir = Path(".filo"),
     *,
     verbose: options.Verbose = False,
@@ -70,6 +71,7 @@ def up(
         data_dir,
         options.seconds("--connection-lifetime", connection_lifetime),
         options.seconds("--goaway-lead", goaway_lead),
+        speed,
     )
     raise typer.Exit(command.run(choices, os.environ, verbose=verbose, command=_called()))
 
@@ -83,7 +85,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
     rotation: options.RotationOption = options.Rotation.RELAY,
     cut_client_at: options.Cuts = "",
     channel: options.ChannelOption = None,
-    speed: options.Speed = 1.0,
+    speed: options.Speed = None,
     address: options.SimulatorAddress = "127.0.0.1:7403",
     *,
     no_resume: options.NoResume = False,
@@ -102,7 +104,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
         rotation=rotation,
         channel=channel or "",
         cut_client_at_turns=options.turns("--cut-client-at", cut_client_at),
-        speed=speed,
+        speed=speed or 0,
     )
     raise typer.Exit(command.run(options.address("--address", address), spec, report))
 
@@ -125,8 +127,8 @@ def version() -> None:
 
 
 def _called() -> str:
-    """How the user calls this program: by its name when that finds it, else by the path that was used."""
-    return "filo" if shutil.which("filo") else sys.argv[0]
+    """How the user calls this program: by its name when that finds it, else by its path from here."""
+    return "filo" if shutil.which("filo") else os.path.relpath(sys.argv[0])
 
 
 def main() -> None:

@@ -38,6 +38,13 @@ DataDir = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the services log.")]
 
+StackSpeed = Annotated[
+    float,
+    typer.Option(
+        "--speed", min=0.1, max=1000, help="How much faster than real time both speak, with the emulator.", metavar="X"
+    ),
+]
+
 Turns = Annotated[int, typer.Option(min=1, max=10_000, help="How many turns.", metavar="N")]
 Persona = Annotated[str, typer.Option(help="Who the prospect is.", metavar="NAME")]
 Report = Annotated[Path | None, typer.Option(help="Write report.json and transcript.txt there.", metavar="DIR")]
@@ -50,7 +57,15 @@ ChannelOption = Annotated[
     Channel | None,
     typer.Option("--channel", help="How they speak; text for a real Gemini.  [default: the simulator's own]"),
 ]
-Speed = Annotated[float, typer.Option(min=0.1, max=1000, help="How much faster than real time.", metavar="X")]
+Speed = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        max=1000,
+        help="How much faster than real time the prospect speaks.  [default: the simulator's own]",
+        metavar="X",
+    ),
+]
 SimulatorAddress = Annotated[
     str, typer.Option("--address", help="The simulator.", envvar="FILO_SIMULATOR_ADDRESS", metavar="HOST:PORT")
 ]

@@ -98,18 +98,17 @@ def counted_by(report: pb.Report) -> str:
 
 
 def spread(gaps: Sequence[int]) -> str:
-    """Gaps in milliseconds: least, median, most; one number when they are all alike."""
-    numbers = sorted({min(gaps), round(statistics.median(gaps)), max(gaps)})
-    if len(numbers) == 1:
-        return f"gap {numbers[0]:,} ms"
-    return f"gap {min(gaps):,} / {statistics.median(gaps):,.0f} / {max(gaps):,} ms (least, median, most)"
+    """Gaps in milliseconds: from the least to the most, and the median; one number when they are all alike."""
+    if min(gaps) == max(gaps):
+        return f"gap {gaps[0]:,} ms"
+    return f"gap {min(gaps):,} to {max(gaps):,} ms, median {statistics.median(gaps):,.0f}"
 
 
 def _marks(marks: Sequence[pb.RotationMark] | Sequence[pb.ReconnectMark]) -> str:
     if not marks:
         return "0"
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(mark.reason for mark in marks).items())
-    return f"{len(marks)}: {reasons}; {spread([mark.gap_ms for mark in marks])}"
+    return f"{reasons}; {spread([mark.gap_ms for mark in marks])}"
 
 
 def _last(numbers: Sequence[int]) -> int:

@@ -33,6 +33,9 @@ SOCKETS: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
 
 API_KEY: Final = "GEMINI_API_KEY"
 
+_THINKING: Final = 0.2
+"""Seconds, at the pace of real time, before the emulated model answers."""
+
 _PORTS: Final = range(20_000, 32_000)
 """Below the range from which Linux takes the near end of outgoing connections, so none of them gets in between."""
 
@@ -55,12 +58,14 @@ class Choices:
         data_dir: Where databases, keys and logs live.
         connection_lifetime: Seconds after which the emulator ends a connection.
         goaway_lead: Seconds before that at which it says so.
+        speed: How much faster than real time both sides speak, with the emulator.
     """
 
     upstream: Upstream = Upstream.EMULATOR
     data_dir: Path = Path(".filo")
     connection_lifetime: float = 10.0
     goaway_lead: float = 2.0
+    speed: float = 4.0
 
 
 class MissingKeyError(Exception):
@@ -126,7 +131,7 @@ def services(choices: Choices, environ: Mapping[str, str], where: Mapping[str, A
         _filo("emulator", shared | _emulator(choices)),
         _filo("handles", shared),
         _filo("relay", _towards_emulator(choices, where) | shared | {API_KEY: "emulator"}),
-        _filo("simulator", talk | _account(where) | shared),
+        _filo("simulator", talk | _prospect(choices, where) | shared),
     ]
 
 
@@ -139,6 +144,8 @@ def _emulator(choices: Choices) -> dict[str, str]:
     return {
         "FILO_EMULATOR_LIFETIME": f"{choices.connection_lifetime:g}s",
         "FILO_EMULATOR_GOAWAY_LEAD": f"{choices.goaway_lead:g}s",
+        "FILO_EMULATOR_SPEED": f"{choices.speed:g}",
+        "FILO_EMULATOR_THINKING": f"{_THINKING / choices.speed:g}s",
     }
 
 
@@ -149,8 +156,11 @@ def _towards_emulator(choices: Choices, where: Mapping[str, Address]) -> dict[st
     }
 
 
-def _account(where: Mapping[str, Address]) -> dict[str, str]:
-    return {"FILO_SIMULATOR_EMULATOR_URL": f"http://{_reach(where['FILO_EMULATOR_CONTROL_ADDRESS'])}"}
+def _prospect(choices: Choices, where: Mapping[str, Address]) -> dict[str, str]:
+    return {
+        "FILO_SIMULATOR_EMULATOR_URL": f"http://{_reach(where['FILO_EMULATOR_CONTROL_ADDRESS'])}",
+        "FILO_SIMULATOR_SPEED": f"{choices.speed:g}",
+    }
 
 
 def _reach(listening: Address) -> Address:

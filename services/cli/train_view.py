@@ -18,6 +18,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 """What somebody else's text could steer a terminal with."""
 
 
+_WITHIN_A_CUT: Final = frozenset({"restarted", "expiring", "disconnected", "reconnecting", "tokens_counted"})
+_END_OF_A_CUT: Final = frozenset({"rotated", "reconnected"})
+
+
 class Kind(StrEnum):
     """What a line is about; the value is its style in the terminal."""
 
@@ -83,6 +87,7 @@ class TrainView:
         self._context = 0
         self._billed = 0
         self._phase = ""
+        self._again = False
 
     def status(self) -> str:
         """Where the run stands, in a few words for a line that is written over."""
@@ -95,7 +100,17 @@ class TrainView:
         if kind is None:  # from a newer simulator
             return []
         show: Callable[[Any], list[Line]] = getattr(self, f"_{kind}")
-        return show(getattr(event, kind))
+        return self._told_again(kind, show(getattr(event, kind)))
+
+    def _told_again(self, kind: str, lines: list[Line]) -> list[Line]:
+        """Put the restart of a turn where a reader expects it: after the cut it comes from, which is told later."""
+        if not self._again or kind in _WITHIN_A_CUT:
+            return lines
+        self._again = False
+        again = [Line(Kind.NOTE, "again", "the answer was cut off, and comes again")]
+        if kind == "finished":  # it never came to that
+            return lines
+        return lines + again if kind in _END_OF_A_CUT else again + lines
 
     def _started(self, event: pb.Started) -> list[Line]:
         return [Line(Kind.NOTE, "started", clean(event.conversation))]
@@ -150,10 +165,10 @@ class TrainView:
         tries = "1 attempt" if event.attempts == 1 else f"{event.attempts} attempts"
         return [Line(_health(event.continuity), "resumed", f"after {tries}, {_continuity(event)}")]
 
-    @staticmethod
-    def _restarted(event: pb.Restarted) -> list[Line]:
+    def _restarted(self, event: pb.Restarted) -> list[Line]:
         del event
-        return [Line(Kind.NOTE, "again", "the answer was cut; the agent is asked again")]
+        self._again = True
+        return []
 
     @staticmethod
     def _finished(event: pb.Finished) -> list[Line]:

@@ -91,9 +91,9 @@ def test_up_reads_durations_and_the_environment(ordered: list[object], monkeypat
     """An option wins over the environment, the environment over the default."""
     monkeypatch.setenv("FILO_EMULATOR_LIFETIME", "20s")
     monkeypatch.setenv("FILO_EMULATOR_GOAWAY_LEAD", "3s")
-    done = runner.invoke(main.app, ["up", "--connection-lifetime", "10m"])
+    done = runner.invoke(main.app, ["up", "--connection-lifetime", "10m", "--speed", "2"])
     assert done.exit_code == 0, done.output
-    assert ordered[0] == Choices(Upstream.EMULATOR, connection_lifetime=600.0, goaway_lead=3.0)
+    assert ordered[0] == Choices(Upstream.EMULATOR, connection_lifetime=600.0, goaway_lead=3.0, speed=2.0)
 
 
 def test_a_service_runs_with_the_environment_and_its_exit_code_is_the_command_s(

@@ -74,7 +74,7 @@ def test_the_transcript_is_two_lines_a_turn() -> None:
 
 @pytest.mark.parametrize(
     ("gaps", "words"),
-    [([84], "gap 84 ms"), ([84, 84], "gap 84 ms"), ([80, 95, 1400], "gap 80 / 95 / 1,400 ms (least, median, most)")],
+    [([84], "gap 84 ms"), ([84, 84], "gap 84 ms"), ([80, 95, 1400], "gap 80 to 1,400 ms, median 95")],
 )
 def test_gaps_are_told_by_their_spread(gaps: list[int], words: str) -> None:
     """One number when there is one, else least, median and most."""

@@ -17,9 +17,9 @@ PLAIN = """\
                agent      Hello, this is Ada.
    2    1,300  prospect   My budget is 40 euros.
                expiring   this connection to Gemini ends in 2.0 s
-               again      the answer was cut; the agent is asked again
                -- cut --  the connection to Gemini is gone: go_away
                resumed    a new one took over, context kept by Gemini's handle, gap 84 ms
+               again      the answer was cut off, and comes again
                agent      Noted.
                           -- demo --
    3    1,300  prospect   What is my budget?
@@ -61,6 +61,28 @@ def test_every_kind_of_event_is_shown() -> None:
     """Nothing of the contract is missing in the recording, so the view knows all of it."""
     kinds = {event.WhichOneof("event") for event in recorded.events()}
     assert kinds == {field.name for field in pb.WatchRunResponse.DESCRIPTOR.oneofs_by_name["event"].fields}
+
+
+@pytest.mark.parametrize(
+    ("after", "labels"),
+    [
+        ([pb.WatchRunResponse(agent_said=pb.AgentSaid(text="x"))], ["again", "agent"]),
+        ([pb.WatchRunResponse(rotated=pb.RotationMark())], ["-- cut --", "resumed", "again"]),
+        (
+            [
+                pb.WatchRunResponse(disconnected=pb.Disconnected(code=1006)),
+                pb.WatchRunResponse(reconnected=pb.ReconnectMark()),
+            ],
+            ["-- cut --", "resumed", "again"],
+        ),
+        ([pb.WatchRunResponse(finished=pb.Finished())], ["running"]),
+    ],
+)
+def test_a_restart_is_told_after_its_cut(after: list[pb.WatchRunResponse], labels: list[str]) -> None:
+    """The relay tells it first; the reader sees the cut, its end, then the restart; and none where a run ends."""
+    view = TrainView(1)
+    assert view.lines(pb.WatchRunResponse(restarted=pb.Restarted())) == []
+    assert [line.label for event in after for line in view.lines(event)] == labels
 
 
 def test_an_event_of_a_newer_simulator_is_passed_over() -> None:
