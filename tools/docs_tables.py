@@ -15,7 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from services.cli.settings import settings
 from services.common import close_codes, errors
+from services.emulator import closes, profiles
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -40,10 +42,42 @@ def _error_reasons() -> str:
     return markdown(("reason", "gRPC code", "WebSocket close code", "worth a retry"), rows)
 
 
+def _emulator_settings() -> str:
+    rows = (
+        (f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in settings("emulator")
+    )
+    return markdown(("variable", "default", "meaning"), rows)
+
+
+def _emulator_models() -> str:
+    rows = (
+        (
+            f"`{row.name}`",
+            row.window,
+            "yes" if row.text_output else "no",
+            row.content,
+            row.system_role,
+            row.context_update,
+            "answered" if row.realtime_text_answers else "kept",
+        )
+        for row in profiles.DEVELOPER
+    )
+    header = ("name begins with", "window", "text output", "content in mid-session", "role system", "context update")
+    return markdown((*header, "realtime text"), rows)
+
+
+def _emulator_closes() -> str:
+    rows = ((when, close.code, close.wire_reason.decode(), mark) for when, close, mark in closes.EVERY)
+    return markdown(("when", "code", "reason", "mark"), rows)
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "close-codes": _close_codes,
         "error-reasons": _error_reasons,
+        "emulator-closes": _emulator_closes,
+        "emulator-models": _emulator_models,
+        "emulator-settings": _emulator_settings,
     }
 )
 """Every generated table by the name that pages use."""

@@ -53,7 +53,6 @@ INTERNAL: Final = Close(1011, "Internal error encountered.")  # [OBS]
 EXPLICIT_ACTIVITY: Final = Close(  # [OBS]
     1007, "Explicit activity control is not supported when automatic activity detection is enabled."
 )
-NOT_IMPLEMENTED: Final = Close(1008, "Operation is not implemented, or supported, or enabled.")  # [OBS]
 
 
 def unknown_name(name: str, path: str) -> Close:
@@ -84,3 +83,30 @@ def model_not_found(model: str, version: str) -> Close:
 def context_overflow(tokens: int, window: int) -> Close:
     """The context outgrew the window with compression off. [?] the code; the sentence is that of generateContent."""
     return Close(1007, f"The input token count ({tokens}) exceeds the maximum number of tokens allowed ({window}).")
+
+
+EVERY: Final[tuple[tuple[str, Close, str], ...]] = (
+    ("no API key", KEY_MISSING, "observed"),
+    ("the key that is configured as bad", KEY_INVALID, "observed"),
+    ("an unknown model", model_not_found("models/x", "v1beta"), "observed"),
+    ("a frame that is not JSON", invalid_json("..."), "observed, the detail assumed"),
+    ("a field that does not exist", unknown_name("x", "setup"), "observed"),
+    ("a value of the wrong kind", invalid_value("setup.model", "TYPE_STRING", 5), "as in Google's REST API"),
+    (
+        (
+            "anything before the setup, a second setup, content or a context update that the model refuses, a turn of "
+            "role system, an output modality that the model lacks, another model at a resume"
+        ),
+        INVALID_ARGUMENT,
+        "observed, the last two assumed",
+    ),
+    ("activityStart or activityEnd while detection is automatic", EXPLICIT_ACTIVITY, "observed"),
+    ("an activity without any audio", PRECONDITION, "observed"),
+    ("the context outgrew the window, compression off", context_overflow(40_000, 32_000), "assumed"),
+    ("a handle that is unknown or dead", HANDLE_NOT_FOUND, "observed"),
+    ("a resume while the old socket is open", STILL_OPEN, "observed, the reason assumed"),
+    ("the end of the connection's life", LIFETIME, "observed"),
+    ("the emulator stops", SHUTDOWN, "assumed"),
+    ("a defect in the emulator", INTERNAL, "observed on the real service"),
+)
+"""When each close is sent, with an example of it and how it is known: the table in docs/emulator.md."""
