@@ -30,6 +30,7 @@ class Settings:
         model: Gemini's model for the agent, unless the run says otherwise.
         channel: ``voice`` or ``text``, unless the run says otherwise.
         turn_timeout: How long one turn may take, every reconnect in it included, before the run is given up.
+        pause: How long a prospect thinks before it speaks, at the pace of its speech.
         silence: How much silence (in audio) follows an utterance before the agent is expected to answer.
         reconnect: When to come back, and how often.
         log_level: DEBUG, INFO, WARNING or ERROR.
@@ -46,6 +47,7 @@ class Settings:
     model: str = "models/gemini-2.5-flash-native-audio"
     channel: str = "voice"
     turn_timeout: float = 120.0
+    pause: float = 0.5
     silence: float = 0.8
     reconnect: Policy = field(default_factory=Policy)
     log_level: str = "INFO"
@@ -75,6 +77,7 @@ class Settings:
             model=env.text("MODEL", default.model),
             channel=env.choice("CHANNEL", default.channel, ("voice", "text")),
             turn_timeout=env.duration("TURN_TIMEOUT", default.turn_timeout, low=0.1),
+            pause=env.duration("PAUSE", default.pause, high=60.0),
             silence=env.duration("SILENCE", default.silence, low=0.02, high=60.0),
             reconnect=_policy(env, default.reconnect),
             log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),

@@ -28,7 +28,7 @@ from services.simulator.metrics import Metrics
 from services.simulator.persona import Persona
 from services.simulator.prospect import Prospect
 from services.simulator.record import Turn
-from services.simulator.talk import Cut, LostError, Talk, Voice
+from services.simulator.talk import Cut, LostError, Manner, Talk
 
 FAREWELL: Final = 2.0
 """Seconds for the relay to store the last turn, to end the conversation, and to say so: each."""
@@ -163,8 +163,14 @@ class TrainingRun:
         log = self._log.bind(conversation=created.conversation)
         self._session = Session(credentials, policy, random.Random(self._stream).random)  # noqa: S311 - jitter
         client = Client(self._session, tools.clock, log)
-        how = Voice(self._stream, spec.speed, tools.settings.silence) if spec.channel == pb.CHANNEL_VOICE else None
-        return client, Talk(client, self._hearing, tools.clock, how)
+        manner = Manner(
+            stream=self._stream,
+            written=spec.channel == pb.CHANNEL_TEXT,
+            speed=spec.speed,
+            pause=tools.settings.pause,
+            silence=tools.settings.silence,
+        )
+        return client, Talk(client, self._hearing, tools.clock, manner)
 
     async def _turns(self, talk: Talk) -> Ending:
         """Talk turn by turn, as long as there is somebody to talk to."""
@@ -175,6 +181,7 @@ class TrainingRun:
             for number in range(1, spec.turns + 1):
                 if self._stopping:
                     return Ending(pb.OUTCOME_STOPPED, f"The run was stopped after turn {number - 1}.")
+                await talk.pause()
                 line = self._prospect.speak(self._hearing.disturbances)
                 self.journal.add(pb.ProspectSaid(text=line.text, phase=line.phase), turn=number)
                 async with asyncio.timeout(self._tools.settings.turn_timeout):

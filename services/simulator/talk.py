@@ -19,6 +19,8 @@ _SMALLEST_SLEEP: Final = 0.005
 _PATIENCE: Final = 10.0
 """Seconds of silence (in audio) after which a microphone that waits for an answer goes quiet."""
 
+_QUIET: Final = voice.silence(1)
+
 
 class Cut(Enum):
     """Where in a turn the simulator cuts its own socket."""
@@ -37,37 +39,42 @@ class LostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """How the prospect speaks.
+class Manner:
+    """How the prospect speaks; durations are in seconds of speech, which pass `speed` times faster.
 
     Attributes:
         stream: Whose voice it is: 32 bits, unlike that of any other run.
+        written: It writes instead.
         speed: Relative to real time.
-        silence: How much silence (in audio) follows each utterance at least, in seconds.
+        pause: How long it thinks before it speaks; the microphone is open meanwhile.
+        silence: How much silence follows each utterance at least.
     """
 
     stream: int
+    written: bool
     speed: float
+    pause: float
     silence: float
 
 
 class Talk:
-    """One client's side of the talk. `listen` runs beside `say` and `until`.
+    """One client's side of the talk. `listen` runs beside the rest.
 
     Args:
         client: Speaks to the relay.
         hearing: Notices what comes back.
         clock: The time, for the pace of speech.
-        how: The prospect's voice; None to write instead.
+        manner: How the prospect speaks.
     """
 
-    def __init__(self, client: Client, hearing: Hearing, clock: Clock, how: Voice | None) -> None:
+    def __init__(self, client: Client, hearing: Hearing, clock: Clock, manner: Manner) -> None:
         self._client = client
         self._hearing = hearing
         self._clock = clock
-        self._voice = how
+        self._manner = manner
         self._changed = asyncio.Event()
         self._frames = 0
+        self._due = 0.0
 
     async def listen(self) -> None:
         """Take in what the client tells, until it is over. Safe to cancel."""
@@ -87,6 +94,16 @@ class Talk:
             self._changed.clear()
             await self._changed.wait()
 
+    async def pause(self) -> None:
+        """Think before the next line. Safe to cancel."""
+        if self._manner.written:
+            await self._clock.sleep(self._manner.pause / self._manner.speed)
+            return
+        self._due = self._clock.monotonic()
+        for _ in range(round(self._manner.pause / FRAME_SECONDS)):
+            self._client.audio(_QUIET)
+            await self._pace()
+
     async def take_turn(self, turn: Turn, cut: Cut) -> None:
         """Say a turn's line and wait for the whole answer. Safe to cancel.
 
@@ -94,43 +111,41 @@ class Talk:
             LostError: The conversation was lost before the answer had come.
         """
         self._hearing.expect()
-        if self._voice is None:
+        if self._manner.written:
             turn.last_input = self._client.text(turn.prospect)
         else:
-            await self._speak(turn, self._voice, cut)
-        if cut is not Cut.NOWHERE and (self._voice is None or cut is Cut.IN_ANSWER):
-            await self._cut_answer(turn)
+            await self._speak(turn, cut)
+            await self._wait_silently()
+        if cut is Cut.IN_ANSWER or (self._manner.written and cut is Cut.IN_SPEECH):
+            await self.until(lambda: self._hearing.answering or turn.completed)
+            self._client.abort()
         await self.until(lambda: turn.completed)
 
-    async def _cut_answer(self, turn: Turn) -> None:
-        await self.until(lambda: self._hearing.answering or turn.completed)
-        self._client.abort()
-
-    async def _speak(self, turn: Turn, how: Voice, cut: Cut) -> None:
-        """Speak frame by frame, then be silent until the agent takes its turn."""
-        frames = voice.speak(turn.prospect, stream=how.stream, first_frame=self._frames, utterance=turn.number)
+    async def _speak(self, turn: Turn, cut: Cut) -> None:
+        """Speak frame by frame, at the pace of speech."""
         first = self._frames
-        middle = len(frames) // 2 if cut is Cut.IN_SPEECH else None
-        quiet = voice.silence(1)
-        began = self._clock.monotonic()
-        for at in range(len(frames) + round(_PATIENCE / FRAME_SECONDS)):
-            if at == middle:
+        frames = voice.speak(turn.prospect, stream=self._manner.stream, first_frame=first, utterance=turn.number)
+        self._due = self._clock.monotonic()
+        for at, frame in enumerate(frames):
+            if cut is Cut.IN_SPEECH and at == len(frames) // 2:
                 self._client.abort()
-            if at < len(frames):
-                turn.last_input = self._client.audio(frames[at])
-                turn.frames = range(first, first + at + 1)
-                self._frames = self._hearing.record.frames_sent = turn.frames.stop
-            elif self._enough_silence(at - len(frames), how):
+            turn.last_input = self._client.audio(frame)
+            turn.frames = range(first, first + at + 1)
+            self._frames = self._hearing.record.frames_sent = turn.frames.stop
+            await self._pace()
+
+    async def _wait_silently(self) -> None:
+        """Be silent until the agent takes its turn: at least as long as ends an utterance, and not for ever."""
+        for at in range(round(_PATIENCE / FRAME_SECONDS)):
+            taken = self._hearing.answering or self._hearing.over is not None
+            if taken and at * FRAME_SECONDS >= self._manner.silence:
                 return
-            else:
-                self._client.audio(quiet)
-            await self._pace(began + (at + 1) * FRAME_SECONDS / how.speed)
+            self._client.audio(_QUIET)
+            await self._pace()
 
-    def _enough_silence(self, frames: int, how: Voice) -> bool:
-        """Whether the agent has begun, or the conversation is over; not before the silence that ends an utterance."""
-        return frames * FRAME_SECONDS >= how.silence and (self._hearing.answering or self._hearing.over is not None)
-
-    async def _pace(self, due: float) -> None:
-        ahead = due - self._clock.monotonic()
+    async def _pace(self) -> None:
+        """Let the time of one frame pass."""
+        self._due += FRAME_SECONDS / self._manner.speed
+        ahead = self._due - self._clock.monotonic()
         if ahead > _SMALLEST_SLEEP:
             await self._clock.sleep(ahead)
