@@ -215,7 +215,7 @@ class Listener:
     def _take_other(self, size: int) -> Silence | Unknown:
         piece = bytes(self._buffer[:size])
         del self._buffer[:size]
-        kind = Unknown if any(piece) else Silence
+        kind = Unknown if piece.strip(b"\0") else Silence
         return kind(size / _SAMPLE_BYTES / self._rate)
 
     def _demodulate(self, frame: bytes) -> Heard | None:

@@ -52,9 +52,10 @@ class Bookmarks:
         """Tell a handle for `context`, as it is at this moment, in a little while."""
         self._agenda.at(now + self._chance.uniform(EARLIEST, LATEST), partial(self._issue, context), _GROUP)
 
-    def withdraw(self, *, explicit: bool) -> None:
-        """Say that the session cannot be resumed from now on; an update that is still to come does not come."""
-        self._agenda.cancel(_GROUP)
+    def withdraw(self, now: float, *, explicit: bool) -> None:
+        """Say that the session cannot be resumed from now on; an update that is still to come comes first [?]."""
+        for step in self._agenda.cancel(_GROUP):
+            step(now)
         self._emit(Send(replies.not_resumable(explicit=explicit)))
 
     def _issue(self, context: Context, _due: float) -> None:

@@ -19,15 +19,14 @@ from enum import Enum, auto
 from functools import partial
 from typing import Final
 
-from services.common.voice import FRAME_SECONDS
-from services.emulator import closes, replies, runs, score, tokens
+from services.emulator import closes, replies
 from services.emulator.agenda import Agenda
 from services.emulator.bookmarks import Bookmarks, Step
 from services.emulator.brain import Brain
 from services.emulator.closes import RefusedError
 from services.emulator.config import Settings
 from services.emulator.context import Context, Kind, Role, Turn, compress, text_turn
-from services.emulator.effects import Answered, ContextChanged, Effect, Send, VoiceHeard
+from services.emulator.effects import Answered, ContextChanged, Effect, Send
 from services.emulator.messages import (
     ActivityEnd,
     ActivityStart,
@@ -40,15 +39,15 @@ from services.emulator.messages import (
     Setup,
     TextInput,
 )
+from services.emulator.microphone import Microphone, Noticed
+from services.emulator.performance import Performance
 from services.emulator.profiles import Content, Instruction, Profile
-from services.emulator.runs import Runs
-from services.emulator.tokens import Tokens
-from services.emulator.vad import ActivityDetector, Ear, Edge, Sound, Utterance
+from services.emulator.score import Piece, Voice
+from services.emulator.utterance import Utterance
+from services.emulator.vad import Edge
 
 TAIL: Final = 0.010
 """Seconds between ``generationComplete`` and ``turnComplete`` [?]."""
-TRANSCRIBE_EVERY: Final = 25
-"""Sounds (of 20 ms) between two pieces of the input transcription; half a second was observed."""
 TRIGGER: Final = 0.8
 """Share of the window at which compression begins, unless the setup says otherwise [DOC]."""
 _ANSWER: Final = "answer"
@@ -60,25 +59,6 @@ class State(Enum):
     LISTENING = auto()
     THINKING = auto()
     SPEAKING = auto()
-
-
-@dataclass
-class _Performance:
-    """The answer that is being given, as far as it has been given."""
-
-    prompt: Tokens
-    greeting: bool
-    kind: Kind
-    utterance: int
-    said: str = ""
-    frames: Runs = ()
-
-    @property
-    def response(self) -> Tokens:
-        """What it costs so far."""
-        if self.kind is Kind.TEXT:
-            return tokens.of_text(self.said)
-        return tokens.of_audio(runs.count(self.frames) * FRAME_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +89,8 @@ class Dialogue:
         self._emit = around.emit
         self._chance = around.chance
         self._bookmarks = bookmarks
-        self._ear = Ear()
-        self._detector = ActivityDetector(setup.detection, around.settings.silence)
-        self._utterance: Utterance | None = None
-        self._performance: _Performance | None = None
+        self._microphone = Microphone(setup, around.settings.silence, around.emit)
+        self._performance: Performance | None = None
         self._meanwhile: list[Turn] = []
         self._asked_meanwhile = False
         self._stream = around.chance.getrandbits(32)
@@ -128,17 +106,15 @@ class Dialogue:
         """
         match item:
             case AudioInput():
-                self._hear(item, now)
+                self._notice(self._microphone.hear(item), now)
             case TextInput():
                 self._read(item.text, now)
-            case ActivityStart() | ActivityEnd() if self._setup.detection.automatic:
-                raise RefusedError(closes.EXPLICIT_ACTIVITY)
             case ActivityStart():
-                self._begin_activity(now)
+                self._notice(self._microphone.mark(Edge.STARTED), now)
             case ActivityEnd():
-                self._end_activity(now)
+                self._notice(self._microphone.mark(Edge.ENDED), now)
             case AudioStreamEnd():
-                self._sense(self._detector.end(), now)
+                self._notice(self._microphone.stream_ended(), now)
 
     def content(self, content: ClientContent, now: float) -> None:
         """Take content for the context in mid-session; it interrupts, and is answered if it is complete.
@@ -176,49 +152,25 @@ class Dialogue:
 
     # The user's activity
 
-    def _hear(self, audio: AudioInput, now: float) -> None:
-        for sound in self._ear.hear(audio):
-            if sound.heard is not None:
-                self._emit(VoiceHeard(sound.heard))
-            self._sense(self._detector.take(sound) if self._setup.detection.automatic else [sound], now)
+    def _notice(self, noticed: Iterable[Noticed], now: float) -> None:
+        for event in noticed:
+            if isinstance(event, Utterance):
+                self._end_activity(event, now)
+            elif self._setup.detection.interrupts:
+                self._interrupt(now)
+                self._take_back()
 
-    def _sense(self, events: Iterable[Sound | Edge], now: float) -> None:
-        for event in events:
-            if event is Edge.STARTED:
-                self._begin_activity(now)
-            elif event is Edge.ENDED:
-                self._end_activity(now)
-            elif self._utterance is not None:
-                self._utterance.add(event)
-                if self._utterance.sounds % TRANSCRIBE_EVERY == 0:
-                    self._transcribe(self._utterance.transcribe(final=False))
-
-    def _begin_activity(self, now: float) -> None:
-        if self._utterance is not None:
-            return  # a nested activityStart is ignored [OBS]
-        if self._setup.detection.interrupts:
-            self._interrupt(now)
-            self._take_back()
-        self._utterance = Utterance()
-
-    def _end_activity(self, now: float) -> None:
-        utterance, self._utterance = self._utterance, None
-        if utterance is None:
-            return
-        if not utterance.sounds:  # an activity without any audio [OBS]
-            self._emit(Send({"serverContent": {"turnComplete": True}, "usageMetadata": {}}))
-            raise RefusedError(closes.PRECONDITION)
+    def _end_activity(self, utterance: Utterance, now: float) -> None:
         if utterance.seconds:
-            rest = partial(self._transcribe, utterance.transcribe(final=True))
+            rest = partial(self._transcribe_rest, utterance)
             self._agenda.at(now + self._chance.uniform(0.0, self._settings.thinking), rest)
             self._add(utterance.turn)
             self._ask(now)
         elif self.state is not State.SPEAKING:
             self._catch_up(now)
 
-    def _transcribe(self, piece: str, _due: float = 0.0) -> None:
-        if piece and self._setup.transcribes_input:
-            self._emit(Send(replies.input_transcription(piece)))
+    def _transcribe_rest(self, utterance: Utterance, _due: float) -> None:
+        self._microphone.transcribe(utterance, final=True)
 
     def _read(self, text: str, now: float) -> None:
         if self._profile.realtime_text_answers and self._setup.detection.interrupts:
@@ -231,7 +183,7 @@ class Dialogue:
 
     def _ask(self, now: float) -> None:
         """Make the model answer: soon, or as soon as it can."""
-        if self.state is State.SPEAKING or self._utterance is not None:
+        if self.state is State.SPEAKING or self._microphone.active:
             self._asked_meanwhile = True
         elif self.state is State.LISTENING:
             self.state = State.THINKING
@@ -242,29 +194,22 @@ class Dialogue:
         self._fit_window()
         answer = self._brain.answer(self.context)
         if self._bookmarks is not None and self._profile.marks_unresumable:
-            self._bookmarks.withdraw(explicit=self._settings.explicit_unresumable)
+            self._bookmarks.withdraw(due, explicit=self._settings.explicit_unresumable)
         kind = Kind.TEXT if "TEXT" in self._setup.modalities else Kind.AUDIO
-        self.state = State.SPEAKING
         number = sum(turn.role is Role.MODEL for turn in self.context.turns) + 1
-        self._performance = _Performance(self.context.tokens, answer.greeting, kind, number)
-        plan = self._score(answer.text, kind, number)
+        speaker = Voice(self._stream, self._frame, number)
+        self.state = State.SPEAKING
+        self._performance = Performance(kind, speaker, self.context.tokens, answer.greeting)
+        captions = self._chance if self._setup.transcribes_output else None
+        plan = self._performance.score(answer.text, self._settings.speed, captions)
         for piece in plan.pieces:
             self._agenda.at(due + piece.at, partial(self._say, self._performance, piece), _ANSWER)
         self._agenda.at(due + plan.seconds, self._complete_generation, _ANSWER)
         self._agenda.at(due + plan.seconds + TAIL, self._complete_turn, _ANSWER)
 
-    def _score(self, text: str, kind: Kind, number: int) -> score.Score:
-        if kind is Kind.TEXT:
-            return score.written(text, self._settings.speed)
-        captions = self._chance if self._setup.transcribes_output else None
-        speaker = score.Voice(self._stream, self._frame, number)
-        return score.spoken(text, speaker, self._settings.speed, captions=captions)
-
-    def _say(self, performance: _Performance, piece: score.Piece, _due: float) -> None:
-        performance.said += piece.said
-        for _ in range(piece.frames):
-            performance.frames = runs.append(performance.frames, self._frame)
-            self._frame += 1
+    def _say(self, performance: Performance, piece: Piece, _due: float) -> None:
+        performance.give(piece)
+        self._frame = performance.next_frame
         self._emit(Send(piece.message))
 
     def _complete_generation(self, _due: float) -> None:
@@ -277,7 +222,7 @@ class Dialogue:
         self.state = State.LISTENING
         response = performance.response
         if performance.said:
-            self._change(self.context.plus(self._model_turn(performance)))
+            self._change(self.context.plus(performance.turn))
         field = self._profile.response_tokens_field
         self._emit(Answered(performance.prompt, response, greeting=performance.greeting and bool(performance.said)))
         self._emit(Send(replies.turn_complete(performance.prompt, response, field)))
@@ -292,17 +237,6 @@ class Dialogue:
             self._change(self.context.plus(*meanwhile))
         if asked:
             self._ask(now)
-
-    def _model_turn(self, performance: _Performance) -> Turn:
-        return Turn(
-            Role.MODEL,
-            performance.kind,
-            performance.said.strip(),
-            performance.response,
-            stream=self._stream if performance.frames else None,
-            utterances=(performance.utterance,) if performance.frames else (),
-            frames=performance.frames,
-        )
 
     def _interrupt(self, now: float) -> None:
         """Cut off what the model is saying, if it is saying something."""

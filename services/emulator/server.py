@@ -31,6 +31,8 @@ PATH: Final = (
 MAX_MESSAGE: Final = 16 * 2**20
 CLOSE_TIMEOUT: Final = 5.0
 """How long the server waits for the client's half of the closing handshake, in seconds."""
+SEND_TIMEOUT: Final = 30.0
+"""How long a client may let a message wait in its socket before the connection is dropped, in seconds."""
 SHUTDOWN_TIMEOUT: Final = 1.0
 """The same when the server stops: whoever stops it does not want to wait."""
 
@@ -76,7 +78,7 @@ class Emulator:
         )
         chance = random.Random(f"{self._seed}/{caller.connection}")  # noqa: S311 - jitter that can be repeated
         session = Session(self._shared, caller, chance, self._clock.monotonic())
-        connection = _Connection(caller.connection, socket, session, self.account, self._clock)
+        connection = _Connection(caller.connection, request, socket, session, self.account, self._clock)
         self._open.add(connection)
         try:
             await connection.run()
@@ -98,10 +100,17 @@ class _Connection:
     """Drives one session."""
 
     def __init__(
-        self, name: str, socket: web.WebSocketResponse, session: Session, account: Account, clock: Clock
+        self,
+        name: str,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        session: Session,
+        account: Account,
+        clock: Clock,
     ) -> None:
         self.done = asyncio.Event()
         self._name = name
+        self._request = request
         self._socket = socket
         self._session = session
         self._account = account
@@ -146,18 +155,29 @@ class _Connection:
             self._session.end(closes.INTERNAL)
 
     async def _write(self) -> None:
-        with suppress(ConnectionError):  # the reader sees it as well, and ends the connection
+        try:
             while self._close is None:
                 self._wake.clear()
                 self._session.advance(self._clock.monotonic())
                 await self._perform()
                 await self._pause()
             await self._socket.close(code=self._close.code, message=self._close.wire_reason)
+        except ConnectionError:
+            pass  # the reader sees it as well, and ends the connection
+        except TimeoutError:
+            self._log.warning("the client does not read")
+            self._abort()
+
+    def _abort(self) -> None:
+        """Cut the TCP connection, without a close frame."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
     async def _perform(self) -> None:
         for effect in self._session.effects():
             if isinstance(effect, Send):
-                await self._socket.send_bytes(replies.encode(effect.message))
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await self._socket.send_bytes(replies.encode(effect.message))
             elif isinstance(effect, End):
                 self._close = effect.close
                 return

@@ -1,22 +1,19 @@
 """Finding the user's turns in a stream of audio.
 
-Three small parts: the `Ear` turns PCM into sounds of at most 20 ms (the test voice, or ordinary audio judged by its
-energy); the `ActivityDetector` finds where an activity begins and ends; the `Utterance` collects what was said in it.
+Two small parts: the `Ear` turns PCM into sounds of at most 20 ms (the test voice, or ordinary audio judged by its
+energy), and the `ActivityDetector` finds where an activity begins and ends among them.
 
 As observed on the real service, an activity ends only by silence that arrives *as audio*: when a client simply stops
 sending, the server waits. Durations are therefore counted in audio, never by a clock, and audio sent faster than real
 time gives the same turns. By default a turn holds only activity, no silence (``TurnCoverage``, [DOC]).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from services.common.voice import FRAME_SECONDS, Heard, Listener, Silence
-from services.emulator import runs, tokens
-from services.emulator.context import Kind, Role, Turn
 from services.emulator.messages import AudioInput, Detection
-from services.emulator.runs import Runs
 
 DEFAULT_SILENCE: Final = 0.5
 """Seconds of silence that end an activity when neither the setup nor the settings say otherwise [?]."""
@@ -111,67 +108,3 @@ class ActivityDetector:
         self._active = True
         onset, self._onset = self._onset, []
         return [Edge.STARTED, *onset]
-
-
-@dataclass
-class Utterance:
-    """What the user says in one activity, as it grows."""
-
-    text: str = ""
-    seconds: float = 0.0
-    unknown: float = 0.0
-    stream: int | None = None
-    utterances: tuple[int, ...] = ()
-    frames: Runs = ()
-    sounds: int = 0
-    _quiet: float = 0.0
-    _transcribed: int = field(default=0)
-
-    def add(self, sound: Sound) -> None:
-        """One more sound; silence counts only when speech follows it."""
-        self.sounds += 1
-        if not sound.speech:
-            self._quiet += sound.seconds
-            return
-        self.seconds += self._quiet + sound.seconds
-        self._quiet = 0.0
-        if sound.heard is None:
-            self.unknown += sound.seconds
-        else:
-            self._add_heard(sound.heard)
-
-    def _add_heard(self, heard: Heard) -> None:
-        if self.stream is None:
-            self.stream = heard.stream
-        if heard.utterance not in self.utterances:
-            self.utterances += (heard.utterance,)
-            self.text += " " if self.text else ""
-        self.text += heard.text
-        if heard.stream == self.stream:
-            self.frames = runs.append(self.frames, heard.frame)
-
-    def transcribe(self, *, final: bool) -> str:
-        """The next piece of the transcription, up to a whole word; the rest of it when `final`."""
-        known = self.transcript if final else self.text
-        end = len(known) if final else known.rfind(" ", self._transcribed) + 1
-        piece, self._transcribed = known[self._transcribed : end], max(end, self._transcribed)
-        return piece
-
-    @property
-    def transcript(self) -> str:
-        """What was said; ordinary speech is not understood, only timed."""
-        unknown = f"(unknown speech, {self.unknown:.1f} s)" if self.unknown else ""
-        return f"{self.text} {unknown}".strip() if unknown else self.text
-
-    @property
-    def turn(self) -> Turn:
-        """The utterance as it enters the context."""
-        return Turn(
-            Role.USER,
-            Kind.AUDIO,
-            self.transcript,
-            tokens.of_audio(self.seconds),
-            self.stream,
-            self.utterances,
-            self.frames,
-        )

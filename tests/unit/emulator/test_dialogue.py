@@ -104,6 +104,19 @@ def test_the_handle_comes_20_to_70_ms_after_the_turn() -> None:
         assert 0.020 <= call.time_of(is_update) - call.time_of(is_turn_complete) <= 0.070
 
 
+def test_a_handle_that_is_still_due_comes_before_the_next_answer() -> None:
+    """However fast the next turn follows, the handle of the last one comes, and before the word that there is none."""
+    house = House(thinking=0.0)
+    call = house.call().wait(1.0).send(text("My dog is Rex."))
+    call.wait_for(is_turn_complete)
+    start = len(call.messages)
+    context = call.context
+    call.send(text("What is my dog?")).wait(0.0)
+    assert is_update(call.messages[start])
+    assert call.messages[start + 1] == {"sessionResumptionUpdate": {}}
+    assert house.handles.redeem(call.hang_up().handle, call.now).context == context
+
+
 def test_the_models_voice_numbers_its_frames_without_holes() -> None:
     """Over several answers, one of them cut off, what was sent is numbered 0, 1, 2 and so on in one stream."""
     call = House().call()

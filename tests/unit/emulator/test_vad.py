@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from services.common import voice
 from services.emulator.messages import AudioInput, Detection
-from services.emulator.vad import ActivityDetector, Ear, Edge, Sound, Utterance
+from services.emulator.utterance import Utterance
+from services.emulator.vad import ActivityDetector, Ear, Edge, Sound
 
 LOUD = b"\x00\x20\x00\xe0"
 
