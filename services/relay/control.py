@@ -90,6 +90,7 @@ class RelayServicer(rpc.RelayServiceServicer):
         return pb.EndSessionResponse(session=await self._session(request.conversation))
 
     async def _session(self, name: str) -> pb.Session:
+        await self._registry.settled(name)
         stored = await self._store.get(name)
         conversation = stored.conversation
         session = pb.Session(

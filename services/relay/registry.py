@@ -40,6 +40,12 @@ class Registry:
         live = self._live.get(name)
         return live if live is not None and not live.over else None
 
+    async def settled(self, name: str) -> None:
+        """Wait, if the conversation is being let go of, until the store has the last of it; bounded by that itself."""
+        live = self._live.get(name)
+        if live is not None and live.over:
+            await live.finished.wait()
+
     async def join(self, claims: Claims, request: protocol.Request) -> tuple[LiveConversation, list[resources.Turn]]:
         """Bring a client to its conversation: the one that is held here, or by attaching it.
 

@@ -23,15 +23,13 @@ class Speaker:
     def __init__(self, stream: int) -> None:
         self.stream = stream
         self.frames = 0
-        self.utterances = 0
+        self.lines: list[str] = []
 
     def say(self, text: str) -> list[bytes]:
         """The frames of an utterance, with the pause after it."""
-        spoken = voice.speak(
-            text, stream=self.stream, first_frame=self.frames, utterance=self.utterances, rate=16_000
-        )
+        spoken = voice.speak(text, stream=self.stream, first_frame=self.frames, utterance=len(self.lines), rate=16_000)
         self.frames += len(spoken)
-        self.utterances += 1
+        self.lines.append(text)
         return [*spoken, *[voice.silence(1, 16_000)] * _PAUSE_FRAMES]
 
 
@@ -114,6 +112,15 @@ class Client:
         message = found()
         assert message is not None, f"closed with {self.closed} before {kind} {fields}"
         return message
+
+    async def wait_handles(self, count: int) -> str:
+        """The newest resume handle once there were so many: one comes with the setup, and one after each turn."""
+        async with asyncio.timeout(PATIENCE), self._changed:
+            await self._changed.wait_for(lambda: len(self.all("session_resumption_update")) >= count or self.closed)
+        updates = self.all("session_resumption_update")
+        assert len(updates) >= count, f"closed with {self.closed} after {len(updates)} handles"
+        newest: str = updates[-1]["handle"]
+        return newest
 
     async def wait_closed(self) -> tuple[int, str]:
         """Code and reason of the end."""

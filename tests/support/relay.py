@@ -3,14 +3,14 @@
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import grpc
 from prometheus_client import CollectorRegistry
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT, AgentConfig, Mode, Owner
 from filo.relay.v1 import relay_pb2 as pb
@@ -39,6 +39,7 @@ class RunningRelay:
 
     Args:
         where: Its addresses and its conversations.
+        settings: What it was started with.
         handles: The store behind it.
         emulator: Gemini's stand-in.
         registry: Its metrics.
@@ -46,6 +47,7 @@ class RunningRelay:
     """
 
     where: service.Running
+    settings: Settings
     handles: RunningHandles
     emulator: RunningEmulator
     registry: CollectorRegistry
@@ -81,7 +83,10 @@ class RunningRelay:
 
 @asynccontextmanager
 async def running_relay(
-    directory: Path, *, emulator: Mapping[str, Any] | None = None, **overrides: Any
+    directory: Path,
+    *,
+    emulator: Mapping[str, Any] | None = None,
+    **overrides: Any,  # noqa: ANN401 - any field of Settings
 ) -> AsyncIterator[RunningRelay]:
     """Run all three.
 
@@ -90,30 +95,34 @@ async def running_relay(
         emulator: Settings of the emulator.
         overrides: Settings of the relay.
     """
-    async with (
-        running_handles(directory) as handles,
-        running_emulator(**(emulator or {})) as gemini,
-    ):
-        settings = Settings(
-            **{
-                "client_address": ANY_PORT,
-                "control_address": ANY_PORT,
-                "metrics_address": ANY_PORT,
-                "handles_address": handles.address,
-                "upstream_url": gemini.url,
-                "upstream_ca": gemini.ca_path,
-                "api_key": "emulator",
-                "session_keys": directory / "session.key",
-                "policy": QUICK,
-                **overrides,
-            }
+    async with running_handles(directory) as handles, running_emulator(**(emulator or {})) as gemini:
+        usual = Settings(
+            client_address=ANY_PORT,
+            control_address=ANY_PORT,
+            metrics_address=ANY_PORT,
+            handles_address=handles.address,
+            upstream_url=gemini.url,
+            upstream_ca=gemini.ca_path,
+            api_key="emulator",
+            session_keys=directory / "session.key",
+            policy=QUICK,
         )
-        registry = CollectorRegistry()
-        async with (
-            service.running(settings, prometheus=registry) as where,
-            grpc_client.channel(where.control_address) as channel,
-        ):
-            yield RunningRelay(where, handles, gemini, registry, channel)
+        async with _relay(replace(usual, **overrides), handles, gemini) as relay:
+            yield relay
 
 
-__all__ = ["AGENT", "QUICK", "SHARED", "SHARE_TOKEN", "ClientConnection", "RunningRelay", "running_relay"]
+@asynccontextmanager
+async def another_relay(first: RunningRelay) -> AsyncIterator[RunningRelay]:
+    """Run a second relay in front of the same store and emulator."""
+    async with _relay(first.settings, first.handles, first.emulator) as relay:
+        yield relay
+
+
+@asynccontextmanager
+async def _relay(settings: Settings, handles: RunningHandles, emulator: RunningEmulator) -> AsyncIterator[RunningRelay]:
+    registry = CollectorRegistry()
+    async with (
+        service.running(settings, prometheus=registry) as where,
+        grpc_client.channel(where.control_address) as channel,
+    ):
+        yield RunningRelay(where, settings, handles, emulator, registry, channel)
