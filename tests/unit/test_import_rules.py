@@ -1,0 +1,62 @@
+"""The import rules are enforced: a copy of the tree with one violation of each rule fails on exactly these rules."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+RULES = [contract["name"] for contract in CONFIG["tool"]["importlinter"]["contracts"]]
+
+# A bad import for each rule, in the order of pyproject.toml: where it is written, and what is imported.
+VIOLATIONS = {
+    "Services never import each other": ("services/handles/bad.py", "services.relay"),
+    "Common plumbing knows no service": ("services/common/bad.py", "filo.relay.v1.relay_pb2"),
+    "Only the command line imports the command line": ("services/simulator/bad.py", "services.cli.report"),
+    "The relay's core decides, it does no I/O": ("services/relay/core/bad.py", "asyncio"),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what the rules are about."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "services", tmp_path / "services", ignore=ignored)
+    shutil.copytree(ROOT / "gen" / "filo", tmp_path / "filo", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def broken(tree: Path) -> set[str]:
+    """The rules that a tree breaks."""
+    lint = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
+    done = subprocess.run(lint, cwd=tree, capture_output=True, text=True, check=False, timeout=50)
+    found = {rule for rule in RULES if f"{rule} BROKEN" in done.stdout}
+    assert bool(done.returncode) is bool(found), done.stdout + done.stderr
+    return found
+
+
+def test_the_tree_keeps_every_rule(tree: Path) -> None:
+    """What is committed breaks none."""
+    assert broken(tree) == set()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_violation_is_caught(tree: Path, rule: str) -> None:
+    """One bad import breaks its own rule: no rule is there in name only."""
+    path, imported = VIOLATIONS[rule]
+    (tree / path).write_text(f"import {imported}\n", encoding="utf-8")
+    assert rule in broken(tree)
+
+
+@pytest.mark.parametrize(
+    "module", ["socket", "time", "random", "grpc", "services.common.clock", "google.genai", "websockets"]
+)
+def test_the_core_is_kept_from_every_kind_of_io(tree: Path, module: str) -> None:
+    """No clock, no randomness, no sockets, no libraries that do I/O, not even Filo's own plumbing."""
+    (tree / "services/relay/core/bad.py").write_text(f"import {module}\n", encoding="utf-8")
+    assert broken(tree) == {"The relay's core decides, it does no I/O"}
