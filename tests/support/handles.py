@@ -52,10 +52,17 @@ class RunningHandles:
         return value
 
     async def create(
-        self, *, mode: Mode.ValueType = MODE_SALES_AGENT, owner: Owner = OWNER, agent: AgentConfig = AGENT
+        self,
+        *,
+        mode: Mode.ValueType = MODE_SALES_AGENT,
+        owner: Owner = OWNER,
+        agent: AgentConfig = AGENT,
+        request_id: str = "",
     ) -> Conversation:
-        """Create a conversation."""
-        request = pb.CreateConversationRequest(request_id=str(uuid.uuid4()), mode=mode, owner=owner, agent=agent)
+        """Create a conversation, under a new request id unless one is given."""
+        request = pb.CreateConversationRequest(
+            request_id=request_id or str(uuid.uuid4()), mode=mode, owner=owner, agent=agent
+        )
         return (await self.stub.CreateConversation(request)).conversation
 
     async def attach(
