@@ -77,6 +77,7 @@ class Conversation:
         self._refusals = 0
         self._due: RotationDue | None = None
         self._replacing: RotationReason | None = None
+        self._closing_for = RotationReason.CLIENT
         self._opening_with = Continuity.NONE
         self._welcome_owed = False
         self._proven = False
@@ -162,7 +163,8 @@ class Conversation:
 
     def _welcome(self, continuity: Continuity) -> None:
         self._welcome_owed = False
-        self._out.append(do.Welcome(None if self._untouched else continuity))
+        first = self._untouched and not self.talk.last
+        self._out.append(do.Welcome(None if first else continuity))
         self._untouched = False
 
     def _tool_result(self, event: on.ToolResultGiven, _now: float) -> None:
@@ -171,8 +173,8 @@ class Conversation:
             self._out.append(do.AnswerTool(call.id, call.name, event.result))
 
     def _end_asked(self, event: on.EndAsked, _now: float) -> None:
-        self._tell(tell.ConversationOver(event.reason))
-        self._let_go([do.EndConversation(event.reason), do.CloseClient(do.Farewell.OVER, event.reason)])
+        over = do.Tell(tell.ConversationOver(event.reason))
+        self._let_go([over, do.EndConversation(event.reason), do.CloseClient(do.Farewell.OVER, event.reason)])
 
     def _drain_asked(self, _event: on.DrainAsked, _now: float) -> None:
         self._tell_handle_again()
@@ -194,6 +196,7 @@ class Conversation:
             Continuity.HANDLE if handle else Continuity.TRANSCRIPT if self.talk.last else Continuity.NONE
         )
         self._opened_at = now
+        self.coverage.connection_opens(seeded=bool(self.talk.last))
         self._out.append(
             do.OpenUpstream(handle.secret if handle else None, history, content, self._budget.dial(planned=planned))
         )
@@ -223,6 +226,7 @@ class Conversation:
     def _rotate(self, reason: RotationReason, now: float) -> None:
         self.phase = step(self.phase, Signal.ROTATE)
         self._judge_stability(now)
+        self._closing_for = reason
         self._replace(reason, now)
         self._out += [do.StopSending(), do.CloseUpstream()]
 
@@ -231,15 +235,15 @@ class Conversation:
             self._budget.progress()
 
     def _replace(self, reason: RotationReason, now: float) -> None:
-        """Note why, tell the client; a reconnect that the client makes by itself it need not be told."""
-        if self._replacing is not None or reason is RotationReason.CLIENT:
+        """Note why, tell the client; one that is away, or reconnects by itself, need not be told."""
+        if not self.client_present or self._replacing is not None or reason is RotationReason.CLIENT:
             return
         self._replacing, self._gap_since = reason, now
         self._tell(tell.Rotating(reason, self.talk.number))
 
     def _upstream_closed(self, event: on.UpstreamClosed, now: float) -> None:
         if self.phase is Phase.CLOSING:
-            self._out += self._dialogue.cut(self._replacing or RotationReason.CLIENT)
+            self._out += self._dialogue.cut(self._closing_for)
             self._reopen(now, planned=True)
             return
         if self.phase is Phase.PARKED:
@@ -266,7 +270,7 @@ class Conversation:
             why = f"the connection to Gemini ended: {event.code} {event.reason}".rstrip()
             self._out.append(do.CloseClient(do.Farewell.RECONNECT, why))
             return
-        if lost and self.client_present:
+        if lost:
             rejected = decision is Decision.FRESH
             self._replace(RotationReason.HANDLE_REJECTED if rejected else RotationReason.UPSTREAM_CLOSED, now)
         self._reopen(now, planned=False)
@@ -288,7 +292,7 @@ class Conversation:
     def _go_away(self, event: on.GoAway, now: float) -> None:
         due = due_by_goaway(now, event.time_left, self._policy)
         self._due = due if self._due is None or due.latest < self._due.latest else self._due
-        if self.rotation_mode is RotationMode.CLIENT:
+        if self.rotation_mode is RotationMode.CLIENT and self.client_present:
             left = self._policy.goaway_unknown if event.time_left is None else event.time_left
             self._tell_handle_again()
             self._tell(tell.Expiring(left, self.coverage.renewal is not None, RotationReason.GO_AWAY))
@@ -306,13 +310,14 @@ class Conversation:
 
     def _give_up(self, message: str, farewell: do.Farewell) -> None:
         self._tell(tell.UpstreamTrouble(message, retryable=farewell is do.Farewell.UPSTREAM_UNAVAILABLE))
-        self._let_go([do.Release(), do.CloseClient(farewell, message)])
+        self._let_go([do.Release(), do.CloseClient(farewell, message)], connected=False)
 
-    def _let_go(self, last: list[do.Effect], *, keep: bool = True) -> None:
+    def _let_go(self, last: list[do.Effect], *, keep: bool = True, connected: bool = True) -> None:
         """Store what is not stored, close the upstream, do the `last` things, and stop."""
         if keep:
+            self._out += self._dialogue.let_go()
             self._checkpoint(last=True)
-        if self.phase in (Phase.LIVE, Phase.CLOSING):
+        if connected and self.phase in (Phase.LIVE, Phase.CLOSING):
             self._out += [do.StopSending(), do.CloseUpstream()]
         self.phase = step(self.phase, Signal.FINISH)
         self._out += [*last, do.Stop()]

@@ -30,6 +30,7 @@ class Coverage:
         self.covered_seq = covered_seq
         self.renewal: HandleRenewed | None = None
         self._uncovered = list(uncovered)
+        self._known: int | None = None
         self._unsaved: list[Turn] = []
         self._handle_unsaved = False
         self._continuity_unsaved: Continuity | None = None
@@ -45,15 +46,34 @@ class Coverage:
         """Whether a connection that resumes from the newest handle knows every completed turn."""
         return self.handle is not None and not self._uncovered
 
+    def connection_opens(self, *, seeded: bool) -> None:
+        """A connection is begun with what is known now.
+
+        The first handle of a connection comes right after its setup, and may hold the context from before the content
+        that is sent next. So until a turn is completed on the connection, its handles cover what the handle covered
+        that it was begun with; without one they are worth nothing, unless there was nothing to be told.
+
+        Args:
+            seeded: Without a handle: turns are sent as history.
+        """
+        if self.handle is not None:
+            self._known = self.handle.covers_turn
+        else:
+            self._known = None if seeded else 0
+
     def turn_completed(self, turn: Turn) -> None:
         """A turn is to be stored, and is covered by nothing yet."""
         self._uncovered.append(turn)
         self._unsaved.append(turn)
+        self._known = turn.number
 
-    def handle_updated(self, secret: str, covers_turn: int) -> None:
-        """Gemini issued a handle that covers the turns completed before."""
-        self.handle = UpstreamHandle(secret, covers_turn)
-        self._uncovered = [turn for turn in self._uncovered if turn.number > covers_turn]
+    def handle_updated(self, secret: str) -> None:
+        """Gemini issued a handle; it covers the turns completed before."""
+        if self._known is None:
+            return
+        covers = self._known
+        self.handle = UpstreamHandle(secret, covers)
+        self._uncovered = [turn for turn in self._uncovered if turn.number > covers]
         self._handle_unsaved = True
 
     def handle_lost(self) -> None:
@@ -89,7 +109,7 @@ class Coverage:
         self._in_flight = False
         self._unsaved = [turn for turn in self._unsaved if turn.number > event.turn]
         notices: list[Notice] = []
-        if event.resume_handle is not None:
+        if event.resume_handle is not None and self.handle is not None:  # it may have died while it was being stored
             self.renewal = HandleRenewed(event.resume_handle, event.expires_at)
             notices.append(self.renewal)
         if event.covered_seq > self.covered_seq:

@@ -43,12 +43,19 @@ class Dialogue:
     def cut(self, reason: RotationReason) -> list[do.Effect]:
         """The turn in progress has lost its connection: it is over if its answer had come whole, or begins again."""
         self._out = []
-        number, under_way = self.talk.number, self.talk.under_way
-        whole = self.talk.cut()
-        if whole is not None:
-            self._turn_is_over(whole)
-        elif under_way:
-            self._tell(tell.TurnRestarted(number, reason))
+        over, again = self.talk.cut()
+        if over is not None:
+            self._turn_is_over(over)
+        if again is not None:
+            self._tell(tell.TurnRestarted(again, reason))
+        return self._out
+
+    def let_go(self) -> list[do.Effect]:
+        """Nothing more will be heard here: keep a turn whose answer had come whole; the rest begins again elsewhere."""
+        self._out = []
+        over, _ = self.talk.cut()
+        if over is not None:
+            self._turn_is_over(over)
         return self._out
 
     def _tell(self, notice: tell.Notice) -> None:
@@ -106,7 +113,7 @@ class Dialogue:
 
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
-            self.coverage.handle_updated(event.secret, self.talk.last)
+            self.coverage.handle_updated(event.secret)
 
     def _checkpoint_stored(self, event: on.CheckpointStored) -> None:
         for notice in self.coverage.stored(event):

@@ -1,6 +1,7 @@
 """When an upstream connection is replaced, and how often it may be dialled."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from services.relay.core.model import Policy, RotationReason
 from services.relay.core.turns import Stage
@@ -50,6 +51,10 @@ def due_by_age(now: float, policy: Policy) -> RotationDue:
     return RotationDue(RotationReason.AGE, now + policy.age_patience / 2, now + policy.age_patience)
 
 
+_MOST_DOUBLINGS: Final = 60
+"""Any cap is reached by then, and a float is not yet too small for the number."""
+
+
 class DialBudget:
     """How often the upstream may still be dialled: bounded for each drop and for the conversation's life.
 
@@ -74,7 +79,7 @@ class DialBudget:
         Returns:
             The bound, in seconds, of the wait before it: 0 for the first, then doubling.
         """
-        bound = 0.0 if self._drop == 0 else self._policy.retry_base * 2 ** (self._drop - 1)
+        bound = 0.0 if self._drop == 0 else self._policy.retry_base * 2 ** min(self._drop - 1, _MOST_DOUBLINGS)
         self._drop += 1
         self._life += 0 if planned else 1
         return min(bound, self._policy.retry_cap)

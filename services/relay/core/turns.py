@@ -53,7 +53,8 @@ class Talk:
         self._turn = _Progress()
         self._next = _Progress()
         self._speaking = False
-        self._memo: dict[tuple[str, str], ToolCall] = {}
+        self._memo: dict[str, ToolCall] = {}
+        self._asked: dict[str, ToolCall] = {}
 
     @property
     def number(self) -> int:
@@ -85,7 +86,7 @@ class Talk:
         Returns:
             The turn it belongs to: after an interruption, the next one.
         """
-        if self._turn.interrupted:
+        if self._turn.interrupted and self._turn.answered_from is not None:
             self._next.heard.append(text)
             return self.number + 1
         self._turn.heard.append(text)
@@ -106,7 +107,10 @@ class Talk:
         self._turn.whole = True
 
     def interrupted(self) -> None:
-        """The client spoke into the answer: what was not yet sent of it never will be."""
+        """The client spoke into the answer: what was not yet sent of it never will be.
+
+        Before the answer's first output there is nothing to stop: the client only speaks on.
+        """
         self._turn.interrupted = True
         self._speaking = True
 
@@ -114,26 +118,27 @@ class Talk:
         """The model wants tools.
 
         Returns:
-            The calls that the client must make, and those whose answer this turn already has: a resumed model asks
-            again for what the handle did not cover, and no tool runs twice for that.
+            The calls that the client must make, and those whose answer this turn had before it was cut: a resumed
+            model asks again for what the handle did not cover, and no tool runs twice for that.
         """
         wanted: list[ToolCall] = []
         known: list[ToolCall] = []
         for call in calls:
-            memo = self._memo.get((call.name, repr(_sorted(call.args))))
+            memo = self._memo.pop(_question(call), None)
             self._turn.calls[call.id] = replace(call, result=memo.result if memo else None)
             (known if memo else wanted).append(self._turn.calls[call.id])
         return tuple(wanted), tuple(known)
 
     def tool_answered(self, call_id: str, result: Mapping[str, Any]) -> ToolCall | None:
-        """The client gives a result; None when nobody waits for it."""
+        """The client gives a result; None when nobody waits for it now."""
         call = self._turn.calls.get(call_id)
-        if call is None or call.result is not None:
-            return None
-        answered = replace(call, result=result)
-        self._turn.calls[call_id] = answered
-        self._memo[call.name, repr(_sorted(call.args))] = answered
-        return answered
+        if call is not None and call.result is None:
+            self._turn.calls[call_id] = replace(call, result=result)
+            return self._turn.calls[call_id]
+        asked = self._asked.pop(call_id, None)
+        if asked is not None:  # the connection that asked is gone; its successor may ask again
+            self._memo[_question(asked)] = replace(asked, result=result)
+        return None
 
     def tools_cancelled(self, ids: tuple[str, ...]) -> None:
         """The model no longer waits for these."""
@@ -147,14 +152,18 @@ class Talk:
             sent: The newest input that had been sent; where the input ends when there was no output at all.
 
         Returns:
-            The turn; None when nothing was said by anybody.
+            The turn; None when nothing was said by anybody, or the client speaks on.
         """
         done = self._turn
+        if done.interrupted and done.answered_from is None:
+            done.interrupted = False
+            return None
         if done.stage is Stage.QUIET:
             return None
         self.boundary = done.answered_from or sent
         self.last += 1
         self._turn, self._next, self._memo = self._next, _Progress(), {}
+        self._asked = {}
         return Turn(
             number=self.last,
             user_text=_text(done),
@@ -164,30 +173,37 @@ class Talk:
             tool_calls=tuple(done.calls.values()),
         )
 
-    def cut(self) -> Turn | None:
+    def cut(self) -> tuple[Turn | None, int | None]:
         """The upstream connection is gone in the middle of things.
 
         An answer that had come whole is kept: the turn is over. Anything less is withdrawn; the input is still kept by
         the driver, so that the next connection hears it and answers anew.
 
         Returns:
-            The turn, if it was whole.
+            The turn that is over, if it was whole; the number of the turn that begins again, if the client was told
+            anything of it.
         """
-        if self._turn.whole or self._turn.interrupted:
-            return self.complete(self.boundary)
+        whole = self._turn.answered_from is not None and (self._turn.whole or self._turn.interrupted)
+        over = self.complete(self.boundary) if whole else None
+        again = self.number if self._turn.heard or self._turn.answered_from else None
+        for call in self._turn.calls.values():
+            if call.result is None:
+                self._asked[call.id] = call
+            else:
+                self._memo[_question(call)] = call
         self._turn = _Progress(typed=self._turn.typed + self._next.typed)
         self._next = _Progress()
-        return None
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the client was told anything of the turn that a cut would withdraw."""
-        return bool(self._turn.heard or self._turn.answered_from)
+        return over, again
 
 
 def _text(turn: _Progress) -> str:
     heard = "".join(turn.heard).strip()
     return "\n".join(part for part in (*turn.typed, heard) if part)
+
+
+def _question(call: ToolCall) -> str:
+    """What makes two calls the same: name and arguments, in whatever order these come."""
+    return repr((call.name, _sorted(call.args)))
 
 
 def _sorted(value: object) -> object:
