@@ -1,0 +1,54 @@
+"""The outbox is a window over the inputs: what is not covered is there, in order, under its own number."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.close_codes import Action
+from services.simulator.client.outbox import Outbox
+from services.simulator.client.policy import Policy
+
+
+def taken(outbox: Outbox) -> list[str | bytes]:
+    """Everything that can be sent now."""
+    return [payload for _ in range(len(outbox) + 1) if (payload := outbox.take()) is not None]
+
+
+@given(count=st.integers(0, 30), covered=st.integers(-3, 40), rewound=st.integers(1, 40))
+def test_a_rewind_sends_exactly_what_the_relay_does_not_have(count: int, covered: int, rewound: int) -> None:
+    """After any cover and any rewind: what is both wanted and kept comes out once, and holes are counted."""
+    outbox = Outbox()
+    for number in range(1, count + 1):
+        assert outbox.add(b"%d" % number) == number
+    outbox.cover(covered)
+    kept_from = max(1, min(covered, count) + 1)
+    lost = outbox.rewind(rewound)
+    assert lost == max(0, kept_from - rewound)
+    assert taken(outbox) == [b"%d" % number for number in range(max(rewound, kept_from), count + 1)]
+    assert outbox.take() is None
+    assert outbox.next == max(count + 1, rewound)
+
+
+def test_what_was_covered_before_it_was_sent_is_not_sent() -> None:
+    """The mark never stands before the oldest input."""
+    outbox = Outbox()
+    for piece in (b"1", b"2", b"3"):
+        outbox.add(piece)
+    outbox.cover(2)
+    assert taken(outbox) == [b"3"]
+
+
+def test_a_full_outbox_gives_up_the_oldest_and_says_so_later() -> None:
+    """The bound holds, and the relay's next greeting shows what it cost."""
+    outbox = Outbox(capacity=2)
+    for piece in (b"1", b"2", b"3"):
+        outbox.add(piece)
+    assert (len(outbox), outbox.next) == (2, 4)
+    assert outbox.rewind(1) == 1
+    assert taken(outbox) == [b"2", b"3"]
+
+
+@given(attempt=st.integers(1, 60), chance=st.floats(0, 1, exclude_max=True), action=st.sampled_from(Action))
+def test_a_wait_is_within_its_bounds(attempt: int, chance: float, action: Action) -> None:
+    """No wait is shorter than the first one's lower bound, nor longer than the longest."""
+    policy = Policy(first_wait=(1.0, 2.0), longest_wait=15.0)
+    assert 1.0 <= policy.wait(attempt, action, chance) <= 15.0

@@ -1,0 +1,81 @@
+"""A persona that cannot be used is told about whole, with the place of every mistake."""
+
+import pytest
+import yaml
+
+from services.simulator import persona
+from services.simulator.persona import PersonaError
+
+
+def shipped_as_data(name: str = "enthusiastic") -> dict[str, object]:
+    """A shipped persona as YAML reads it."""
+    data = yaml.safe_load((persona.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert isinstance(data, dict)
+    return data
+
+
+@pytest.mark.parametrize("name", persona.shipped())
+def test_every_shipped_persona_can_be_used(name: str) -> None:
+    """It loads under its own name, and goes from discovery to demo."""
+    loaded = persona.load(name)
+    assert loaded.name == name
+    assert len(loaded.facts) >= persona.FEWEST_FACTS
+    assert [loaded.phases[0].name, loaded.phases[-1].name] == ["discovery", "demo"]
+
+
+def test_an_unknown_persona_names_those_there_are() -> None:
+    """A slip of the pen is answered with the choice."""
+    with pytest.raises(PersonaError, match="shipped are enthusiastic"):
+        persona.load("entusiastic")
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    """All of them come in one error, each with its place."""
+    data = shipped_as_data() | {
+        "identity": {"name": "Giulia", "role": 7},
+        "goals": [],
+        "facts": [
+            {"phrase": "company", "value": "Bright. Water", "lead": "So."},
+            {"phrase": "Company", "value": "what is best", "lead": "My dog is old."},
+        ],
+        "topics": ["reports", ""],
+        "phases": [{"name": "demo", "share": 0.5, "lines": ["Show {thing}.", "What is my price?", "Show {thing}."]}],
+        "colour": "green",
+    }
+    with pytest.raises(PersonaError) as raised:
+        persona.parse(yaml.safe_dump(data), "mine")
+    told = "\n".join(raised.value.problems)
+    for expected in (
+        "colour: is not a field",
+        "identity.role: must be a text",
+        "identity.company: must be a text",
+        "goals: must be a list",
+        "facts[0].value: 'Bright. Water'",
+        "facts[1].value: 'what is best'",
+        "facts[1].lead: 'My dog is old.' looks like a fact",
+        "facts: there must be at least 8, there are 2",
+        "facts: 'company' is told twice",
+        "topics[1]: must be a text",
+        "phases[0].lines[0]: 'Show {thing}.' has a placeholder",
+        "phases[0].lines[1]: 'What is my price?' looks like a fact or asks for one",
+        "phases: 'Show {thing}.' is there 2 times",
+        "phases: the shares must make 1, they make 0.5",
+    ):
+        assert expected in told
+    assert "persona mine" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "a: [", "just words"])
+def test_what_is_no_mapping_is_refused(text: str) -> None:
+    """Neither broken YAML nor another shape gets any further."""
+    with pytest.raises(PersonaError, match="persona mine"):
+        persona.parse(text, "mine")
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5, "half", True, None])
+def test_a_share_is_a_part_of_the_run(share: object) -> None:
+    """Anything but a number above 0 and at most 1 is refused."""
+    data = shipped_as_data()
+    data["phases"] = [{"name": "demo", "share": share, "lines": ["Show {topic}."]}]
+    with pytest.raises(PersonaError, match=r"phases\[0\].share"):
+        persona.parse(yaml.safe_dump(data), "mine")
