@@ -15,9 +15,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from filo.handles.v1.handles_pb2 import HandleResult
 from services.cli.settings import settings
 from services.common import close_codes, errors
 from services.emulator import closes, profiles
+from services.handles import policy as handle_policy
+from services.handles.limits import LIMITS
+from services.handles.policy import OUTSIDE
+from services.handles.refusals import REFUSALS
+from services.handles.sqlite import PRAGMAS
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -71,6 +77,33 @@ def _emulator_closes() -> str:
     return markdown(("when", "code", "reason", "mark"), rows)
 
 
+def _handles_settings() -> str:
+    rows = ((f"`{name}`", f"`{default}`", meaning) for name, default, meaning in settings("handles"))
+    return markdown(("variable", "default", "meaning"), rows)
+
+
+def _handles_judgement() -> str:
+    rows = [(f"{'' if rule.value else 'not '}{rule.fact}", rule.result) for rule in handle_policy.JUDGEMENT]
+    told = {result: HandleResult.Name(value).removeprefix("HANDLE_RESULT_") for result, value in OUTSIDE.items()}
+    last = ("otherwise", handle_policy.Redemption.VALID)
+    cells = ((when, f"`{result}`", f"`{told[result]}`") for when, result in (*rows, last))
+    return markdown(("the handle is", "counted as", "told as"), cells)
+
+
+def _handles_errors() -> str:
+    rows = ((f"`{call}`", ", ".join(f"`{reason}`" for reason in reasons)) for call, reasons in REFUSALS.items())
+    return markdown(("call", "refusals"), rows)
+
+
+def _handles_limits() -> str:
+    rows = ((f"`{field}`", f"{limit.most:,}", limit.unit) for field, limit in LIMITS.items())
+    return markdown(("field", "at most", "counted in"), rows)
+
+
+def _handles_sqlite() -> str:
+    return markdown(("pragma", "value"), ((f"`{name}`", f"`{value}`") for name, value in PRAGMAS.items()))
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "close-codes": _close_codes,
@@ -78,6 +111,11 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "emulator-closes": _emulator_closes,
         "emulator-models": _emulator_models,
         "emulator-settings": _emulator_settings,
+        "handles-errors": _handles_errors,
+        "handles-judgement": _handles_judgement,
+        "handles-limits": _handles_limits,
+        "handles-settings": _handles_settings,
+        "handles-sqlite": _handles_sqlite,
     }
 )
 """Every generated table by the name that pages use."""
