@@ -30,6 +30,7 @@ class Bookmarks:
         agenda: Where an update is planned.
         emit: Takes the effects.
         chance: Chooses the delay of each update.
+        suppressed: Whether a fault keeps this update from being told.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Bookmarks:
         agenda: Agenda[Step],
         emit: Callable[[Effect], None],
         chance: random.Random,
+        suppressed: Callable[[float], bool],
     ) -> None:
         self._store = store
         self._lineage = lineage
@@ -47,6 +49,7 @@ class Bookmarks:
         self._agenda = agenda
         self._emit = emit
         self._chance = chance
+        self._suppressed = suppressed
 
     def plan(self, now: float, context: Context) -> None:
         """Tell a handle for `context`, as it is at this moment, in a little while."""
@@ -58,6 +61,8 @@ class Bookmarks:
             step(now)
         self._emit(Send(replies.not_resumable(explicit=explicit)))
 
-    def _issue(self, context: Context, _due: float) -> None:
+    def _issue(self, context: Context, due: float) -> None:
+        if self._suppressed(due):
+            return
         handle = self._store.issue(Snapshot(self._lineage, self._model, context))
         self._emit(Send(replies.resumable(handle)))

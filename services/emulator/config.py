@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from services.common.config import Address, Environment
-from services.emulator import vad
+from services.emulator import faults, vad
+from services.emulator.faults import Fault
 
 _ADDRESS: Final = Address("127.0.0.1", 7443)
 _CONTROL_ADDRESS: Final = Address("127.0.0.1", 7444)
@@ -31,7 +32,8 @@ class Settings:
         refuse_resume_while_open: Refuse a resume with 1011 until the old socket is closed [OBS].
         explicit_unresumable: Send ``{"resumable": false}`` rather than the empty update of proto3 JSON.
         bad_key: An API key that is refused; every other key but the empty one is accepted.
-        seed: Chooses wordings and the jitter of timings.
+        faults: What shall go wrong from the start, read from a JSON file (see `faults`); the control API adds more.
+        seed: Chooses wordings, the jitter of timings and the chance of faults.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -48,6 +50,7 @@ class Settings:
     refuse_resume_while_open: bool = True
     explicit_unresumable: bool = False
     bad_key: str = "bad-key"
+    faults: tuple[Fault, ...] = ()
     seed: int = 0
     log_level: str = "INFO"
 
@@ -75,6 +78,7 @@ class Settings:
             refuse_resume_while_open=env.flag("REFUSE_RESUME_WHILE_OPEN", default=default.refuse_resume_while_open),
             explicit_unresumable=env.flag("EXPLICIT_UNRESUMABLE", default=default.explicit_unresumable),
             bad_key=env.text("BAD_KEY", default.bad_key),
+            faults=_faults(env),
             seed=env.integer("SEED", default.seed),
             log_level=everywhere.choice("LOG_LEVEL", default.log_level, _LEVELS),
         )
@@ -86,3 +90,16 @@ class Settings:
             )
         env.check()
         return settings
+
+
+def _faults(env: Environment) -> tuple[Fault, ...]:
+    """Read the file that ``FILO_EMULATOR_FAULTS`` names."""
+    name = env.text("FAULTS", "")
+    if not name:
+        return ()
+    try:
+        return tuple(faults.read(Path(name).expanduser().read_bytes()))
+    except OSError as error:
+        return env.wrong("FAULTS", f"cannot read {name}: {error.strerror}", ())
+    except ValueError as error:
+        return env.wrong("FAULTS", f"{name}: {error}", ())

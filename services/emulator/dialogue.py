@@ -27,6 +27,7 @@ from services.emulator.closes import RefusedError
 from services.emulator.config import Settings
 from services.emulator.context import Context, Kind, Role, Turn, compress, text_turn
 from services.emulator.effects import Answered, ContextChanged, Effect, Send
+from services.emulator.faults import Moment
 from services.emulator.messages import (
     ActivityEnd,
     ActivityStart,
@@ -63,12 +64,13 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a dialogue needs from its session: where effects and plans go, and the source of all jitter."""
+    """What a dialogue needs from its session: where effects, plans and moments go, and the source of all jitter."""
 
     settings: Settings
     brain: Brain
     agenda: Agenda[Step]
     emit: Callable[[Effect], None]
+    strike: Callable[[Moment, float], object]
     chance: random.Random
 
 
@@ -87,6 +89,7 @@ class Dialogue:
         self._brain = around.brain
         self._agenda = around.agenda
         self._emit = around.emit
+        self._strike = around.strike
         self._chance = around.chance
         self._bookmarks = bookmarks
         self._microphone = Microphone(setup, around.settings.silence, around.emit)
@@ -156,9 +159,14 @@ class Dialogue:
         for event in noticed:
             if isinstance(event, Utterance):
                 self._end_activity(event, now)
-            elif self._setup.detection.interrupts:
-                self._interrupt(now)
-                self._take_back()
+            else:
+                self._begin_activity(now)
+
+    def _begin_activity(self, now: float) -> None:
+        self._strike(Moment.ACTIVITY, now)
+        if self._setup.detection.interrupts:
+            self._interrupt(now)
+            self._take_back()
 
     def _end_activity(self, utterance: Utterance, now: float) -> None:
         if utterance.seconds:
@@ -206,6 +214,7 @@ class Dialogue:
             self._agenda.at(due + piece.at, partial(self._say, self._performance, piece), _ANSWER)
         self._agenda.at(due + plan.seconds, self._complete_generation, _ANSWER)
         self._agenda.at(due + plan.seconds + TAIL, self._complete_turn, _ANSWER)
+        self._strike(Moment.ANSWER, due)
 
     def _say(self, performance: Performance, piece: Piece, _due: float) -> None:
         performance.give(piece)
@@ -226,6 +235,7 @@ class Dialogue:
         field = self._profile.response_tokens_field
         self._emit(Answered(performance.prompt, response, greeting=performance.greeting and bool(performance.said)))
         self._emit(Send(replies.turn_complete(performance.prompt, response, field)))
+        self._strike(Moment.TURN, due)
         self.bookmark(due)
         self._catch_up(due)
 

@@ -33,6 +33,18 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Cut the TCP connection, without a close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Send nothing for so many seconds; None means never again."""
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
     """The setup was accepted, or the initial history came: the session now grows from this."""
 
@@ -64,4 +76,4 @@ class Answered:
 
 
 Fact = Began | VoiceHeard | ContextChanged | Answered
-Effect = Send | End | Fact
+Effect = Send | End | Cut | Stall | Fact

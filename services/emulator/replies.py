@@ -83,9 +83,9 @@ def not_resumable(*, explicit: bool) -> Message:
     return {"sessionResumptionUpdate": {"resumable": False} if explicit else {}}
 
 
-def go_away(seconds: float) -> Message:
-    """The connection will end in `seconds`."""
-    return {"goAway": {"timeLeft": duration(seconds)}}
+def go_away(seconds: float | None) -> Message:
+    """The connection will end in `seconds`; the time may be absent."""
+    return {"goAway": {} if seconds is None else {"timeLeft": duration(seconds)}}
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,10 @@ what the session wants said, and waits for the session's next due time or for th
 import asyncio
 import random
 import secrets
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,7 +23,8 @@ from services.emulator.account import Account
 from services.emulator.brain import Brain
 from services.emulator.closes import Close
 from services.emulator.config import Settings
-from services.emulator.effects import End, Send
+from services.emulator.effects import Cut, End, Send, Stall
+from services.emulator.faults import Plan
 from services.emulator.handles import HandleStore
 from services.emulator.session import Caller, Session, Shared
 
@@ -49,6 +53,7 @@ class Emulator:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.account = Account()
+        self.faults = Plan(settings.faults, settings.seed)
         self._clock = clock
         self._seed = settings.seed
         handles = HandleStore(
@@ -56,7 +61,7 @@ class Emulator:
             lambda: secrets.token_urlsafe(32),
             refuse_while_open=settings.refuse_resume_while_open,
         )
-        self._shared = Shared(settings, Brain(settings.seed), handles)
+        self._shared = Shared(settings, Brain(settings.seed), handles, self.faults)
         self._connections = 0
         self._open: set[_Connection] = set()
 
@@ -116,12 +121,13 @@ class _Connection:
         self._account = account
         self._clock = clock
         self._wake = asyncio.Event()
+        self._todo: deque[Send | End | Cut | Stall] = deque()
         self._close: Close | None = None
         self._log: structlog.stdlib.BoundLogger = _log.bind(connection=name)
 
     def end(self, close: Close) -> None:
         """Close the connection from the server's side."""
-        self._session.end(close)
+        self._decide(lambda _: self._session.end(close))
         self._wake.set()
 
     async def run(self) -> None:
@@ -144,21 +150,14 @@ class _Connection:
     async def _read(self) -> None:
         async for message in self._socket:
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                self._receive(message.data)
+                self._decide(partial(self._session.receive, message.data))
                 self._wake.set()
-
-    def _receive(self, frame: str | bytes) -> None:
-        try:
-            self._session.receive(frame, self._clock.monotonic())
-        except Exception:  # noqa: BLE001 - a client gets a close with a code and a reason, whatever it sends
-            self._log.exception("a client's frame was too much")
-            self._session.end(closes.INTERNAL)
 
     async def _write(self) -> None:
         try:
             while self._close is None:
                 self._wake.clear()
-                self._session.advance(self._clock.monotonic())
+                self._decide(self._session.advance)
                 await self._perform()
                 await self._pause()
             await self._socket.close(code=self._close.code, message=self._close.wire_reason)
@@ -168,21 +167,38 @@ class _Connection:
             self._log.warning("the client does not read")
             self._abort()
 
+    def _decide(self, decide: Callable[[float], None]) -> None:
+        """Let the session decide. Facts are noted at once, the rest waits for the writer."""
+        try:
+            decide(self._clock.monotonic())
+        except Exception:  # noqa: BLE001 - a client gets a close with a code and a reason, whatever it sends
+            self._log.exception("the session failed")
+            self._session.end(closes.INTERNAL)
+        for effect in self._session.effects():
+            if isinstance(effect, Send | End | Cut | Stall):
+                self._todo.append(effect)
+            else:
+                self._account.note(self._name, effect)
+
+    async def _perform(self) -> None:
+        """Do what is to be done, in order; each message may wait for the client to read."""
+        while self._todo and self._close is None:
+            match self._todo.popleft():
+                case Send(message):
+                    async with asyncio.timeout(SEND_TIMEOUT):
+                        await self._socket.send_bytes(replies.encode(message))
+                case End(close):
+                    self._close = close
+                case Cut():
+                    self._abort()
+                case Stall(seconds):
+                    self._log.info("stalled", seconds=seconds)
+                    await (asyncio.Event().wait() if seconds is None else self._clock.sleep(seconds))
+
     def _abort(self) -> None:
         """Cut the TCP connection, without a close frame."""
         if self._request.transport is not None:
             self._request.transport.abort()
-
-    async def _perform(self) -> None:
-        for effect in self._session.effects():
-            if isinstance(effect, Send):
-                async with asyncio.timeout(SEND_TIMEOUT):
-                    await self._socket.send_bytes(replies.encode(effect.message))
-            elif isinstance(effect, End):
-                self._close = effect.close
-                return
-            else:
-                self._account.note(self._name, effect)
 
     async def _pause(self) -> None:
         """Wait until the session is due or something arrived."""

@@ -14,6 +14,7 @@ from services.common.lifecycle import StartupError, port_error
 from services.emulator import control, tls
 from services.emulator.account import Account
 from services.emulator.config import Settings
+from services.emulator.faults import Plan
 from services.emulator.server import SHUTDOWN_TIMEOUT, Emulator
 
 
@@ -25,11 +26,13 @@ class Running:
         address: Where its WebSocket really listens.
         control_address: Where its control API really listens.
         account: What it has.
+        faults: What shall go wrong; may be changed while it runs.
     """
 
     address: Address
     control_address: Address
     account: Account
+    faults: Plan
 
 
 @asynccontextmanager
@@ -46,7 +49,9 @@ async def listening(settings: Settings, clock: Clock | None = None) -> AsyncIter
     except OSError as error:
         raise StartupError(f"cannot keep a certificate in {settings.data_dir}: {error.strerror}") from error
     server = web.AppRunner(emulator.application(), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-    controls = web.AppRunner(control.application(emulator.account), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    controls = web.AppRunner(
+        control.application(emulator.account, emulator.faults), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT
+    )
     try:
         await server.setup()
         await controls.setup()
@@ -56,6 +61,7 @@ async def listening(settings: Settings, clock: Clock | None = None) -> AsyncIter
             await _listen(site, settings.address, server),
             await _listen(control_site, settings.control_address, controls),
             emulator.account,
+            emulator.faults,
         )
     finally:
         await server.cleanup()

@@ -34,11 +34,13 @@ from services.emulator.bookmarks import Bookmarks, Step
 from services.emulator.brain import Brain
 from services.emulator.closes import Close, RefusedError
 from services.emulator.config import Settings
-from services.emulator.context import Context
+from services.emulator.context import Context, Kind
 from services.emulator.dialogue import Dialogue, Surroundings
-from services.emulator.effects import Began, Continued, Effect, End, Send
+from services.emulator.effects import Began, Continued, Cut, Effect, End, Send
+from services.emulator.faults import Loss, Moment, Plan
 from services.emulator.handles import HandleStore
 from services.emulator.messages import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, Setup, ToolResponse
+from services.emulator.mishaps import Mishaps
 from services.emulator.profiles import Profile
 
 HELD: Final = 10_000
@@ -62,6 +64,7 @@ class Shared:
     settings: Settings
     brain: Brain
     handles: HandleStore
+    faults: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Session:
         self._chance = chance
         self._effects: list[Effect] = []
         self._agenda: Agenda[Step] = Agenda()
+        self._mishaps = Mishaps(shared.faults, self._agenda, self._emit)
         self._lineage: str | None = None
         self._dialogue: Dialogue | None = None
         self._held: list[ClientMessage] = []
@@ -138,9 +142,7 @@ class Session:
 
     def end(self, close: Close) -> None:
         """End the connection with this close."""
-        if self.phase is not Phase.CLOSED:
-            self.phase = Phase.CLOSED
-            self._effects.append(End(close))
+        self._emit(End(close))
 
     def disconnected(self, now: float) -> None:
         """The socket is closed, both ways: the handles of this session can be redeemed from now on."""
@@ -163,20 +165,24 @@ class Session:
         take(self, message, now)
 
     def _set_up(self, setup: Setup, now: float) -> None:
-        profile = self._profile(setup)
         handle = setup.resumption.handle if setup.resumption else None
+        struck = self._mishaps.strike(Moment.RESUME if handle else Moment.SETUP, now)
+        if self.phase is Phase.CLOSED:
+            return
+        profile = self._profile(setup)
         snapshot = self._shared.handles.redeem(handle, now) if handle else None
         if snapshot is not None and snapshot.model != setup.model:
             raise RefusedError(closes.INVALID_ARGUMENT)  # anything but the model may change at a resume [DOC]
         self._lineage = snapshot.lineage if snapshot else self._caller.connection
         self._shared.handles.opened(self._lineage, self._caller.connection)
         # Nothing says that the system instruction persists: it is this setup's, or there is none.
-        context = (snapshot.context if snapshot else Context()).instructed(setup.instruction)
-        self._effects.append(Began(Continued.HANDLE if snapshot else Continued.NEW, context))
-        self._effects.append(Send(replies.setup_complete()))
+        context = _remaining(snapshot.context if snapshot else Context(), struck.loss).instructed(setup.instruction)
+        self._emit(Began(Continued.HANDLE if snapshot else Continued.NEW, context))
+        self._emit(Send(replies.setup_complete()))
         self._dialogue = self._begin(setup, profile, context)
         self._dialogue.bookmark(now)
         self.phase = Phase.HISTORY if setup.brings_history else Phase.OPEN
+        self._mishaps.strike(Moment.RESUMED if snapshot else Moment.OPEN, now)
 
     def _profile(self, setup: Setup) -> Profile:
         profile = profiles.find(setup.model)
@@ -187,15 +193,29 @@ class Session:
         return profile
 
     def _begin(self, setup: Setup, profile: Profile, context: Context) -> Dialogue:
-        emit = self._effects_append
-        around = Surroundings(self._shared.settings, self._shared.brain, self._agenda, emit, self._chance)
+        around = Surroundings(
+            self._shared.settings, self._shared.brain, self._agenda, self._emit, self._mishaps.strike, self._chance
+        )
         if setup.resumption is None or self._lineage is None:
             return Dialogue(setup, profile, context, around, None)
-        bookmarks = Bookmarks(self._shared.handles, self._lineage, setup.model, self._agenda, emit, self._chance)
+        bookmarks = Bookmarks(
+            self._shared.handles,
+            self._lineage,
+            setup.model,
+            self._agenda,
+            self._emit,
+            self._chance,
+            lambda now: self._mishaps.strike(Moment.UPDATE, now).suppressed,
+        )
         return Dialogue(setup, profile, context, around, bookmarks)
 
-    def _effects_append(self, effect: Effect) -> None:
+    def _emit(self, effect: Effect) -> None:
+        """Add an effect; nothing follows the end."""
+        if self.phase is Phase.CLOSED:
+            return
         self._effects.append(effect)
+        if isinstance(effect, End | Cut):
+            self.phase = Phase.CLOSED
 
     def _hold(self, message: ClientMessage, _now: float) -> None:
         if len(self._held) >= HELD:
@@ -208,7 +228,7 @@ class Session:
         if not content.complete:
             return
         if self._lineage == self._caller.connection:
-            self._effects.append(Began(Continued.HISTORY, dialogue.context))
+            self._emit(Began(Continued.HISTORY, dialogue.context))
         dialogue.bookmark(now)
         self.phase = Phase.OPEN
         held, self._held = self._held, []
@@ -237,8 +257,8 @@ class Session:
     # Age
 
     def _go_away(self, due: float) -> None:
-        if self.phase is not Phase.SETUP:
-            self._effects.append(Send(replies.go_away(self._ends_at - due)))
+        if self.phase is not Phase.SETUP and not self._mishaps.strike(Moment.GO_AWAY, due).suppressed:
+            self._emit(Send(replies.go_away(self._ends_at - due)))
 
     def _expire(self, _due: float) -> None:
         self.end(closes.LIFETIME)
@@ -254,3 +274,10 @@ class Session:
         (Phase.OPEN, ContextUpdate): _update,
         (Phase.OPEN, ToolResponse): _tool_response,
     }
+
+
+def _remaining(context: Context, loss: Loss | None) -> Context:
+    """What a false resume leaves of a context."""
+    if loss is None:
+        return context
+    return Context(turns=tuple(turn for turn in context.turns if loss is Loss.AUDIO and turn.kind is not Kind.AUDIO))

@@ -12,6 +12,7 @@ from services.common.config import Address
 from services.emulator import tls
 from services.emulator.account import Account
 from services.emulator.config import Settings
+from services.emulator.faults import Plan
 from services.emulator.service import listening
 
 ANY_PORT = Address("127.0.0.1", 0)
@@ -27,6 +28,7 @@ class RunningEmulator:
         ca_path: The CA to trust, PEM.
         ssl_context: A client context that trusts it.
         account: What the emulator has, as an object; `control_url` tells the same over HTTP.
+        faults: What shall go wrong, as an object; may be changed at any time.
     """
 
     url: str
@@ -34,6 +36,7 @@ class RunningEmulator:
     ca_path: Path
     ssl_context: ssl.SSLContext
     account: Account
+    faults: Plan
 
 
 @asynccontextmanager
@@ -58,4 +61,5 @@ async def running_emulator(**overrides: Any) -> AsyncIterator[RunningEmulator]: 
                 settings.data_dir / tls.CA_FILE,
                 tls.client_context(settings.data_dir),
                 running.account,
+                running.faults,
             )

@@ -12,7 +12,8 @@ from services.emulator.brain import Brain
 from services.emulator.closes import Close
 from services.emulator.config import Settings
 from services.emulator.context import Context
-from services.emulator.effects import ContextChanged, Effect, End, Fact, Send
+from services.emulator.effects import ContextChanged, Cut, Effect, End, Fact, Send, Stall
+from services.emulator.faults import Plan
 from services.emulator.handles import HandleStore
 from services.emulator.replies import Message
 from services.emulator.session import Caller, Session, Shared
@@ -57,6 +58,7 @@ class House:
             lambda: f"handle-{next(numbers)}",
             refuse_while_open=self.settings.refuse_resume_while_open,
         )
+        self.faults = Plan(self.settings.faults)
         self._connections = count(1)
 
     def call(self, *, now: float = 0.0, key: str = "a key", **options: Any) -> "Call":  # noqa: ANN401 - any of setup
@@ -75,7 +77,7 @@ class Call:
         self.effects: list[tuple[float, Effect]] = []
         self.frame = 0
         self.utterance = 0
-        shared = Shared(house.settings, Brain(), house.handles)
+        shared = Shared(house.settings, Brain(), house.handles, house.faults)
         self.session = Session(shared, Caller(name, key), random.Random(name), now)  # noqa: S311 - repeatable
 
     def send(self, message: dict[str, Any] | str | bytes) -> "Call":
@@ -141,7 +143,7 @@ class Call:
     @property
     def facts(self) -> list[Fact]:
         """What was told to the account."""
-        return [effect for _, effect in self.effects if not isinstance(effect, Send | End)]
+        return [effect for _, effect in self.effects if not isinstance(effect, Send | End | Cut | Stall)]
 
     @property
     def close(self) -> Close | None:

@@ -1,0 +1,158 @@
+"""Faults on request: what shall go wrong, when, and how often. Data, from a setting, a test or the control API.
+
+A fault waits for a *moment* in the life of any session, lets `skip` of them pass, and then strikes `times` times, each
+time with the probability `chance`, `after` seconds later (and up to `spread` more). As JSON::
+
+    {"do": "close", "when": "answer", "after": 0.2, "code": 1011, "reason": "Internal error encountered."}
+
+Everything random comes from one seeded source, so a plan strikes the same way twice in the same conversation.
+"""
+
+import random
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_CloseCode = Annotated[int, msgspec.Meta(ge=1000, le=4999)]
+_UNSENDABLE: Final = frozenset({1004, 1005, 1006, 1015})
+"""Codes that no close frame may carry (RFC 6455, section 7.4)."""
+
+
+class Moment(StrEnum):
+    """When a fault may strike."""
+
+    SETUP = "setup"
+    """A setup arrived that brings no handle; nothing was answered yet."""
+    RESUME = "resume"
+    """A setup arrived that brings a handle; nothing was answered yet."""
+    OPEN = "open"
+    """A session without a handle was told setupComplete."""
+    RESUMED = "resumed"
+    """A session with a handle was told setupComplete."""
+    ACTIVITY = "activity"
+    """The user begins to speak."""
+    ANSWER = "answer"
+    """The model begins to answer."""
+    TURN = "turn"
+    """A turn was told complete."""
+    TOOL_CALL = "tool_call"
+    """A tool was called."""
+    UPDATE = "update"
+    """A handle is about to be told."""
+    GO_AWAY = "goaway"
+    """The end is about to be announced."""
+
+
+class Loss(StrEnum):
+    """What a false resume has lost."""
+
+    AUDIO = "audio"
+    ALL = "all"
+
+
+class _Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
+    when: Moment
+    after: _Seconds = 0.0
+    spread: _Seconds = 0.0
+    skip: Annotated[int, msgspec.Meta(ge=0)] = 0
+    times: Annotated[int, msgspec.Meta(ge=1)] = 1
+    chance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+
+
+class CloseFault(_Fault, frozen=True, tag="close"):
+    """Close with this code and reason."""
+
+    code: _CloseCode
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse codes that cannot be sent."""
+        if self.code in _UNSENDABLE:
+            raise ValueError(f"no close frame may carry the code {self.code}")
+
+
+class CutFault(_Fault, frozen=True, tag="cut"):
+    """Cut the TCP connection without a close frame."""
+
+
+class StallFault(_Fault, frozen=True, tag="stall"):
+    """Send nothing for so many seconds, or nothing ever again; what comes in is still read."""
+
+    seconds: _Seconds | None = None
+
+
+class ForgetFault(_Fault, frozen=True, tag="forget"):
+    """A false resume: the handle is accepted, and the audio or all of its context is lost. At ``resume``, at once."""
+
+    what: Loss = Loss.AUDIO
+
+
+class SuppressFault(_Fault, frozen=True, tag="suppress"):
+    """Do not send the goAway or the handle that this moment is about."""
+
+
+class GoAwayFault(_Fault, frozen=True, tag="goaway"):
+    """Announce the end at once, telling `time_left` or nothing about it, and end `ends_in` seconds later with 1008."""
+
+    time_left: _Seconds | None = None
+    ends_in: _Seconds = 0.0
+
+
+Fault = CloseFault | CutFault | StallFault | ForgetFault | SuppressFault | GoAwayFault
+
+
+def read(text: str | bytes) -> list[Fault]:
+    """Read a list of faults, or a single one, from JSON.
+
+    Raises:
+        ValueError: It is not what it should be; says what is wrong and where.
+    """
+    decoded: list[Fault] | Fault = msgspec.json.decode(text, type=list[Fault] | Fault)
+    return decoded if isinstance(decoded, list) else [decoded]
+
+
+class Plan:
+    """The faults of one emulator, and how often each has struck."""
+
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+        """Begin with these faults."""
+        self._chance = random.Random(f"faults/{seed}")  # noqa: S311 - repeatable on purpose
+        self._entries: list[_Entry] = []
+        self.add(faults)
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Plan more faults, after those that are there."""
+        self._entries += [_Entry(fault) for fault in faults]
+
+    def clear(self) -> None:
+        """Forget all faults."""
+        self._entries.clear()
+
+    def take(self, moment: Moment) -> list[tuple[float, Fault]]:
+        """What strikes at this moment: the delay in seconds, and the fault."""
+        struck = [entry.fault for entry in self._entries if entry.fault.when is moment and entry.strikes(self._chance)]
+        return [(fault.after + self._chance.uniform(0.0, fault.spread), fault) for fault in struck]
+
+    def report(self) -> list[dict[str, object]]:
+        """Each fault as JSON, with ``struck``: how often it has struck."""
+        return [msgspec.to_builtins(entry.fault) | {"struck": entry.struck} for entry in self._entries]
+
+
+class _Entry:
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.passed = 0
+        self.struck = 0
+
+    def strikes(self, chance: random.Random) -> bool:
+        """Whether the fault strikes at this moment of its kind."""
+        if self.passed < self.fault.skip:
+            self.passed += 1
+            return False
+        if self.struck >= self.fault.times or chance.random() >= self.fault.chance:
+            return False
+        self.struck += 1
+        return True

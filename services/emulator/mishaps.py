@@ -1,0 +1,73 @@
+"""What goes wrong in one session: the faults that strike it, turned into effects."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from services.emulator import closes, replies
+from services.emulator.agenda import Agenda
+from services.emulator.bookmarks import Step
+from services.emulator.closes import Close
+from services.emulator.effects import Cut, Effect, End, Send, Stall
+from services.emulator.faults import (
+    CloseFault,
+    CutFault,
+    Fault,
+    ForgetFault,
+    GoAwayFault,
+    Loss,
+    Moment,
+    Plan,
+    StallFault,
+    SuppressFault,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """What a moment has to do otherwise."""
+
+    suppressed: bool = False
+    loss: Loss | None = None
+
+
+class Mishaps:
+    """The faults of one session.
+
+    Args:
+        plan: The faults of the whole emulator.
+        agenda: Where what comes later is planned.
+        emit: Takes the effects.
+    """
+
+    def __init__(self, plan: Plan, agenda: Agenda[Step], emit: Callable[[Effect], None]) -> None:
+        self._plan = plan
+        self._agenda = agenda
+        self._emit = emit
+
+    def strike(self, moment: Moment, now: float) -> Struck:
+        """This moment has come: let strike what waits for it."""
+        suppressed, loss = False, None
+        for delay, fault in self._plan.take(moment):
+            match fault:
+                case SuppressFault():
+                    suppressed = True
+                case ForgetFault():
+                    loss = fault.what
+                case _ if delay:
+                    self._agenda.at(now + delay, partial(self._befall, fault))
+                case _:
+                    self._befall(fault, now)
+        return Struck(suppressed, loss)
+
+    def _befall(self, fault: Fault, now: float) -> None:
+        match fault:
+            case CloseFault():
+                self._emit(End(Close(fault.code, fault.reason)))
+            case CutFault():
+                self._emit(Cut())
+            case StallFault():
+                self._emit(Stall(fault.seconds))
+            case GoAwayFault():
+                self._emit(Send(replies.go_away(fault.time_left)))
+                self._agenda.at(now + fault.ends_in, lambda _: self._emit(End(closes.LIFETIME)))
