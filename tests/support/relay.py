@@ -1,8 +1,8 @@
 """A relay in this process between a real handle store and the emulator, all on free ports, for tests of every room."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class RunningRelay:
         emulator: Gemini's stand-in.
         registry: Its metrics.
         channel: An open channel to its control API.
+        stop_store: Takes the handle store away.
     """
 
     where: service.Running
@@ -52,6 +53,7 @@ class RunningRelay:
     emulator: RunningEmulator
     registry: CollectorRegistry
     channel: grpc.aio.Channel = field(repr=False)
+    stop_store: Callable[[], Awaitable[None]] = field(repr=False)
 
     @property
     def control(self) -> "rpc.RelayServiceAsyncStub":
@@ -95,7 +97,8 @@ async def running_relay(
         emulator: Settings of the emulator.
         overrides: Settings of the relay.
     """
-    async with running_handles(directory) as handles, running_emulator(**(emulator or {})) as gemini:
+    async with running_emulator(**(emulator or {})) as gemini, AsyncExitStack() as stored:
+        handles = await stored.enter_async_context(running_handles(directory))
         usual = Settings(
             client_address=ANY_PORT,
             control_address=ANY_PORT,
@@ -107,22 +110,24 @@ async def running_relay(
             session_keys=directory / "session.key",
             policy=QUICK,
         )
-        async with _relay(replace(usual, **overrides), handles, gemini) as relay:
+        async with _relay(replace(usual, **overrides), handles, gemini, stored.aclose) as relay:
             yield relay
 
 
 @asynccontextmanager
 async def another_relay(first: RunningRelay) -> AsyncIterator[RunningRelay]:
     """Run a second relay in front of the same store and emulator."""
-    async with _relay(first.settings, first.handles, first.emulator) as relay:
+    async with _relay(first.settings, first.handles, first.emulator, first.stop_store) as relay:
         yield relay
 
 
 @asynccontextmanager
-async def _relay(settings: Settings, handles: RunningHandles, emulator: RunningEmulator) -> AsyncIterator[RunningRelay]:
+async def _relay(
+    settings: Settings, handles: RunningHandles, emulator: RunningEmulator, stop_store: Callable[[], Awaitable[None]]
+) -> AsyncIterator[RunningRelay]:
     registry = CollectorRegistry()
     async with (
         service.running(settings, prometheus=registry) as where,
         grpc_client.channel(where.control_address) as channel,
     ):
-        yield RunningRelay(where, settings, handles, emulator, registry, channel)
+        yield RunningRelay(where, settings, handles, emulator, registry, channel, stop_store)
