@@ -71,6 +71,11 @@ class Journal:
         self._changed = asyncio.Condition()
         self._added = asyncio.Event()
 
+    @property
+    def events(self) -> Sequence[pb.WatchRunResponse]:
+        """Everything that has happened, stored or not yet."""
+        return self._events
+
     def add(self, payload: Payload, *, turn: int | None = None) -> None:
         """Something has happened, in the turn in progress unless it is said which."""
         at = len(self.record.turns) if turn is None else turn
