@@ -1,0 +1,130 @@
+"""A conversation's core with a clock and a client's input, told what happens in few words."""
+
+from typing import Any, TypeVar
+
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core import notices as tell
+from services.relay.core.conversation import Attachment, Conversation
+from services.relay.core.model import Mark, Policy, RotationMode, ToolCall, UpstreamHandle
+from services.relay.core.states import Phase
+
+E = TypeVar("E")
+
+POLICY = Policy(
+    goaway_margin=1.0,
+    goaway_unknown=5.0,
+    grace=30.0,
+    retry_base=0.25,
+    retry_cap=8.0,
+    dials_a_drop=4,
+    dials_a_life=50,
+    stable_after=3.0,
+)
+RELAY, CLIENT = RotationMode.RELAY, RotationMode.CLIENT
+
+
+class Scene:
+    """One conversation at one relay.
+
+    Args:
+        attachment: Where it begins; a new one by default.
+        policy: The settings.
+    """
+
+    def __init__(self, attachment: Attachment | None = None, policy: Policy = POLICY) -> None:
+        self.now = 1000.0
+        self.core = Conversation(attachment or Attachment(new=True), policy, self.now)
+        self.out: list[do.Effect] = []
+        self.position = 0
+        self.stored = attachment.turn_count if attachment else 0
+
+    def do(self, *events: on.Event) -> list[do.Effect]:
+        """Let these happen, and remember what the last of them was answered with."""
+        for event in events:
+            self.out = self.core.handle(event, self.now)
+        return self.out
+
+    def after(self, seconds: float) -> list[do.Effect]:
+        """Let time pass and tick."""
+        self.now += seconds
+        return self.do(on.Tick())
+
+    @property
+    def sent(self) -> Mark:
+        """The newest input that has been sent, each with its own number as seq."""
+        return Mark(self.position, self.position)
+
+    def found(self, kind: type[E]) -> list[E]:
+        """The effects of one kind in the last answer."""
+        return [effect for effect in self.out if isinstance(effect, kind)]
+
+    def one(self, kind: type[E]) -> E:
+        """The only effect of one kind in the last answer."""
+        (effect,) = self.found(kind)
+        return effect
+
+    @property
+    def told(self) -> list[tell.Notice]:
+        """What the client is told by the last answer."""
+        return [effect.notice for effect in self.found(do.Tell)]
+
+    @property
+    def kinds(self) -> list[type[Any]]:
+        """The last answer's effects, by kind; notices by their own."""
+        return [type(effect.notice) if isinstance(effect, do.Tell) else type(effect) for effect in self.out]
+
+    def live(self, mode: RotationMode = RELAY) -> "Scene":
+        """A client comes, and the upstream is ready."""
+        self.do(on.ClientJoined(mode), on.UpstreamReady())
+        assert self.core.phase is Phase.LIVE
+        return self
+
+    def handle(self, secret: str = "h") -> "Scene":
+        """Gemini issues a handle, and it is stored."""
+        self.do(on.HandleUpdated(secret))
+        if self.found(do.Checkpoint):
+            self.stores(resume_handle=f"rh-{secret}")
+        return self
+
+    def stores(self, resume_handle: str | None = None) -> "Scene":
+        """The store has taken the last checkpoint."""
+        checkpoint = self.one(do.Checkpoint)
+        self.stored = max([self.stored, *(turn.number for turn in checkpoint.turns)])
+        seq = max([self.core.coverage.covered_seq, *(turn.covered_seq for turn in checkpoint.turns)])
+        self.do(on.CheckpointStored(seq, self.stored, resume_handle, "later"))
+        return self
+
+    def asks(self, text: str = "question", inputs: int = 10) -> "Scene":
+        """The client speaks, and Gemini hears it."""
+        self.position += inputs
+        self.do(on.SpeechBegan(), on.UserHeard(text))
+        return self
+
+    def answers(self, text: str = "answer") -> "Scene":
+        """The agent begins to answer."""
+        self.do(on.AnswerBegan(self.sent), on.AgentSaid(text))
+        return self
+
+    def completes(self) -> "Scene":
+        """The answer comes to its end."""
+        self.do(on.GenerationCompleted(), on.TurnCompleted(self.sent))
+        return self
+
+    def turn(self, question: str = "question", answer: str = "answer") -> "Scene":
+        """A whole turn, stored."""
+        return self.asks(question).answers(answer).completes().stores()
+
+    def calls(self, *ids: str, name: str = "lookup", **args: object) -> "Scene":
+        """The model asks for tools, as the first output of its answer."""
+        self.do(on.AnswerBegan(self.sent), on.ToolsCalled(tuple(ToolCall(i, name, args) for i in ids)))
+        return self
+
+    def lost(self, code: int = 1006, reason: str = "") -> list[do.Effect]:
+        """The upstream connection is gone, or a dial failed."""
+        return self.do(on.UpstreamClosed(code, reason))
+
+
+def resumed(covers: int = 3, turns: int = 3, **more: Any) -> Attachment:
+    """A conversation that was here before, with a handle."""
+    return Attachment(new=False, turn_count=turns, covered_seq=50, handle=UpstreamHandle("old", covers), **more)
