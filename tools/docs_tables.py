@@ -11,11 +11,13 @@ into `TABLES`; a table that no page shows, or a name that is not in `TABLES`, is
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from filo.handles.v1.handles_pb2 import HandleResult
+from services.cli.main import SERVICES
 from services.cli.settings import settings
 from services.common import close_codes, errors
 from services.emulator import closes, profiles
@@ -48,10 +50,8 @@ def _error_reasons() -> str:
     return markdown(("reason", "gRPC code", "WebSocket close code", "worth a retry"), rows)
 
 
-def _emulator_settings() -> str:
-    rows = (
-        (f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in settings("emulator")
-    )
+def _settings(service: str) -> str:
+    rows = ((f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in settings(service))
     return markdown(("variable", "default", "meaning"), rows)
 
 
@@ -75,11 +75,6 @@ def _emulator_models() -> str:
 def _emulator_closes() -> str:
     rows = ((when, close.code, close.wire_reason.decode(), mark) for when, close, mark in closes.EVERY)
     return markdown(("when", "code", "reason", "mark"), rows)
-
-
-def _handles_settings() -> str:
-    rows = ((f"`{name}`", f"`{default}`", meaning) for name, default, meaning in settings("handles"))
-    return markdown(("variable", "default", "meaning"), rows)
 
 
 def _handles_judgement() -> str:
@@ -110,12 +105,11 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "error-reasons": _error_reasons,
         "emulator-closes": _emulator_closes,
         "emulator-models": _emulator_models,
-        "emulator-settings": _emulator_settings,
         "handles-errors": _handles_errors,
         "handles-judgement": _handles_judgement,
         "handles-limits": _handles_limits,
-        "handles-settings": _handles_settings,
         "handles-sqlite": _handles_sqlite,
+        **{f"{service}-settings": partial(_settings, service) for service in SERVICES},
     }
 )
 """Every generated table by the name that pages use."""

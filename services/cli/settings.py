@@ -90,7 +90,7 @@ def settings(service: str) -> list[Setting]:
 
 def _setting(variable: str, service: str, fields: Sequence[_Field]) -> Setting:
     field = _owner(variable, variable.removeprefix(f"FILO_{service.upper()}_").lower(), fields)
-    meaning = " ".join(_VARIABLE.sub("", field.meaning).strip(" .,").split())
+    meaning = " ".join(_VARIABLE.sub("", field.meaning).replace("``", "`").strip(" .,").split())
     return Setting(variable, _plain(field.default), f"{meaning}." if meaning else "")
 
 
