@@ -146,9 +146,9 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
     ) -> pb.InvalidateUpstreamHandleResponse:
         with self._metrics.call("InvalidateUpstreamHandle"):
             conversation_id = limits.conversation_id(request.name)
-            reason = limits.reason(request.reason)
             await self._store.change(conversation_id, decisions.invalidate(limits.epoch(request.epoch)))
-            self._log.info("upstream handle deleted", conversation=request.name, epoch=request.epoch, reason=reason)
+            why = request.reason[: limits.LIMITS["reason"].most]  # only logged: no reason to keep a dead handle
+            self._log.info("upstream handle deleted", conversation=request.name, epoch=request.epoch, reason=why)
             return pb.InvalidateUpstreamHandleResponse()
 
     @override

@@ -22,13 +22,13 @@ from services.common.lifecycle import StartupError
 
 PRAGMAS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "busy_timeout": "5000",
         "journal_mode": "WAL",
         "synchronous": "FULL",
         "foreign_keys": "ON",
-        "busy_timeout": "5000",
     }
 )
-"""What every connection sets."""
+"""What every connection sets, in this order: patience first, since the journal mode may have to wait for a lock."""
 
 _READERS: Final = 4
 _POOL_TIMEOUT: Final = 5.0

@@ -17,6 +17,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event, text
 
+from filo.handles.v1.resources_pb2 import AgentConfig
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
 from services.handles import database, schema, sqlite
@@ -162,6 +163,18 @@ async def test_a_locked_database_is_unavailable(tmp_path: Path, monkeypatch: pyt
         assert (caught.value.reason, caught.value.retry_after) == (Reason.STORE_UNAVAILABLE, 1.0)
         assert handles.metric("filo_handles_attaches_total", result="store_unavailable") == 1
         assert (await handles.attach(created)).conversation.epoch == 1
+
+
+async def test_a_full_disk_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is refused whole, and what fits later is taken."""
+    monkeypatch.setattr(sqlite, "PRAGMAS", {**sqlite.PRAGMAS, "max_page_count": "60"})
+    async with running_handles(tmp_path) as handles:
+        created = await handles.create()
+        await handles.attach(created)
+        with pytest.raises(ServiceError) as caught:
+            await handles.create(agent=AgentConfig(model="m", system_instruction="x" * 500_000))
+        assert caught.value.reason is Reason.STORE_UNAVAILABLE
+        assert (await handles.checkpoint(created, 1, 1)).turn_count == 1
 
 
 @pytest.fixture(name="engines")

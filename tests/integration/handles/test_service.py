@@ -334,12 +334,13 @@ async def test_a_released_conversation_waits_for_the_next(handles: RunningHandle
 
 
 async def test_a_rejected_upstream_handle_is_gone(handles: RunningHandles) -> None:
-    """The next attach rebuilds from the transcript; deleting it twice is no error."""
+    """The next attach rebuilds from the transcript; deleting it twice is no error, nor is a long explanation."""
     created = await handles.create()
     await handles.attach(created)
     handle = (await handles.checkpoint(created, 1, 1, secret="dead")).resume_handle
     request = pb.InvalidateUpstreamHandleRequest(name=created.name, epoch=1, reason="refused with 1008")
     await handles.stub.InvalidateUpstreamHandle(request)
+    request.reason = "and again, at length" * 100
     await handles.stub.InvalidateUpstreamHandle(request)
     answer = await handles.attach(created, resume_handle=handle)
     assert not answer.HasField("upstream_handle")
