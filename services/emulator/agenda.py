@@ -1,10 +1,13 @@
 """What a session has promised to do, and when."""
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Step = Callable[[float], None]
+"""What sessions plan: it is told the time it was planned for."""
 
 
 @dataclass(order=True, slots=True)

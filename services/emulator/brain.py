@@ -6,11 +6,11 @@ about facts from its context alone, so a wrong answer means lost words; and ever
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.emulator.context import Context, Role, Turn
+from services.emulator.context import Context, Kind, Role, Turn
 
 ADVICE: Final = "[SALES_MANAGER_INSTRUCTION]"
 """What begins with it is private advice, not the user's words."""
@@ -19,6 +19,8 @@ _NAME: Final = re.compile(r"\bYour name is ([^.\n]+)\.", re.IGNORECASE)
 _COMPANY: Final = re.compile(r"\bYou work for ([^.\n]+)\.", re.IGNORECASE)
 _FACT: Final = re.compile(r"\bmy\s+([^.?!]+?)\s+is\s+([^?!]+?)\.(?=\s|$)", re.IGNORECASE)
 _QUESTION: Final = re.compile(r"\bwhat(?:\s+is|'s)\s+my\s+([^.?!]+?)\s*\?", re.IGNORECASE)
+_USE: Final = re.compile(r"\buse (?:the )?tool (\w+)(?: with ([^.?!]*))?", re.IGNORECASE)
+_ARGUMENT: Final = re.compile(r"(\w+) (?:is|as|=) (.+?)(?: and |$)", re.IGNORECASE)
 _UNKNOWN: Final = re.compile(r"\(unknown speech, [\d.]+ s\)")
 _SUBJECT_LENGTH: Final = 40
 _SHORT_WORD: Final = 3
@@ -58,13 +60,23 @@ class Brain:
 
     seed: int = 0
 
-    def answer(self, context: Context) -> Answer:
-        """The answer to what the user said last. It depends on `context` and the seed alone."""
-        said = " ".join(turn.text for turn in _unanswered(context.turns) if not is_advice(turn.text)).strip()
-        words = self._recall(said, facts(context.turns)) or self._reply(said, _answers(context.turns) + 1)
+    def answer(self, context: Context, tools: Container[str] = ()) -> Answer:
+        """The answer to what the user said last, with these tools at hand. It depends on these and the seed alone."""
+        unanswered = [turn for turn in _unanswered(context.turns) if not is_advice(turn.text)]
+        said = " ".join(turn.text for turn in unanswered if turn.kind is not Kind.TOOL).strip()
+        results = " ".join(turn.text for turn in unanswered if turn.kind is Kind.TOOL)
+        calls = tuple(Call(match[1], _arguments(match[2] or "")) for match in _USE.finditer(said) if match[1] in tools)
+        if calls:
+            return Answer("", calls=calls)
+        words = self._words(said, results, context)
         if context.answered:
             return Answer(words)
         return Answer(f"{greeting(context.instruction)} {words}", greeting=True)
+
+    def _words(self, said: str, results: str, context: Context) -> str:
+        if results:
+            return f"The tool has answered. {results}"
+        return self._recall(said, facts(context.turns)) or self._reply(said, context.answers + 1)
 
     def _recall(self, said: str, known: Mapping[str, str]) -> str:
         asked = [_plain(match[1]) for match in _QUESTION.finditer(said)]
@@ -93,7 +105,7 @@ def facts(turns: Iterable[Turn]) -> dict[str, str]:
     return {
         _plain(match[1]).lower(): _plain(match[2])
         for turn in turns
-        if turn.role is Role.USER and not is_advice(turn.text)
+        if turn.role is Role.USER and turn.kind is not Kind.TOOL and not is_advice(turn.text)
         for match in _FACT.finditer(turn.text)
     }
 
@@ -108,8 +120,8 @@ def _unanswered(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     return turns[last + 1 :]
 
 
-def _answers(turns: Iterable[Turn]) -> int:
-    return sum(turn.role is Role.MODEL for turn in turns)
+def _arguments(text: str) -> dict[str, str]:
+    return {match[1]: match[2].strip() for match in _ARGUMENT.finditer(text)}
 
 
 def _plain(text: str) -> str:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     AUDIO = "audio"
     TEXT = "text"
+    TOOL = "tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,12 @@ class Context:
     @property
     def answered(self) -> bool:
         """Whether the model has said anything yet."""
-        return any(turn.role is Role.MODEL for turn in self.turns)
+        return self.answers > 0
+
+    @property
+    def answers(self) -> int:
+        """How often the model has spoken; a tool call is no speech."""
+        return sum(turn.role is Role.MODEL and turn.kind is not Kind.TOOL for turn in self.turns)
 
     def plus(self, *turns: Turn) -> "Context":
         """The context after these turns."""

@@ -1,10 +1,11 @@
 """The turn-taking: what the user says, when the model answers, and how an answer is cut off.
 
-The model is in one of three states:
+The model is in one of four states:
 
 =========  =============================================================================================
 LISTENING  it waits for the user
 THINKING   an answer is due shortly; the user speaking on takes it back without a word
+CALLING    tools were called, and not all results are there; what interrupts an answer cancels the calls
 SPEAKING   the answer is being sent; the user's activity, text or content interrupts it
 =========  =============================================================================================
 
@@ -12,21 +13,18 @@ The user's turn enters the context when the activity ends, the model's when it h
 said before the interruption (``interrupted``, then ``turnComplete``, and no ``generationComplete`` [DOC]).
 """
 
-import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import Enum, auto
 from functools import partial
+from itertools import count
 from typing import Final
 
-from services.emulator import closes, replies
-from services.emulator.agenda import Agenda
-from services.emulator.bookmarks import Bookmarks, Step
-from services.emulator.brain import Brain
+from services.emulator import amend, closes, replies, tokens, toolbox
+from services.emulator.bookmarks import Bookmarks
+from services.emulator.brain import Answer, Call
 from services.emulator.closes import RefusedError
-from services.emulator.config import Settings
-from services.emulator.context import Context, Kind, Role, Turn, compress, text_turn
-from services.emulator.effects import Answered, ContextChanged, Effect, Send
+from services.emulator.context import Context, Kind, Role, Turn, text_turn
+from services.emulator.effects import Answered, ContextChanged, Send
 from services.emulator.faults import Moment
 from services.emulator.messages import (
     ActivityEnd,
@@ -36,6 +34,7 @@ from services.emulator.messages import (
     ClientContent,
     ContentTurn,
     ContextUpdate,
+    FunctionResponse,
     RealtimeItem,
     Setup,
     TextInput,
@@ -44,13 +43,14 @@ from services.emulator.microphone import Microphone, Noticed
 from services.emulator.performance import Performance
 from services.emulator.profiles import Content, Instruction, Profile
 from services.emulator.score import Piece, Voice
+from services.emulator.surroundings import Surroundings
+from services.emulator.toolbox import Pending
 from services.emulator.utterance import Utterance
 from services.emulator.vad import Edge
+from services.emulator.window import fitted
 
 TAIL: Final = 0.010
 """Seconds between ``generationComplete`` and ``turnComplete`` [?]."""
-TRIGGER: Final = 0.8
-"""Share of the window at which compression begins, unless the setup says otherwise [DOC]."""
 _ANSWER: Final = "answer"
 
 
@@ -59,19 +59,8 @@ class State(Enum):
 
     LISTENING = auto()
     THINKING = auto()
+    CALLING = auto()
     SPEAKING = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a dialogue needs from its session: where effects, plans and moments go, and the source of all jitter."""
-
-    settings: Settings
-    brain: Brain
-    agenda: Agenda[Step]
-    emit: Callable[[Effect], None]
-    strike: Callable[[Moment, float], object]
-    chance: random.Random
 
 
 class Dialogue:
@@ -94,6 +83,8 @@ class Dialogue:
         self._bookmarks = bookmarks
         self._microphone = Microphone(setup, around.settings.silence, around.emit)
         self._performance: Performance | None = None
+        self._pending: Pending | None = None
+        self._tools = toolbox.declared(setup.tools)
         self._meanwhile: list[Turn] = []
         self._asked_meanwhile = False
         self._stream = around.chance.getrandbits(32)
@@ -128,7 +119,7 @@ class Dialogue:
         if self._profile.content is Content.REFUSED:
             raise RefusedError(closes.INVALID_ARGUMENT)
         self._interrupt(now)
-        self._change(self._with(content.turns))
+        self._change(amend.with_content(self.context, content.turns, self._profile.system_role))
         if content.complete and self.context.turns and self.context.turns[-1].role is Role.USER:
             self._ask(now)
 
@@ -138,7 +129,7 @@ class Dialogue:
         Raises:
             RefusedError: The model takes no turn of role ``system``.
         """
-        self._change(self._with(turns).seeded())
+        self._change(amend.with_content(self.context, turns, self._profile.system_role).seeded())
 
     def update(self, update: ContextUpdate) -> None:
         """Change the preamble, as far as the model lets it.
@@ -146,7 +137,17 @@ class Dialogue:
         Raises:
             RefusedError: The model does not.
         """
-        self._instruct(self._profile.context_update, update.instruction)
+        self._change(amend.with_instruction(self.context, update.instruction, self._profile.context_update))
+        if update.tools is not None and self._profile.context_update is Instruction.REPLACES:
+            self._tools = toolbox.declared(update.tools)
+
+    def tool_results(self, responses: Iterable[FunctionResponse], now: float) -> None:
+        """Take results of tool calls; those nobody waits for are ignored [?]."""
+        if self._pending is not None and self._pending.take(responses):
+            pending, self._pending = self._pending, None
+            self._change(self.context.plus(*pending.turns))
+            self.state = State.LISTENING
+            self._ask(now)
 
     def bookmark(self, now: float) -> None:
         """Plan a resumption update for the context as it is."""
@@ -174,7 +175,7 @@ class Dialogue:
             self._agenda.at(now + self._chance.uniform(0.0, self._settings.thinking), rest)
             self._add(utterance.turn)
             self._ask(now)
-        elif self.state is not State.SPEAKING:
+        elif not self._busy:
             self._catch_up(now)
 
     def _transcribe_rest(self, utterance: Utterance, _due: float) -> None:
@@ -191,21 +192,40 @@ class Dialogue:
 
     def _ask(self, now: float) -> None:
         """Make the model answer: soon, or as soon as it can."""
-        if self.state is State.SPEAKING or self._microphone.active:
+        if self._busy or self._microphone.active:
             self._asked_meanwhile = True
         elif self.state is State.LISTENING:
             self.state = State.THINKING
             self._agenda.at(now + self._settings.thinking, self._answer, _ANSWER)
 
+    @property
+    def _busy(self) -> bool:
+        """Whether the model is in the middle of its turn."""
+        return self.state in {State.SPEAKING, State.CALLING}
+
     def _answer(self, due: float) -> None:
         self._asked_meanwhile = False
-        self._fit_window()
-        answer = self._brain.answer(self.context)
+        context = fitted(self.context, self._settings.window or self._profile.window, self._setup.compression)
+        if context is not self.context:
+            self._change(context)
+        answer = self._brain.answer(context, self._tools)
         if self._bookmarks is not None and self._profile.marks_unresumable:
-            self._bookmarks.withdraw(due, explicit=self._settings.explicit_unresumable)
+            self._bookmarks.withdraw(due)
+        if answer.calls:
+            self._call(answer.calls, due)
+        else:
+            self._speak(answer, due)
+
+    def _call(self, calls: Iterable[Call], due: float) -> None:
+        self.state = State.CALLING
+        ids = (f"function-call-{self._chance.getrandbits(64)}" for _ in count())
+        self._pending = Pending(dict(zip(ids, calls, strict=False)), self.context.tokens)
+        self._emit(Send(self._pending.message))
+        self._strike(Moment.TOOL_CALL, due)
+
+    def _speak(self, answer: Answer, due: float) -> None:
         kind = Kind.TEXT if "TEXT" in self._setup.modalities else Kind.AUDIO
-        number = sum(turn.role is Role.MODEL for turn in self.context.turns) + 1
-        speaker = Voice(self._stream, self._frame, number)
+        speaker = Voice(self._stream, self._frame, self.context.answers + 1)
         self.state = State.SPEAKING
         self._performance = Performance(kind, speaker, self.context.tokens, answer.greeting)
         captions = self._chance if self._setup.transcribes_output else None
@@ -228,13 +248,16 @@ class Dialogue:
         performance, self._performance = self._performance, None
         if performance is None:
             return
-        self.state = State.LISTENING
-        response = performance.response
         if performance.said:
             self._change(self.context.plus(performance.turn))
+        greeting = performance.greeting and bool(performance.said)
+        self._end_turn(Answered(performance.prompt, performance.response, greeting), due)
+
+    def _end_turn(self, answered: Answered, due: float) -> None:
+        self.state = State.LISTENING
+        self._emit(answered)
         field = self._profile.response_tokens_field
-        self._emit(Answered(performance.prompt, response, greeting=performance.greeting and bool(performance.said)))
-        self._emit(Send(replies.turn_complete(performance.prompt, response, field)))
+        self._emit(Send(replies.turn_complete(answered.prompt, answered.response, field)))
         self._strike(Moment.TURN, due)
         self.bookmark(due)
         self._catch_up(due)
@@ -249,8 +272,14 @@ class Dialogue:
             self._ask(now)
 
     def _interrupt(self, now: float) -> None:
-        """Cut off what the model is saying, if it is saying something."""
-        if self.state is State.SPEAKING:
+        """Cut off what the model is doing, if it is in the middle of its turn."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._change(self.context.plus(pending.asked))
+            self._emit(Send(pending.cancellation))
+            self._emit(Send(replies.interrupted()))
+            self._end_turn(Answered(pending.prompt, tokens.NONE, greeting=False), now)
+        elif self.state is State.SPEAKING:
             self._agenda.cancel(_ANSWER)
             self._emit(Send(replies.interrupted()))
             self._complete_turn(now)
@@ -265,7 +294,7 @@ class Dialogue:
 
     def _add(self, turn: Turn) -> None:
         """Add what the user said: after what the model is saying now."""
-        if self.state is State.SPEAKING:
+        if self._busy:
             self._meanwhile.append(turn)
         else:
             self._change(self.context.plus(turn))
@@ -273,25 +302,3 @@ class Dialogue:
     def _change(self, context: Context) -> None:
         self.context = context
         self._emit(ContextChanged(context))
-
-    def _with(self, turns: Iterable[ContentTurn]) -> Context:
-        for turn in turns:
-            if turn.role is None:
-                self._instruct(self._profile.system_role, turn.text)
-        return self.context.plus(*(text_turn(turn.role, turn.text) for turn in turns if turn.role is not None))
-
-    def _instruct(self, rule: Instruction, instruction: str | None) -> None:
-        if rule is Instruction.REFUSED:
-            raise RefusedError(closes.INVALID_ARGUMENT)
-        if rule is Instruction.REPLACES and instruction is not None:
-            self._change(self.context.instructed(instruction))
-
-    def _fit_window(self) -> None:
-        window = self._settings.window or self._profile.window
-        wanted = self._setup.compression
-        if wanted is not None:
-            trigger = round(window * TRIGGER) if wanted.trigger is None else wanted.trigger
-            if self.context.tokens.total > trigger:
-                self._change(compress(self.context, trigger // 2 if wanted.target is None else wanted.target))
-        if (total := self.context.tokens.total) > window:
-            raise RefusedError(closes.context_overflow(total, window))

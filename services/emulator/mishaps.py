@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.emulator import closes, replies
-from services.emulator.agenda import Agenda
-from services.emulator.bookmarks import Step
+from services.emulator.agenda import Agenda, Step
 from services.emulator.closes import Close
 from services.emulator.effects import Cut, Effect, End, Send, Stall
 from services.emulator.faults import (

@@ -3,6 +3,7 @@
 Each function makes one message; `encode` makes the frame. Google sends JSON in binary frames [OBS].
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -71,6 +72,17 @@ def turn_complete(prompt: Tokens, response: Tokens, response_field: str, cached:
 def _details(tokens: Tokens) -> list[Message]:
     counts = ((modality, getattr(tokens, name)) for modality, name in _MODALITIES)
     return [{"modality": modality, "tokenCount": count} for modality, count in counts if count]
+
+
+def tool_call(calls: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Message:
+    """The model wants these functions run: id, name and arguments of each."""
+    listed = [{"id": id_, "name": name, "args": arguments} for id_, name, arguments in calls]
+    return {"toolCall": {"functionCalls": listed}}
+
+
+def tool_call_cancellation(ids: Iterable[str]) -> Message:
+    """The results of these calls are not wanted any more."""
+    return {"toolCallCancellation": {"ids": list(ids)}}
 
 
 def resumable(handle: str) -> Message:

@@ -29,19 +29,20 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Final
 
 from services.emulator import closes, profiles, replies, wire
-from services.emulator.agenda import Agenda
-from services.emulator.bookmarks import Bookmarks, Step
+from services.emulator.agenda import Agenda, Step
+from services.emulator.bookmarks import Bookmarks
 from services.emulator.brain import Brain
 from services.emulator.closes import Close, RefusedError
 from services.emulator.config import Settings
 from services.emulator.context import Context, Kind
-from services.emulator.dialogue import Dialogue, Surroundings
+from services.emulator.dialogue import Dialogue
 from services.emulator.effects import Began, Continued, Cut, Effect, End, Send
 from services.emulator.faults import Loss, Moment, Plan
 from services.emulator.handles import HandleStore
 from services.emulator.messages import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, Setup, ToolResponse
 from services.emulator.mishaps import Mishaps
 from services.emulator.profiles import Profile
+from services.emulator.surroundings import Surroundings
 
 HELD: Final = 10_000
 """How many messages are held while initial history is awaited."""
@@ -198,15 +199,7 @@ class Session:
         )
         if setup.resumption is None or self._lineage is None:
             return Dialogue(setup, profile, context, around, None)
-        bookmarks = Bookmarks(
-            self._shared.handles,
-            self._lineage,
-            setup.model,
-            self._agenda,
-            self._emit,
-            self._chance,
-            lambda now: self._mishaps.strike(Moment.UPDATE, now).suppressed,
-        )
+        bookmarks = Bookmarks(around, self._shared.handles, self._lineage, setup.model)
         return Dialogue(setup, profile, context, around, bookmarks)
 
     def _emit(self, effect: Effect) -> None:
@@ -252,7 +245,7 @@ class Session:
         self._talk.update(message)
 
     def _tool_response(self, message: ToolResponse, now: float) -> None:
-        """No tool is called yet, so no result is awaited: it is ignored [?]."""
+        self._talk.tool_results(message.responses, now)
 
     # Age
 

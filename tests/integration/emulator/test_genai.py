@@ -161,6 +161,37 @@ async def test_interruption() -> None:
     assert report["frames"]["distinct_received"] == talk.frame
 
 
+async def test_a_tool_call(emulator: RunningEmulator) -> None:
+    """The model calls a tool that the setup declares, and answers from its result."""
+    tool = types.Tool(function_declarations=[types.FunctionDeclaration(name="get_price")])
+    async with client(emulator).aio.live.connect(model=MODEL, config=config(tools=[tool])) as session:
+        talk = Talk(session)
+        await session.send_realtime_input(text="Use the tool get_price with item is chair.")
+        message = await talk.until(lambda received: received.tool_call)
+        assert message.tool_call
+        (call,) = message.tool_call.function_calls or []
+        assert (call.name, call.args) == ("get_price", {"item": "chair"})
+        response = types.FunctionResponse(id=call.id, name=call.name, response={"price": 5})
+        await session.send_tool_response(function_responses=response)
+        await talk.until(turn_complete)
+    assert answer(talk.received).endswith('The tool has answered. get_price: {"price":5}')
+
+
+async def test_an_interrupted_tool_call(emulator: RunningEmulator) -> None:
+    """Speaking cancels the call by its id."""
+    tool = types.Tool(function_declarations=[types.FunctionDeclaration(name="get_price")])
+    async with client(emulator).aio.live.connect(model=MODEL, config=config(tools=[tool])) as session:
+        talk = Talk(session)
+        await session.send_realtime_input(text="Use the tool get_price.")
+        asked = await talk.until(lambda received: received.tool_call)
+        await talk.say("Never mind.")
+        cancelled = await talk.until(lambda received: received.tool_call_cancellation)
+        await talk.until(interrupted)
+    assert asked.tool_call
+    assert cancelled.tool_call_cancellation
+    assert cancelled.tool_call_cancellation.ids == [call.id for call in asked.tool_call.function_calls or []]
+
+
 @pytest.mark.parametrize(("key", "code"), [("bad-key", 1007)])
 async def test_a_bad_key(emulator: RunningEmulator, key: str, code: int) -> None:
     """A wrong key is an APIError with the close's code, since the upgrade succeeds."""
