@@ -85,10 +85,11 @@ class TrainingRun:
         self._stopping = True
 
     def halt(self) -> None:
-        """End now."""
+        """End now. Doing it twice changes nothing."""
         self._stopping = True
-        if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.reschedule(asyncio.get_running_loop().time())
 
     async def perform(self) -> None:
         """Run to an end; `run` has the outcome, the reason, the report and the transcript afterwards."""
