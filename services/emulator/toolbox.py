@@ -1,8 +1,8 @@
 """Tool calls: what the model asks the client to run, and what comes back.
 
 A call is answered when every result is there. The user's activity before that cancels it with ``toolCallCancellation``
-[DOC]; of a cancelled call the context keeps that it was made [?]. A handle is never issued in between (DESIGN.md: the resumed model asks
-again).
+[DOC]; of a cancelled call the context keeps that it was made [?]. No handle is issued in between: a model that is
+resumed asks again.
 """
 
 from collections.abc import Iterable, Mapping
