@@ -28,7 +28,7 @@ from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
 from services.relay.inputs import Inputs, cancelled
 from services.relay.intake import Intake
-from services.relay.metrics import Metrics
+from services.relay.metrics import Metrics, yes_or_no
 from services.relay.outbox import Outbox
 from services.relay.session_tokens import Claims, SessionTokens
 from services.relay.speech import SpeechDetector
@@ -66,10 +66,12 @@ class LiveConversation:
         around: What it uses.
         attached: What the store gave.
         claims: What the client's session token said.
+        test: The conversation is a test, by its creation or by its client's `testMode`.
     """
 
-    def __init__(self, around: Surroundings, attached: Attached, claims: Claims) -> None:
+    def __init__(self, around: Surroundings, attached: Attached, claims: Claims, *, test: bool) -> None:
         self.name = attached.conversation.name
+        self.test = test
         self.epoch = attached.epoch
         self.claims = claims
         self.joins = 0
@@ -82,6 +84,7 @@ class LiveConversation:
         self._heartbeat_interval = attached.heartbeat_interval
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self._speech = SpeechDetector()
+        self._token_made = around.clock.monotonic()
         self._client: ClientLink | None = None
         self._upstream = UpstreamLink(
             self.name,
@@ -192,7 +195,7 @@ class LiveConversation:
         if self._client is None:
             return
         kind = effect.continuity.value if effect.continuity else "started"
-        self._around.metrics.joins.labels(kind).inc()
+        self._around.metrics.joins.labels(kind, yes_or_no(self.test)).inc()
         self._log.info("resumed" if effect.continuity else "started", continuity=kind)
         self._client.welcome(
             protocol.greeting(
@@ -211,6 +214,7 @@ class LiveConversation:
         message = protocol.render(notice)
         if isinstance(notice, tell.HandleRenewed):
             message["sessionToken"], _ = self._around.tokens.sign(self.claims)
+            self._token_made = self._around.clock.monotonic()
         n = self.outbox.tell(message)
         if isinstance(notice, tell.TurnEnded):
             self._writer.told_as[notice.turn] = n
@@ -218,7 +222,7 @@ class LiveConversation:
             self._log.info(
                 "rotated", reason=notice.reason, continuity=notice.continuity, gap_ms=round(notice.gap * 1000)
             )
-        self._around.metrics.observe(notice)
+        self._around.metrics.observe(notice, test=self.test)
 
     def _close_client(self, effect: do.CloseClient) -> None:
         if self._client is not None:
@@ -274,6 +278,13 @@ class LiveConversation:
                 if not error.meaning.retryable:
                     self._log.warning("fenced", reason=error.reason.value)
                     self.post(on.Fenced())
+            self._renew_token()
+
+    def _renew_token(self) -> None:
+        """Tell a client whose conversation is silent a fresh token before the last one expires."""
+        age = self._around.clock.monotonic() - self._token_made
+        if age >= self._around.tokens.lifetime / 2 and self.core.coverage.renewal is not None:
+            self._tell(do.Tell(self.core.coverage.renewal))
 
     _PERFORM: ClassVar[Mapping[type[Any], Callable[[Any, Any], None]]] = {
         do.OpenUpstream: _open_upstream,

@@ -24,13 +24,13 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.conversations = Gauge(
-            "filo_relay_conversations", "Conversations that this relay holds now.", registry=registry
+            "filo_relay_conversations", "Conversations that this relay holds now.", ("test",), registry=registry
         )
         self.clients = Gauge("filo_relay_clients", "Client sockets that are open now.", registry=registry)
         self.rotations = Counter(
             "filo_relay_rotations_total",
             "Upstream connections replaced under a conversation.",
-            ("reason", "continuity"),
+            ("reason", "continuity", "test"),
             registry=registry,
         )
         self.gap = Histogram(
@@ -42,7 +42,7 @@ class Metrics:
         self.joins = Counter(
             "filo_relay_client_joins_total",
             "Client sockets that came to a conversation, by how its context had survived; started is the first.",
-            ("continuity",),
+            ("continuity", "test"),
             registry=registry,
         )
         self.resume_handles = Counter(
@@ -54,8 +54,10 @@ class Metrics:
         self.refusals = Counter(
             "filo_relay_client_closes_total", "Client sockets closed by this relay.", ("code",), registry=registry
         )
-        self.turns = Counter("filo_relay_turns_total", "Turns completed.", registry=registry)
-        self.restarts = Counter("filo_relay_turns_restarted_total", "Turns cut and begun again.", registry=registry)
+        self.turns = Counter("filo_relay_turns_total", "Turns completed.", ("test",), registry=registry)
+        self.restarts = Counter(
+            "filo_relay_turns_restarted_total", "Turns cut and begun again.", ("test",), registry=registry
+        )
         self.duplicates = Counter(
             "filo_relay_inputs_duplicate_total", "Inputs a client sent again that were already here.", registry=registry
         )
@@ -72,25 +74,40 @@ class Metrics:
         self._start_at_zero()
 
     def _start_at_zero(self) -> None:
-        for continuity in Continuity:
-            self.joins.labels(continuity.value)
-            for reason in RotationReason:
-                self.rotations.labels(reason.value, continuity.value)
-        self.joins.labels("started")
+        for test in map(yes_or_no, (False, True)):
+            self.conversations.labels(test)
+            self.turns.labels(test)
+            self.restarts.labels(test)
+            self.joins.labels("started", test)
+            for continuity in Continuity:
+                self.joins.labels(continuity.value, test)
+                for reason in RotationReason:
+                    self.rotations.labels(reason.value, continuity.value, test)
         for result in HANDLE_RESULTS.values():
             self.resume_handles.labels(result)
         for code in CLOSE_CODES:
             self.refusals.labels(str(code))
 
-    def observe(self, notice: tell.Notice) -> None:
-        """Count what a client is told."""
+    def observe(self, notice: tell.Notice, *, test: bool) -> None:
+        """Count what a client is told.
+
+        Args:
+            notice: What.
+            test: The conversation is a test, and kept out of product figures by this label (R2.1).
+        """
+        label = yes_or_no(test)
         match notice:
             case tell.Rotated(reason=reason, continuity=continuity, gap=gap):
-                self.rotations.labels(reason.value, continuity.value).inc()
+                self.rotations.labels(reason.value, continuity.value, label).inc()
                 self.gap.observe(gap)
             case tell.TurnEnded():
-                self.turns.inc()
+                self.turns.labels(label).inc()
             case tell.TurnRestarted():
-                self.restarts.inc()
+                self.restarts.labels(label).inc()
             case _:
                 pass
+
+
+def yes_or_no(value: object) -> str:
+    """A truth as a label's value."""
+    return "yes" if value else "no"

@@ -11,7 +11,7 @@ from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.relay import client_protocol as protocol
 from services.relay.live import LiveConversation, Surroundings
-from services.relay.metrics import HANDLE_RESULTS
+from services.relay.metrics import HANDLE_RESULTS, yes_or_no
 from services.relay.session_tokens import Claims
 
 _RECENT: Final = 20
@@ -100,10 +100,10 @@ class Registry:
         mode = protocol.MODES[request.mode]
         attached = await self._around.store.attach(claims.conversation, mode, owner, request.resume_handle)
         self._count(attached.handle_result)
-        live = LiveConversation(self._around, attached, claims)
+        live = LiveConversation(self._around, attached, claims, test=attached.conversation.test or request.test)
         self._live[live.name] = live
         self._owners[live.name] = _digest(owner)
-        self._around.metrics.conversations.inc()
+        self._around.metrics.conversations.labels(yes_or_no(live.test)).inc()
         self._group.create_task(self._run(live))
         await live.started.wait()
         return live
@@ -114,7 +114,7 @@ class Registry:
         except Exception:  # noqa: BLE001 - one conversation's defect must not end the others
             self._log.exception("a conversation failed", conversation=live.name)
         finally:
-            self._around.metrics.conversations.dec()
+            self._around.metrics.conversations.labels(yes_or_no(live.test)).dec()
             if self._live.get(live.name) is live:
                 del self._live[live.name], self._owners[live.name]
                 if not self._locks[live.name].locked():

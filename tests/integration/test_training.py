@@ -59,7 +59,9 @@ async def test_a_conversation_crosses_every_limit(tmp_path: Path) -> None:
     assert report.tokens.billed > report.tokens.context_by_turn[-1]
     assert sum(report.tokens.by_category.values()) == report.tokens.context_by_turn[-1]
     assert len({line.prospect for line in done.transcript}) == 26
-    assert relay.metric("filo_relay_rotations_total", reason="go_away", continuity="handle") == len(report.rotations)
+    assert relay.metric("filo_relay_rotations_total", reason="go_away", continuity="handle", test="yes") == len(
+        report.rotations
+    )
 
 
 async def test_without_resumption_the_same_conversation_is_lost(tmp_path: Path) -> None:

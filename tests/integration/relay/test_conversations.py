@@ -145,7 +145,7 @@ async def test_the_relay_rotates_under_an_open_socket(tmp_path: Path) -> None:
     assert [connection["continued"] for connection in found["connections"]][:3] == ["new", "handle", "handle"]
     assert shown.session.rotation_count == len(client.all("session:rotated"))
     assert shown.session.turn_count == len(speaker.lines) == len(client.all("turn:complete"))
-    assert relay.metric("filo_relay_rotations_total", reason="go_away", continuity="handle") >= 3
+    assert relay.metric("filo_relay_rotations_total", reason="go_away", continuity="handle", test="yes") >= 3
 
 
 async def test_the_client_rotates_as_the_plans_describe(tmp_path: Path) -> None:
