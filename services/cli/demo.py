@@ -27,7 +27,7 @@ EXIT_NOT_SHOWN: Final = 1
 """The demo ran, and did not show what it is for."""
 
 TURNS: Final = 40
-SPEED: Final = 8.0
+SPEED: Final = 12.0
 """How much faster than real time both sides speak, so that it is over within about a minute."""
 
 LIFETIME: Final = 6.0

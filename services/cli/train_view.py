@@ -146,8 +146,8 @@ class TrainView:
     @staticmethod
     def _rotated(event: pb.RotationMark) -> list[Line]:
         return [
-            Line(Kind.CUT, "-- cut --", f"the connection to Gemini is gone: {clean(event.reason)}"),
-            Line(_health(event.continuity), "resumed", f"a new one took over, {_continuity(event)}"),
+            Line(Kind.CUT, "-- cut --", f"{_ENDS.get(event.reason, _ENDS[''])} ({clean(event.reason)})"),
+            Line(_health(event.continuity), "resumed", f"on a new one, {_continuity(event)}"),
         ]
 
     @staticmethod
@@ -206,6 +206,12 @@ def clean(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
+_ENDS: Final = {
+    "go_away": "Gemini ends this connection",
+    "age": "this connection to Gemini is old enough",
+    "upstream_closed": "Gemini has closed this connection",
+    "": "the connection to Gemini is replaced",
+}
 _KEPT: Final = {
     "handle": "context kept by Gemini's handle",
     "rebased": "context rebuilt as planned",

@@ -45,7 +45,7 @@ def test_train_shows_a_run_and_writes_its_report(running: stack.Up, tmp_path: Pa
     assert isinstance(report["tokens"]["billed"], int)
     assert report["counted_by"] == "emulator"
     assert done.stdout.count("  prospect   ") == 6
-    assert done.stdout.count("a new one took over") == len(report["rotations"])
+    assert done.stdout.count("on a new one") == len(report["rotations"])
     transcript = (tmp_path / "r" / "transcript.txt").read_text("utf-8").splitlines()
     assert [line.split()[0] for line in transcript[::2]] == ["1", "2", "3", "4", "5", "6"]
 

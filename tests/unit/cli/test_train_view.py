@@ -17,8 +17,8 @@ PLAIN = """\
                agent      Hello, this is Ada.
    2    1,300  prospect   My budget is 40 euros.
                expiring   this connection to Gemini ends in 2.0 s
-               -- cut --  the connection to Gemini is gone: go_away
-               resumed    a new one took over, context kept by Gemini's handle, gap 84 ms
+               -- cut --  Gemini ends this connection (go_away)
+               resumed    on a new one, context kept by Gemini's handle, gap 84 ms
                again      the answer was cut off, and comes again
                agent      Noted.
                           -- demo --
