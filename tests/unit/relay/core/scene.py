@@ -6,7 +6,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Attachment, Conversation
-from services.relay.core.model import Mark, Policy, RotationMode, ToolCall, UpstreamHandle
+from services.relay.core.model import Mark, Policy, RotationMode, ToolCall, Turn, UpstreamHandle
 from services.relay.core.states import Phase
 
 E = TypeVar("E")
@@ -39,7 +39,7 @@ class Scene:
         self.position = 0
         self.stored = attachment.turn_count if attachment else 0
 
-    def do(self, *events: on.Event) -> list[do.Effect]:
+    def let(self, *events: on.Event) -> list[do.Effect]:
         """Let these happen, and remember what the last of them was answered with."""
         for event in events:
             self.out = self.core.handle(event, self.now)
@@ -48,7 +48,7 @@ class Scene:
     def after(self, seconds: float) -> list[do.Effect]:
         """Let time pass and tick."""
         self.now += seconds
-        return self.do(on.Tick())
+        return self.let(on.Tick())
 
     @property
     def sent(self) -> Mark:
@@ -76,15 +76,15 @@ class Scene:
 
     def live(self, mode: RotationMode = RELAY) -> "Scene":
         """A client comes, and the upstream is ready."""
-        self.do(on.ClientJoined(mode), on.UpstreamReady())
+        self.let(on.ClientJoined(mode), on.UpstreamReady())
         assert self.core.phase is Phase.LIVE
         return self
 
-    def handle(self, secret: str = "h") -> "Scene":
+    def gets_handle(self, name: str = "h") -> "Scene":
         """Gemini issues a handle, and it is stored."""
-        self.do(on.HandleUpdated(secret))
+        self.let(on.HandleUpdated(name))
         if self.found(do.Checkpoint):
-            self.stores(resume_handle=f"rh-{secret}")
+            self.stores(resume_handle=f"rh-{name}")
         return self
 
     def stores(self, resume_handle: str | None = None) -> "Scene":
@@ -92,23 +92,23 @@ class Scene:
         checkpoint = self.one(do.Checkpoint)
         self.stored = max([self.stored, *(turn.number for turn in checkpoint.turns)])
         seq = max([self.core.coverage.covered_seq, *(turn.covered_seq for turn in checkpoint.turns)])
-        self.do(on.CheckpointStored(seq, self.stored, resume_handle, "later"))
+        self.let(on.CheckpointStored(seq, self.stored, resume_handle, "later"))
         return self
 
     def asks(self, text: str = "question", inputs: int = 10) -> "Scene":
         """The client speaks, and Gemini hears it."""
         self.position += inputs
-        self.do(on.SpeechBegan(), on.UserHeard(text))
+        self.let(on.SpeechBegan(), on.UserHeard(text))
         return self
 
     def answers(self, text: str = "answer") -> "Scene":
         """The agent begins to answer."""
-        self.do(on.AnswerBegan(self.sent), on.AgentSaid(text))
+        self.let(on.AnswerBegan(self.sent), on.AgentSaid(text))
         return self
 
     def completes(self) -> "Scene":
         """The answer comes to its end."""
-        self.do(on.GenerationCompleted(), on.TurnCompleted(self.sent))
+        self.let(on.GenerationCompleted(), on.TurnCompleted(self.sent))
         return self
 
     def turn(self, question: str = "question", answer: str = "answer") -> "Scene":
@@ -117,14 +117,17 @@ class Scene:
 
     def calls(self, *ids: str, name: str = "lookup", **args: object) -> "Scene":
         """The model asks for tools, as the first output of its answer."""
-        self.do(on.AnswerBegan(self.sent), on.ToolsCalled(tuple(ToolCall(i, name, args) for i in ids)))
+        self.let(on.AnswerBegan(self.sent), on.ToolsCalled(tuple(ToolCall(i, name, args) for i in ids)))
         return self
 
     def lost(self, code: int = 1006, reason: str = "") -> list[do.Effect]:
         """The upstream connection is gone, or a dial failed."""
-        return self.do(on.UpstreamClosed(code, reason))
+        return self.let(on.UpstreamClosed(code, reason))
 
 
-def resumed(covers: int = 3, turns: int = 3, **more: Any) -> Attachment:
-    """A conversation that was here before, with a handle."""
-    return Attachment(new=False, turn_count=turns, covered_seq=50, handle=UpstreamHandle("old", covers), **more)
+def resumed(covers: int = 3, turns: int = 3) -> Attachment:
+    """A conversation that was here before, with a handle and the turns that it does not cover."""
+    uncovered = tuple(Turn(number, f"u{number}", f"a{number}") for number in range(covers + 1, turns + 1))
+    return Attachment(
+        new=False, turn_count=turns, covered_seq=50, handle=UpstreamHandle("old", covers), uncovered=uncovered
+    )

@@ -24,7 +24,7 @@ def test_every_pair_is_decided() -> None:
     assert not set(TRANSITIONS) & set(IMPOSSIBLE)
 
 
-@pytest.mark.parametrize("pair", IMPOSSIBLE, ids=lambda pair: "-".join(pair))
+@pytest.mark.parametrize("pair", IMPOSSIBLE, ids="-".join)
 def test_what_has_no_row_raises(pair: tuple[Phase, Signal]) -> None:
     """A defect of the core is loud: nothing is decided by falling through."""
     with pytest.raises(KeyError):

@@ -1,0 +1,252 @@
+"""A conversation lives through any order of what client, Gemini, store and time may do."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core.model import RotationMode, ToolCall
+from services.relay.core.states import Phase
+from tests.unit.relay.core.world import Connection, World
+
+CLOSES = st.sampled_from(
+    [
+        (1000, ""),
+        (1006, ""),
+        (1011, "Internal error encountered."),
+        (1008, "failed to close the connection after receiving a GoAway"),
+        (1008, "BidiGenerateContent session not found"),
+        (1007, "Request contains an invalid argument."),
+        (1007, "API key not valid."),
+    ]
+)
+PLAIN_CLOSES = st.sampled_from([(1006, ""), (1011, "Internal error encountered."), (1008, "session not found")])
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Random interleavings; `World` complains about whatever must not be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    @property
+    def live(self) -> Connection | None:
+        """The connection, if its setup is complete."""
+        connection = self.world.connection
+        return connection if connection is not None and connection.ready_at is not None else None
+
+    @property
+    def over(self) -> bool:
+        """Whether this relay is done with the conversation."""
+        return self.world.core.phase is Phase.OVER
+
+    # The client.
+
+    @precondition(lambda self: not self.over)
+    @rule(mode=st.sampled_from(RotationMode))
+    def client_joins(self, mode: RotationMode) -> None:
+        """A client comes, or a second one."""
+        self.world.join(mode)
+
+    @precondition(lambda self: self.world.present)
+    @rule()
+    def client_leaves(self) -> None:
+        """Its socket is gone."""
+        self.world.present = False
+        self.world.post(on.ClientLeft())
+
+    @precondition(lambda self: self.world.present)
+    @rule(inputs=st.integers(1, 5), begins=st.booleans())
+    def client_speaks(self, inputs: int, begins: bool) -> None:  # noqa: FBT001
+        """Frames of audio; perhaps the first of an utterance."""
+        self.world.say(inputs)
+        if begins:
+            self.world.post(on.SpeechBegan())
+
+    @precondition(lambda self: self.world.present)
+    @rule()
+    def client_writes(self) -> None:
+        """A typed turn."""
+        self.world.post(on.ClientWrote("typed"))
+        self.world.say(1)
+
+    @rule(call=st.sampled_from(["c1", "c2", "c3"]))
+    def client_gives_a_result(self, call: str) -> None:
+        """For a call that waits, or does not."""
+        self.world.post(on.ToolResultGiven(call, {"r": call}))
+
+    # The relay's feeder.
+
+    @precondition(lambda self: self.live and self.world.sending)
+    @rule(inputs=st.integers(1, 10))
+    def relay_feeds(self, inputs: int) -> None:
+        """Some of what waits goes up."""
+        self.world.feed(inputs)
+
+    # Gemini.
+
+    @precondition(lambda self: self.world.connection and not self.live)
+    @rule()
+    def dial_succeeds(self) -> None:
+        """The setup is complete."""
+        self.world.dialled()
+
+    @precondition(lambda self: self.world.connection and not self.live)
+    @rule(close=PLAIN_CLOSES)
+    def dial_fails(self, close: tuple[int, str]) -> None:
+        """It is refused."""
+        self.world.gone(*close)
+
+    @precondition(lambda self: self.live and self.live.closing)
+    @rule()
+    def close_is_acknowledged(self) -> None:
+        """Or the bound is reached."""
+        self.world.gone(1000, "")
+
+    @precondition(lambda self: self.live)
+    @rule(close=CLOSES)
+    def connection_is_lost(self, close: tuple[int, str]) -> None:
+        """However it stood."""
+        self.world.gone(*close)
+
+    @precondition(lambda self: self.live)
+    @rule(left=st.sampled_from([None, 0.0, 5.0, 60.0]))
+    def gemini_warns(self, left: float | None) -> None:
+        """It goes away soon."""
+        self.world.post(on.GoAway(left))
+
+    @precondition(lambda self: self.live and self.live.handle_to_come is not None and self.live.answering is None)
+    @rule()
+    def gemini_issues_a_handle(self) -> None:
+        """For the context as it was when the last turn was completed, or at the setup."""
+        self.world.issue_handle()
+
+    @precondition(lambda self: self.live)
+    @rule()
+    def gemini_is_not_resumable(self) -> None:
+        """It says so."""
+        self.world.post(on.HandleUpdated(None))
+
+    @precondition(lambda self: self.live and (self.live.heard or self.live.answering))
+    @rule()
+    def gemini_transcribes(self) -> None:
+        """A piece, of this turn or the next."""
+        self.world.post(on.UserHeard("word "))
+
+    @precondition(lambda self: self.live and self.live.heard and self.live.answering is None)
+    @rule(words=st.booleans())
+    def gemini_answers(self, words: bool) -> None:  # noqa: FBT001
+        """To all that it has heard."""
+        connection = self.live
+        assert connection is not None
+        connection.answering, connection.heard = connection.heard, []
+        self.world.post(on.AnswerBegan(self.world.sent))
+        if words:
+            self.world.post(on.AgentSaid("word "))
+
+    @precondition(lambda self: self.live and self.live.answering and not (self.live.whole or self.live.interrupted))
+    @rule(call=st.sampled_from(["c1", "c2", "c3"]), key=st.integers(1, 2))
+    def gemini_calls_a_tool(self, call: str, key: int) -> None:
+        """It waits for the result."""
+        connection = self.live
+        assert connection is not None
+        if call not in connection.calls:
+            connection.calls.add(call)
+            self.world.post(on.ToolsCalled((ToolCall(call, "lookup", {"key": key}),)))
+
+    @precondition(lambda self: self.live and self.live.calls)
+    @rule()
+    def gemini_cancels_its_calls(self) -> None:
+        """It waits no longer."""
+        connection = self.live
+        assert connection is not None
+        ids, connection.calls = tuple(sorted(connection.calls)), set()
+        self.world.post(on.ToolCallsCancelled(ids))
+
+    @precondition(lambda self: self.live and self.live.answering and not self.live.calls)
+    @rule()
+    def gemini_has_said_all(self) -> None:
+        """The answer is whole."""
+        connection = self.live
+        assert connection is not None
+        if not connection.interrupted:
+            connection.whole = True
+            self.world.post(on.GenerationCompleted())
+
+    @precondition(lambda self: self.live and self.live.answering and self.live.heard and not self.live.calls)
+    @rule()
+    def gemini_is_interrupted(self) -> None:
+        """The client speaks into the answer."""
+        connection = self.live
+        assert connection is not None
+        connection.interrupted = True
+        self.world.post(on.Interrupted())
+
+    @precondition(lambda self: self.live and self.live.answering and (self.live.whole or self.live.interrupted))
+    @rule()
+    def gemini_completes_the_turn(self) -> None:
+        """What it was told of the turn is in its context now."""
+        connection = self.live
+        assert connection is not None
+        assert connection.answering is not None
+        self.world.turn_is_over(connection.answering)
+
+    @precondition(lambda self: self.live and self.live.heard and self.live.answering is None)
+    @rule()
+    def gemini_chooses_to_say_nothing(self) -> None:
+        """It has heard, and completes the turn without an answer."""
+        connection = self.live
+        assert connection is not None
+        self.world.post(on.UserHeard("word "))
+        inputs, connection.heard = connection.heard, []
+        self.world.turn_is_over(inputs)
+
+    # The store, the platform and the time.
+
+    @precondition(lambda self: self.world.writes)
+    @rule()
+    def store_takes_a_write(self) -> None:
+        """Sooner or later."""
+        self.world.store_one()
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 5.0, 31.0, 70.0]))
+    def time_passes(self, seconds: float) -> None:
+        """The driver ticks when the core wants it to, and at once when it is late."""
+        world = self.world
+        world.now += seconds
+        deadline = world.core.deadline(world.now)
+        if deadline is not None and deadline <= world.now:
+            world.post(on.Tick())
+            again = world.core.deadline(world.now)
+            assert again is None or again > world.now, "a tick that does not help"
+
+    @precondition(lambda self: not self.over)
+    @rule(event=st.sampled_from([on.EndAsked("done"), on.DrainAsked(), on.Fenced()]))
+    def it_must_go(self, event: on.Event) -> None:
+        """Ended, drained or fenced."""
+        self.world.post(event)
+        assert self.over
+
+    @rule(last_words=st.booleans())
+    def another_relay_attaches(self, last_words: bool) -> None:  # noqa: FBT001
+        """After the end here, or a crash; the writes that wait are taken by the store, or lost."""
+        world = self.world
+        while last_words and self.over and world.writes:
+            world.store.write(world.writes.popleft())
+        if world.ended:
+            world.begin()
+        else:
+            world.attach()
+
+    @invariant()
+    def nothing_is_sent_for_an_ended_conversation(self) -> None:
+        """Over is over: no effect follows."""
+        if self.over:
+            assert self.world.core.handle(on.Tick(), self.world.now) == []
+            assert not any(isinstance(write, do.OpenUpstream) for write in self.world.writes)
+
+
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestAnyOrder = AnyOrder.TestCase

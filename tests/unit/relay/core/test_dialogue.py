@@ -1,0 +1,147 @@
+"""What the client is told of the talk, and what is to be done about it."""
+
+import pytest
+
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core import notices as tell
+from services.relay.core.coverage import Coverage
+from services.relay.core.dialogue import Dialogue
+from services.relay.core.ledger import Ledger
+from services.relay.core.model import Mark, Role, RotationReason, ToolCall, Usage
+from services.relay.core.turns import Talk
+
+SENT = Mark(9, 9)
+
+
+@pytest.fixture(name="it")
+def a_dialogue() -> Dialogue:
+    """A dialogue on the first connection of a conversation."""
+    coverage = Coverage(None, (), 0, Ledger())
+    coverage.connection_opens(seeded=False)
+    return Dialogue(Talk(0, Mark(0, 0)), coverage, 40)
+
+
+def all_of(it: Dialogue, *events: on.Event) -> list[do.Effect]:
+    """What these bring, together."""
+    return [effect for event in events for effect in it.handle(event)]
+
+
+def test_a_turn_is_told_piece_by_piece(it: Dialogue) -> None:
+    """Transcripts with their turn, then its end, then what need not be kept any more."""
+    effects = all_of(
+        it,
+        on.SpeechBegan(),
+        on.UserHeard("Hello"),
+        on.AnswerBegan(SENT),
+        on.AgentSaid("Hi."),
+        on.GenerationCompleted(),
+        on.TurnCompleted(Mark(12, 12)),
+    )
+    assert effects == [
+        do.Tell(tell.Transcript(Role.USER, "Hello", 1)),
+        do.Tell(tell.Transcript(Role.AGENT, "Hi.", 1)),
+        do.Tell(tell.TurnEnded(1, interrupted=False)),
+        do.Forget(9),
+    ]
+    assert [turn.number for turn in it.coverage.uncovered] == [1]
+
+
+def test_a_completion_of_nothing_is_not_told(it: Dialogue) -> None:
+    """No turn, no notice, nothing to forget."""
+    assert it.handle(on.TurnCompleted(SENT)) == []
+
+
+def test_typed_words_are_not_told_back(it: Dialogue) -> None:
+    """The client knows what it typed; the transcript has it."""
+    assert all_of(it, on.ClientWrote("hi"), on.AnswerBegan(SENT)) == []
+    it.handle(on.TurnCompleted(SENT))
+    assert it.coverage.uncovered[0].user_text == "hi"
+
+
+def test_an_interruption_is_told(it: Dialogue) -> None:
+    """Stop playing; what is heard next is the next turn's."""
+    assert all_of(it, on.AnswerBegan(SENT), on.Interrupted(), on.UserHeard("wait"), on.TurnCompleted(SENT)) == [
+        do.Tell(tell.AnswerInterrupted(1)),
+        do.Tell(tell.Transcript(Role.USER, "wait", 2)),
+        do.Tell(tell.TurnEnded(1, interrupted=True)),
+        do.Forget(9),
+    ]
+
+
+def test_a_cut_withdraws_what_was_told(it: Dialogue) -> None:
+    """Once anything of the turn was told, the client hears that it begins again, and why."""
+    it.handle(on.UserHeard("Hel"))
+    assert it.cut(RotationReason.GO_AWAY) == [do.Tell(tell.TurnRestarted(1, RotationReason.GO_AWAY))]
+    assert it.cut(RotationReason.GO_AWAY) == []
+
+
+def test_a_cut_ends_a_whole_turn_and_withdraws_the_next(it: Dialogue) -> None:
+    """Interrupted and cut at once: one turn is over, the interrupting one begins again."""
+    all_of(it, on.AnswerBegan(SENT), on.Interrupted(), on.UserHeard("wai"))
+    assert it.cut(RotationReason.UPSTREAM_CLOSED) == [
+        do.Tell(tell.TurnEnded(1, interrupted=True)),
+        do.Forget(9),
+        do.Tell(tell.TurnRestarted(2, RotationReason.UPSTREAM_CLOSED)),
+    ]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_letting_go_keeps_a_whole_answer(it: Dialogue, whole: bool) -> None:  # noqa: FBT001
+    """An answer that had come whole is a turn; less is left to whoever goes on, and nothing is said of it."""
+    all_of(it, on.AnswerBegan(SENT), on.AgentSaid("Hi."), *([on.GenerationCompleted()] if whole else []))
+    assert it.let_go() == ([do.Tell(tell.TurnEnded(1, interrupted=False)), do.Forget(9)] if whole else [])
+
+
+def test_tools_are_told_and_untold(it: Dialogue) -> None:
+    """What the agent wants, and what it wants no longer."""
+    calls = (ToolCall("c1", "lookup", {}), ToolCall("c2", "lookup", {"a": 1}))
+    assert all_of(it, on.AnswerBegan(SENT), on.ToolsCalled(calls), on.ToolCallsCancelled(("c1",))) == [
+        do.Tell(tell.ToolsWanted(1, calls)),
+        do.Tell(tell.ToolsUnwanted(1, ("c1",))),
+    ]
+
+
+def test_a_repeated_call_is_answered_and_not_told(it: Dialogue) -> None:
+    """After a cut the memo answers; the client hears of it only if anything is left to do."""
+    all_of(it, on.AnswerBegan(SENT), on.ToolsCalled((ToolCall("c1", "lookup", {}),)))
+    it.talk.tool_answered("c1", {"r": 1})
+    it.cut(RotationReason.GO_AWAY)
+    assert it.handle(on.ToolsCalled((ToolCall("d1", "lookup", {}),))) == [do.AnswerTool("d1", "lookup", {"r": 1})]
+
+
+def test_usage_is_told_for_the_turn_that_it_counts(it: Dialogue) -> None:
+    """It comes with the turn's completion or right after it, and means the same turn."""
+    it.handle(on.AnswerBegan(SENT))
+    assert it.handle(on.UsageCounted(Usage(30, 5))) == [do.Tell(tell.TokensCounted(1, 35, 35, 10, 20, 5))]
+    it.handle(on.TurnCompleted(SENT))
+    assert it.handle(on.UsageCounted(Usage(40, 5))) == [do.Tell(tell.TokensCounted(1, 45, 80, 10, 25, 10))]
+    assert it.coverage.ledger.context == 45
+
+
+def test_a_handle_in_the_middle_of_an_answer_is_not_taken(it: Dialogue) -> None:
+    """Vertex says resumable always: between turns is when Filo believes it."""
+    it.handle(on.AnswerBegan(SENT))
+    it.handle(on.HandleUpdated("mid"))
+    assert it.coverage.handle is None
+
+
+def test_no_handle_changes_nothing(it: Dialogue) -> None:
+    """Not resumable now: the one from before is still the newest."""
+    it.handle(on.HandleUpdated("h"))
+    before = it.coverage.handle
+    it.handle(on.HandleUpdated(None))
+    assert before is not None
+    assert it.coverage.handle == before
+
+
+def test_what_is_stored_is_told(it: Dialogue) -> None:
+    """Covered only after the store says so."""
+    all_of(it, on.AnswerBegan(SENT), on.TurnCompleted(SENT))
+    assert it.handle(on.CheckpointStored(9, 1)) == [do.Tell(tell.InputCovered(9, 1))]
+
+
+def test_an_unknown_event_raises(it: Dialogue) -> None:
+    """Nothing is dropped by falling through."""
+    with pytest.raises(KeyError):
+        it.handle(on.Tick())

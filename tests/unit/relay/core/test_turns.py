@@ -1,0 +1,317 @@
+"""Turns as they happen: where they end, and what a cut leaves."""
+
+import pytest
+
+from services.relay.core.model import START, Mark, ToolCall, Turn
+from services.relay.core.turns import Stage, Talk
+
+
+def talk() -> Talk:
+    """Turn 5 is to begin; the input of turn 4 ended at 40."""
+    return Talk(4, Mark(40, 140))
+
+
+def mark(position: int) -> Mark:
+    """A client that counts its inputs with a start of 100."""
+    return Mark(position, 100 + position)
+
+
+def answered(text: str = "hello", at: int = 50) -> Talk:
+    """A talk in the middle of an answer."""
+    it = talk()
+    it.heard(text)
+    it.answer_began(mark(at))
+    it.said("well")
+    return it
+
+
+def call(call_id: str, **args: object) -> ToolCall:
+    """A call of the one tool."""
+    return ToolCall(call_id, "lookup", args)
+
+
+def test_a_turn_ends_where_its_answer_began() -> None:
+    """What was sent before the first output is this turn's input, what comes later is the next one's."""
+    it = talk()
+    it.heard("How ")
+    it.heard("much?")
+    it.answer_began(mark(50))
+    it.answer_began(mark(55))
+    it.said(" Ten")
+    it.said(" euros. ")
+    it.answer_is_whole()
+    assert it.complete(mark(60)) == Turn(5, "How much?", "Ten euros.", covered_seq=150)
+    assert (it.last, it.number, it.boundary, it.stage) == (5, 6, mark(50), Stage.QUIET)
+
+
+def test_a_turn_without_an_answer_ends_where_the_input_stood() -> None:
+    """A model may choose to say nothing: then what was sent so far was heard, and is over."""
+    it = talk()
+    it.heard("Hm.")
+    assert it.complete(mark(60)) == Turn(5, "Hm.", "", covered_seq=160)
+    assert it.boundary == mark(60)
+
+
+def test_an_answer_before_any_input() -> None:
+    """An answer that began before the first input ends the turn there, not at what was sent since."""
+    it = Talk(0, START)
+    it.answer_began(START)
+    it.said("Welcome.")
+    assert it.complete(mark(9)) == Turn(1, "", "Welcome.")
+    assert it.boundary == START
+
+
+def test_nothing_said_is_no_turn() -> None:
+    """A completion out of nothing counts nothing and moves nothing."""
+    it = talk()
+    assert it.complete(mark(60)) is None
+    assert (it.last, it.boundary) == (4, mark(40))
+
+
+def test_stages() -> None:
+    """Quiet, then the client's moment, then the agent's, then quiet."""
+    it = talk()
+    stages = [it.stage]
+    it.began_to_speak()
+    stages.append(it.stage)
+    it.answer_began(mark(50))
+    stages.append(it.stage)
+    it.complete(mark(60))
+    stages.append(it.stage)
+    assert stages == [Stage.QUIET, Stage.LISTENING, Stage.ANSWERING, Stage.QUIET]
+
+
+@pytest.mark.parametrize("begin", ["wrote", "heard"])
+def test_words_make_it_the_clients_moment(begin: str) -> None:
+    """Typed or transcribed words are as good as a voice."""
+    it = talk()
+    getattr(it, begin)("hello")
+    assert it.stage is Stage.LISTENING
+
+
+def test_speech_into_an_answer_outlasts_it() -> None:
+    """A client that speaks when the turn ends still has its moment."""
+    it = answered()
+    it.began_to_speak()
+    it.complete(mark(60))
+    assert it.stage is Stage.LISTENING
+
+
+def test_typed_text_into_an_answer_is_the_next_turns() -> None:
+    """Its place is after the answer that it is typed into."""
+    it = answered("one")
+    it.wrote("two")
+    first = it.complete(mark(60))
+    it.answer_began(mark(61))
+    second = it.complete(mark(61))
+    assert first is not None
+    assert second is not None
+    assert (first.user_text, second.user_text) == ("one", "two")
+
+
+def test_typed_and_spoken_words_are_one_turn() -> None:
+    """Typed words stand on lines of their own."""
+    it = talk()
+    it.wrote("look:")
+    it.wrote("a link")
+    it.heard(" this ")
+    it.answer_began(mark(50))
+    turn = it.complete(mark(50))
+    assert turn is not None
+    assert turn.user_text == "look:\na link\nthis"
+
+
+def test_late_transcripts_belong_to_the_turn_that_is_answered() -> None:
+    """Transcripts come in no fixed order relative to audio."""
+    it = answered("hel")
+    assert it.heard("lo") == 5
+    turn = it.complete(mark(60))
+    assert turn is not None
+    assert turn.user_text == "hello"
+
+
+def test_an_interruption_ends_the_turn_where_it_had_been_answered() -> None:
+    """What the client said into the answer, heard or typed, is the next turn's; the answer is what was sent of it."""
+    it = answered("one")
+    it.interrupted()
+    assert it.heard("wait") == 6
+    it.wrote("typed")
+    assert it.complete(mark(70)) == Turn(5, "one", "well", interrupted=True, covered_seq=150)
+    assert it.stage is Stage.LISTENING
+    it.answer_began(mark(75))
+    turn = it.complete(mark(80))
+    assert turn == Turn(6, "typed\nwait", "", covered_seq=175)
+
+
+def test_an_interruption_before_the_first_output_is_the_client_speaking_on() -> None:
+    """There is nothing to stop yet: the turn goes on, and what is heard is still its own."""
+    it = talk()
+    it.heard("one")
+    it.interrupted()
+    assert it.heard(" and two") == 5
+    assert it.complete(mark(60)) is None
+    assert (it.last, it.boundary, it.stage) == (4, mark(40), Stage.LISTENING)
+    it.answer_began(mark(70))
+    assert it.complete(mark(80)) == Turn(5, "one and two", "", covered_seq=170)
+
+
+def test_an_interruption_of_nothing_leaves_nothing() -> None:
+    """The next turn is like any other."""
+    it = talk()
+    it.interrupted()
+    it.complete(mark(45))
+    assert it.heard("one") == 5
+    it.answer_began(mark(50))
+    assert it.complete(mark(50)) == Turn(5, "one", "", covered_seq=150)
+
+
+def test_a_cut_while_nothing_happens() -> None:
+    """Nothing is over, nothing begins again."""
+    it = talk()
+    assert it.cut() == (None, None)
+    assert (it.last, it.boundary, it.stage) == (4, mark(40), Stage.QUIET)
+
+
+def test_a_cut_while_the_client_speaks() -> None:
+    """What was heard is withdrawn, since it is heard again; what was typed stays, since nobody hears it."""
+    it = talk()
+    it.wrote("typed")
+    it.heard("hel")
+    assert it.cut() == (None, 5)
+    it.heard("hello")
+    it.answer_began(mark(50))
+    assert it.complete(mark(50)) == Turn(5, "typed\nhello", "", covered_seq=150)
+
+
+def test_a_cut_after_typing_withdraws_nothing() -> None:
+    """The client was told nothing of the turn."""
+    it = talk()
+    it.wrote("typed")
+    assert it.cut() == (None, None)
+    assert it.stage is Stage.LISTENING
+
+
+def test_a_cut_into_an_answer_withdraws_it() -> None:
+    """The turn begins again with what was typed before and into it; its input is where it was."""
+    it = answered()
+    it.wrote("typed")
+    assert it.cut() == (None, 5)
+    assert (it.last, it.boundary, it.stage) == (4, mark(40), Stage.LISTENING)
+    it.heard("hello")
+    it.answer_began(mark(60))
+    it.said("again")
+    assert it.complete(mark(60)) == Turn(5, "typed\nhello", "again", covered_seq=160)
+
+
+def test_a_cut_after_the_whole_answer_keeps_it() -> None:
+    """The client has all of it: only the word that the turn is over is missing."""
+    it = answered()
+    it.answer_is_whole()
+    assert it.cut() == (Turn(5, "hello", "well", covered_seq=150), None)
+    assert (it.last, it.boundary, it.stage) == (5, mark(50), Stage.QUIET)
+
+
+def test_a_cut_after_an_interruption_keeps_what_was_heard_out() -> None:
+    """The interrupted answer is as whole as it will be; what came of the interrupting words is heard again."""
+    it = answered()
+    it.interrupted()
+    it.heard("wa")
+    it.wrote("typed")
+    assert it.cut() == (Turn(5, "hello", "well", interrupted=True, covered_seq=150), 6)
+    it.heard("wait")
+    it.answer_began(mark(80))
+    assert it.complete(mark(80)) == Turn(6, "typed\nwait", "", covered_seq=180)
+
+
+def test_a_cut_after_a_completion_without_any_output() -> None:
+    """An answer that is whole and empty proves nothing about the input: it is sent again, so the turn is not over."""
+    it = talk()
+    it.heard("hello")
+    it.answer_is_whole()
+    assert it.cut() == (None, 5)
+    assert (it.last, it.boundary) == (4, mark(40))
+
+
+def test_a_tool_is_wanted_and_answered_once() -> None:
+    """A result is taken once, and for a call that waits for it."""
+    it = answered()
+    wanted, known = it.tools_called((call("c1", sku="A"),))
+    assert (wanted, known) == ((call("c1", sku="A"),), ())
+    assert it.tool_pending
+    assert it.tool_answered("other", {}) is None
+    done = it.tool_answered("c1", {"price": 1})
+    assert done is not None
+    assert done.result == {"price": 1}
+    assert not it.tool_pending
+    assert it.tool_answered("c1", {"price": 2}) is None
+    turn = it.complete(mark(60))
+    assert turn is not None
+    assert turn.tool_calls == (done,)
+
+
+def test_a_cancelled_call_is_awaited_no_more() -> None:
+    """Its result is for nobody, and the turn does not hold it."""
+    it = answered()
+    it.tools_called((call("c1"), call("c2")))
+    it.tools_cancelled(("c1", "never"))
+    assert it.tool_answered("c1", {}) is None
+    assert it.tool_pending
+    it.tool_answered("c2", {})
+    assert not it.tool_pending
+
+
+def test_the_same_call_in_one_breath_is_run_twice() -> None:
+    """A model may ask the same thing twice, for example the time: only a cut makes it a repetition."""
+    it = answered()
+    it.tools_called((call("c1"),))
+    it.tool_answered("c1", {"now": 1})
+    assert it.tools_called((call("c2"),)) == ((call("c2"),), ())
+
+
+def test_a_resumed_model_is_answered_from_the_memo() -> None:
+    """The same name and arguments, in any order and depth, are not run again; another question is."""
+    it = answered()
+    it.tools_called((call("c1", a=1, b={"x": [1, 2], "y": 2}), call("c2", a=2)))
+    it.tool_answered("c1", {"r": 1})
+    it.tool_answered("c2", {"r": 2})
+    it.cut()
+    it.answer_began(mark(60))
+    wanted, known = it.tools_called((call("d1", b={"y": 2, "x": [1, 2]}, a=1), call("d2", a=3)))
+    assert [c.id for c in wanted] == ["d2"]
+    assert [(c.id, c.result) for c in known] == [("d1", {"r": 1})]
+
+
+def test_the_memo_survives_a_second_cut() -> None:
+    """A result is remembered until the turn is over, used or not."""
+    it = answered()
+    it.tools_called((call("c1", a=1), call("c2", a=2)))
+    it.tool_answered("c1", {"r": 1})
+    it.tool_answered("c2", {"r": 2})
+    it.cut()
+    it.tools_called((call("d1", a=1),))
+    it.cut()
+    _, known = it.tools_called((call("e1", a=1), call("e2", a=2)))
+    assert [c.result for c in known] == [{"r": 1}, {"r": 2}]
+
+
+def test_a_result_that_comes_after_the_cut_is_remembered() -> None:
+    """The client was still at it when the connection went: the next one finds the result."""
+    it = answered()
+    it.tools_called((call("c1", a=1),))
+    it.cut()
+    assert not it.tool_pending
+    assert it.tool_answered("c1", {"r": 1}) is None
+    _, known = it.tools_called((call("d1", a=1),))
+    assert [c.result for c in known] == [{"r": 1}]
+
+
+def test_the_memo_ends_with_the_turn() -> None:
+    """The same question in another turn may have another answer, and an old result is for nobody."""
+    it = answered()
+    it.tools_called((call("c1"), call("c2", other=1)))
+    it.tool_answered("c1", {"r": 1})
+    it.cut()
+    it.answer_began(mark(60))
+    it.complete(mark(60))
+    assert it.tool_answered("c2", {}) is None
+    assert it.tools_called((call("d1"), call("d2", other=1)))[1] == ()

@@ -1,0 +1,280 @@
+"""A small model of Gemini and of the store, to let a conversation's core live through anything.
+
+Every input is known by its number in the whole conversation, so that a context is simply the list of the inputs that it
+holds: told to it as audio or text, as turns that were sent as content, or by the snapshot behind a handle.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core import notices as tell
+from services.relay.core.conversation import Attachment, Conversation
+from services.relay.core.ledger import Ledger
+from services.relay.core.model import Mark, Policy, RotationMode, Turn, UpstreamHandle
+from services.relay.core.states import Phase
+
+POLICY = Policy(dials_a_drop=6, dials_a_life=40, max_age=60.0, age_patience=20.0, grace=30.0)
+
+
+@dataclass
+class Connection:
+    """One upstream connection, from the dial on."""
+
+    begun_with: do.OpenUpstream
+    ready_at: float | None = None
+    closing: bool = False
+    context: list[int] = field(default_factory=list)
+    heard: list[int] = field(default_factory=list)
+    answering: list[int] | None = None
+    whole: bool = False
+    interrupted: bool = False
+    handle_to_come: tuple[int, ...] | None = None
+    calls: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Store:
+    """What survives a relay."""
+
+    turns: list[Turn] = field(default_factory=list)
+    handle: UpstreamHandle | None = None
+    attached: int = 0
+
+    @property
+    def covered(self) -> int:
+        """The newest input in the stored turns."""
+        return self.turns[-1].covered_seq if self.turns else 0
+
+    def attachment(self) -> Attachment:
+        """What a relay that attaches is given."""
+        self.attached += 1
+        uncovered = [turn for turn in self.turns if self.handle and turn.number > self.handle.covers_turn]
+        return Attachment(
+            new=self.attached == 1,
+            turn_count=len(self.turns),
+            covered_seq=self.covered,
+            handle=self.handle,
+            uncovered=tuple(uncovered),
+            ledger=Ledger(),
+        )
+
+    def write(self, write: do.Effect) -> on.CheckpointStored | None:
+        """Take one write, like the real one: a turn stored twice is stored once."""
+        if isinstance(write, do.InvalidateHandle):
+            self.handle = None
+        if not isinstance(write, do.Checkpoint):
+            return None
+        for turn in write.turns:
+            if turn.number > len(self.turns):
+                assert turn.number == len(self.turns) + 1, "the store got a turn before its predecessor"
+                self.turns.append(turn)
+        self.handle = write.handle or self.handle
+        told = f"rh-{write.handle.secret}" if write.handle else None
+        return on.CheckpointStored(self.covered, len(self.turns), told, "later")
+
+
+class World:
+    """A conversation, the relay that holds it, its client, Gemini, the store, and the time.
+
+    It performs the effects as the driver does, and complains about any that must not be.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.said = 0
+        self.handles = 0
+        self.snapshots: dict[str, tuple[int, ...]] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """A new conversation."""
+        self.said = 0
+        self.store = Store()
+        self.attach()
+
+    def attach(self) -> None:
+        """A relay takes the conversation; whatever another had of it is gone."""
+        attachment = self.store.attachment()
+        self.core = Conversation(attachment, POLICY, self.now)
+        self.offset = attachment.covered_seq
+        self.ends = {turn.number: turn.covered_seq for turn in self.store.turns}
+        self.taken = 0
+        self.place = 0
+        self.forgotten = 0
+        self.sending = False
+        self.present = False
+        self.ended = False
+        self.connection: Connection | None = None
+        self.writes: deque[do.Effect] = deque()
+        self.dials = 0
+
+    def post(self, event: on.Event) -> None:
+        """Let something happen, and do what follows."""
+        events = deque([event])
+        while events:
+            happened = events.popleft()
+            before = self.core.talk.last
+            effects = self.core.handle(happened, self.now)
+            if isinstance(happened, on.TurnCompleted) and self.core.talk.last > before:
+                self.dials = 0
+            for effect in effects:
+                self._perform(effect, events)
+        self.check()
+
+    # What the relay does.
+
+    def _perform(self, effect: do.Effect, events: "deque[on.Event]") -> None:  # noqa: C901 - a case an effect
+        match effect:
+            case do.OpenUpstream():
+                self._open(effect)
+            case do.CloseUpstream():
+                assert self.connection is not None, "closed what is not open"
+                self._lived()
+                self.connection.closing = True
+            case do.StartSending(after=after):
+                self._start(after)
+            case do.StopSending():
+                self.sending = False
+            case do.Forget(through=through):
+                self.forgotten = max(self.forgotten, through)
+            case do.AnswerTool(id=call_id):
+                assert self.connection is not None, "answered nobody"
+                assert not self.connection.closing, "answered a connection that is being closed"
+                self.connection.calls.remove(call_id)
+            case do.Tell(notice=notice):
+                self._told(notice)
+            case do.CloseClient():
+                if self.present and effect.why is do.Farewell.RECONNECT:
+                    self.present = False
+                    events.append(on.ClientLeft())
+            case do.Stop():
+                self.connection = None
+                self.present = False
+            case do.Checkpoint() | do.InvalidateHandle() | do.Release() | do.EndConversation():
+                self.ended |= isinstance(effect, do.EndConversation)
+                self.writes.append(effect)
+            case do.Welcome():
+                assert self.present, "welcomed nobody"
+
+    def _open(self, effect: do.OpenUpstream) -> None:
+        assert self.connection is None, "two upstream connections"
+        assert effect.history_through <= len(self.store.turns), "history that the store does not have"
+        assert 0 <= effect.wait_at_most <= POLICY.retry_cap
+        assert self.present, "dialled for nobody"
+        self.dials += 1
+        assert self.dials <= POLICY.dials_a_drop, "dials without end"
+        assert effect.wait_at_most > 0 or self.dials == 1, "a hot loop"
+        self.connection = Connection(effect)
+
+    def _start(self, after: Mark) -> None:
+        connection = self.connection
+        assert connection is not None
+        assert connection.ready_at is not None, "sent before the setup was complete"
+        assert after.position + self.offset == after.seq
+        assert after.position >= self.forgotten, "what must be sent again was forgotten"
+        assert connection.context == list(range(1, after.seq + 1)), "an input is lost or doubled"
+        self.place, self.sending = after.position, True
+
+    def _told(self, notice: tell.Notice) -> None:
+        match notice:
+            case tell.TurnEnded(turn=number):
+                self.ends[number] = self.core.talk.boundary.seq
+            case tell.InputCovered(seq=seq):
+                assert seq <= self.store.covered, "covered before it was stored"
+            case _:
+                pass
+
+    def _lived(self) -> None:
+        if self.connection and self.connection.ready_at is not None:
+            self.dials = 0 if self.now - self.connection.ready_at >= POLICY.stable_after else self.dials
+
+    # What others do.
+
+    def dialled(self) -> None:
+        """The setup is complete; the content is sent."""
+        connection = self.connection
+        assert connection is not None
+        effect = connection.begun_with
+        connection.ready_at = self.now
+        connection.context = list(self.snapshots[effect.handle]) if effect.handle else []
+        connection.handle_to_come = tuple(connection.context)
+        history = [turn for turn in self.store.turns if turn.number <= effect.history_through]
+        for turn in (*history, *effect.content):
+            first = self.ends.get(turn.number - 1, 0) + 1
+            connection.context += range(first, turn.covered_seq + 1)
+        self.post(on.UpstreamReady())
+
+    def gone(self, code: int, reason: str) -> None:
+        """The connection is closed, or could not be made."""
+        if self.connection is not None and not self.connection.closing:
+            self._lived()
+        self.connection = None
+        self.post(on.UpstreamClosed(code, reason))
+
+    def join(self, mode: RotationMode) -> None:
+        """The client comes, and sends again what this relay does not have."""
+        self.present = True
+        self.post(on.ClientJoined(mode))
+        self.taken = self.said - self.offset
+
+    def say(self, inputs: int) -> None:
+        """The client sends inputs."""
+        self.said += inputs
+        self.taken += inputs
+
+    def feed(self, inputs: int) -> None:
+        """The relay sends some of what waits."""
+        for _ in range(min(inputs, self.taken - self.place)):
+            self.place += 1
+            assert self.connection is not None
+            self.connection.heard.append(self.place + self.offset)
+
+    @property
+    def sent(self) -> Mark:
+        """The newest input that was sent to this connection."""
+        return Mark(self.place, self.place + self.offset)
+
+    def turn_is_over(self, inputs: list[int]) -> None:
+        """Gemini completes a turn with these inputs, and will issue a handle for it."""
+        connection = self.connection
+        assert connection is not None
+        connection.context += inputs
+        connection.answering, connection.whole, connection.interrupted = None, False, False
+        connection.handle_to_come = tuple(connection.context)
+        self.post(on.TurnCompleted(self.sent))
+
+    def issue_handle(self) -> None:
+        """Gemini issues the handle that is due."""
+        connection = self.connection
+        assert connection is not None
+        assert connection.handle_to_come is not None
+        self.handles += 1
+        secret = f"h{self.handles}"
+        self.snapshots[secret], connection.handle_to_come = connection.handle_to_come, None
+        self.post(on.HandleUpdated(secret))
+
+    def store_one(self) -> None:
+        """The store takes the oldest write."""
+        stored = self.store.write(self.writes.popleft())
+        if stored is not None:
+            self.post(stored)
+
+    # What must always hold.
+
+    def check(self) -> None:
+        """Phase and connection agree; handles hold what they are said to; nothing is covered that is not stored."""
+        connection, phase = self.connection, self.core.phase
+        if connection is None:
+            assert phase in (Phase.PARKED, Phase.OVER)
+        elif connection.ready_at is None:
+            assert phase is Phase.OPENING
+        else:
+            assert phase is (Phase.CLOSING if connection.closing else Phase.LIVE)
+        assert not self.sending or phase in (Phase.LIVE, Phase.OVER)
+        assert self.core.coverage.covered_seq <= self.store.covered
+        handle = self.core.coverage.handle
+        if handle is not None:
+            covered = self.ends.get(handle.covers_turn, 0)
+            assert self.snapshots[handle.secret] == tuple(range(1, covered + 1)), "a handle covers something else"
