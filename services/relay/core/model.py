@@ -101,10 +101,13 @@ class Usage:
     Args:
         prompt: The whole context that the turn was answered from.
         response: The answer.
+        by_modality: The prompt again, by Gemini's names of the modalities (``TEXT``, ``AUDIO``); empty where it does
+            not tell them apart.
     """
 
     prompt: int
     response: int
+    by_modality: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

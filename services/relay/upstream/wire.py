@@ -129,7 +129,13 @@ class _Resumption(_Camel):
     resumable: bool = False
 
 
+class _ModalityCount(_Camel):
+    modality: str = ""
+    token_count: int = 0
+
+
 class _UsageMetadata(_Camel):
+    prompt_tokens_details: list[_ModalityCount] = []
     prompt_token_count: int = 0
     response_token_count: int = 0
     candidates_token_count: int = 0  # Vertex's name for the response
@@ -214,7 +220,8 @@ class Reader:
 
 def _usage(usage: _UsageMetadata) -> on.UsageCounted:
     response = usage.response_token_count or usage.candidates_token_count
-    return on.UsageCounted(Usage(usage.prompt_token_count, response))
+    by_modality = {part.modality: part.token_count for part in usage.prompt_tokens_details}
+    return on.UsageCounted(Usage(usage.prompt_token_count, response, by_modality))
 
 
 def _seconds(duration: str) -> float | None:

@@ -1,0 +1,95 @@
+"""A circuit breaker for the whole relay: when Gemini is down, a thousand conversations do not storm it.
+
+Each conversation backs off by itself, but a thousand of them, each modest, are still a storm. So every dial passes
+here. While dials succeed, the breaker is CLOSED and only spreads them: at most so many a second. After several failures
+in a row, with no success between, it is OPEN: dials wait, and from time to time one goes through as a probe. A probe
+that succeeds closes it, and those who wait go, spread as before.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.common.clock import Clock
+
+
+class BreakerState(StrEnum):
+    """Whether dials go through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When it opens, and how much goes through.
+
+    Args:
+        failures: So many failed dials in a row open it.
+        probe_interval: Seconds between two probes while it is open.
+        dials_a_second: The most while it is closed.
+    """
+
+    failures: int = 10
+    probe_interval: float = 1.0
+    dials_a_second: float = 100.0
+
+
+class Breaker:
+    """Decides when a dial may go; pure but for the time it is given.
+
+    Args:
+        policy: The settings.
+    """
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self._policy = policy
+        self._failures = 0
+        self._free_at = 0.0
+
+    @property
+    def state(self) -> BreakerState:
+        """Whether dials go through."""
+        return BreakerState.OPEN if self._failures >= self._policy.failures else BreakerState.CLOSED
+
+    def wait(self, now: float) -> float:
+        """Ask for a dial.
+
+        Returns:
+            0.0 when it may go now, and is counted; otherwise seconds after which to ask again.
+        """
+        if now < self._free_at:
+            return self._free_at - now
+        open_now = self.state is BreakerState.OPEN
+        self._free_at = now + (self._policy.probe_interval if open_now else 1.0 / self._policy.dials_a_second)
+        return 0.0
+
+    def succeeded(self, now: float) -> None:
+        """A dial has reached Gemini, whatever Gemini said to it."""
+        if self.state is BreakerState.OPEN:
+            self._free_at = now
+        self._failures = 0
+
+    def failed(self) -> None:
+        """A dial has not reached Gemini, or Gemini is overloaded."""
+        self._failures += 1
+
+
+class Gate:
+    """Holds dials back, in the order they came, until the breaker lets them go.
+
+    Args:
+        breaker: Decides.
+        clock: Tells the time.
+    """
+
+    def __init__(self, breaker: Breaker, clock: Clock) -> None:
+        self._breaker = breaker
+        self._clock = clock
+        self._first = asyncio.Lock()
+
+    async def passage(self) -> None:
+        """Wait until a dial may go; only the first of those who wait asks. Safe to cancel."""
+        async with self._first:
+            while (wait := self._breaker.wait(self._clock.monotonic())) > 0:
+                await self._clock.sleep(wait)

@@ -1,0 +1,75 @@
+"""The circuit breaker: bounded dials whatever happens, and back to normal at the first success."""
+
+import asyncio
+
+from services.relay.breaker import Breaker, BreakerPolicy, BreakerState, Gate
+from tests.support.clock import ManualClock
+
+POLICY = BreakerPolicy(failures=3, probe_interval=2.0, dials_a_second=10.0)
+
+
+def dials(breaker: Breaker, start: float, end: float, *, succeed: bool) -> int:
+    """How many dials go when somebody asks every millisecond."""
+    count = 0
+    for step in range(int((end - start) * 1000)):
+        now = start + step / 1000
+        if not breaker.wait(now):
+            count += 1
+            if succeed:
+                breaker.succeeded(now)
+            else:
+                breaker.failed()
+    return count
+
+
+def test_while_closed_dials_are_spread() -> None:
+    """Ten a second, whoever asks."""
+    assert dials(Breaker(POLICY), 0.0, 5.0, succeed=True) == 50
+
+
+def test_when_gemini_is_down_only_probes_go() -> None:
+    """Three failures open it; then one dial in two seconds."""
+    breaker = Breaker(POLICY)
+    assert dials(breaker, 0.0, 0.3, succeed=False) == 3
+    assert breaker.state is BreakerState.OPEN
+    assert dials(breaker, 0.3, 20.3, succeed=False) <= 11
+
+
+def test_a_probe_that_succeeds_closes_it() -> None:
+    """Those who wait go at once, spread as before."""
+    breaker = Breaker(POLICY)
+    dials(breaker, 0.0, 0.3, succeed=False)
+    breaker.succeeded(1.0)
+    assert breaker.state is BreakerState.CLOSED
+    assert dials(breaker, 1.0, 2.0, succeed=True) == 10
+
+
+def test_one_success_between_failures_keeps_it_closed() -> None:
+    """Only failures in a row count."""
+    breaker = Breaker(POLICY)
+    for _ in range(10):
+        breaker.failed()
+        breaker.failed()
+        breaker.succeeded(0.0)
+    assert breaker.state is BreakerState.CLOSED
+
+
+async def test_those_who_wait_go_in_order() -> None:
+    """First come, first dialled; a waiter that is cancelled holds nobody up."""
+    clock = ManualClock()
+    gate, gone = Gate(Breaker(POLICY), clock), []
+
+    async def dial(name: str) -> None:
+        await gate.passage()
+        gone.append(name)
+
+    tasks = [asyncio.create_task(dial(name)) for name in "abcd"]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    for _ in range(4):
+        await asyncio.sleep(0)
+        clock.advance(0.1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert gone == ["a", "c", "d"]
