@@ -74,7 +74,7 @@ def figures(report: pb.Report) -> list[Figure]:
     kept = not (audio.frames_lost or audio.frames_doubled)
     return [
         Figure("turns completed", f"{report.turns_completed} of {report.turns_planned}", whole),
-        Figure("turns lost", f"{report.lost_turns}", not report.lost_turns),
+        Figure("completed turns lost", f"{report.lost_turns}", not report.lost_turns),
         Figure("turns doubled", f"{report.duplicate_turns}", not report.duplicate_turns),
         Figure("turns begun again after a cut", f"{report.restarted_turns}", None),
         Figure("facts recalled", f"{facts.recalled} of {facts.asked} asked, {facts.planted} told", recalled),
