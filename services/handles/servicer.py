@@ -172,7 +172,7 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             after = limits.after_turn(request.after_turn)
             last = policy.existing(await self._store.look(conversation_id)).turn_count
             while after < last:
-                page = await self._store.turns(conversation_id, after, min(_PAGE, last - after))
+                page = await self._store.turns(conversation_id, after, _PAGE)
                 for turn in page:
                     yield pb.StreamTurnsResponse(turn=resources_pb2.Turn.FromString(turn.body))
                 after = page[-1].number if page else last

@@ -7,6 +7,8 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,14 +18,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from filo.handles.v1.resources_pb2 import AgentConfig
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
-from services.handles import database, schema, sqlite
+from services.handles import database, schema, sql_store, sqlite
+from services.handles.codec import Plain
 from services.handles.config import Settings
 from services.handles.models import Base
+from services.handles.records import NewConversation
+from services.handles.sql_store import SqlStore
 from services.handles.sqlite import Engines
+from tests.support.conversations import conversation
 from tests.support.handles import running_handles
 
 
@@ -267,6 +274,33 @@ def _plan(path: Path, statement: str) -> str:
         except sqlite3.OperationalError:  # BEGIN and the like have no plan
             return ""
         return "; ".join(row[3] for row in rows)
+
+
+async def test_a_write_that_came_too_late_writes_nothing(engines: Engines) -> None:
+    """Even without the lock, a record whose epoch has moved on is not written over."""
+    store = SqlStore(engines, Plain())
+    record = conversation(epoch=4)
+    await store.create(NewConversation(record, "request", b"digest", b"agent"))
+    async with engines.writer.begin() as connection:
+        with pytest.raises(ServiceError) as caught:
+            await sql_store._compare_and_set(connection, 3, replace(record, epoch=5))
+    assert (caught.value.reason, caught.value.retry_after) == (Reason.STORE_UNAVAILABLE, 0.0)
+    assert (await store.look(record.id)).conversation == record
+
+
+async def test_an_id_is_used_once(engines: Engines) -> None:
+    """Two creations that should ever draw the same id do not share a conversation in silence."""
+    store = SqlStore(engines, Plain())
+    await store.create(NewConversation(conversation(), "request 1", b"digest", b"agent"))
+    with pytest.raises(IntegrityError):
+        await store.create(NewConversation(conversation(), "request 2", b"digest", b"agent"))
+
+
+async def test_a_moment_without_a_time_zone_is_a_mistake(engines: Engines) -> None:
+    """It is not stored as if it were UTC."""
+    naive = conversation(seen_at=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
+    with pytest.raises(StatementError, match="time zone"):
+        await SqlStore(engines, Plain()).create(NewConversation(naive, "request", b"digest", b"agent"))
 
 
 async def test_deleting_a_conversation_deletes_what_belongs_to_it(engines: Engines, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from filo.handles.v1 import handles_pb2_grpc
 from services.common.config import Address, parse_address
 from services.common.errors import ServiceError
 from services.common.grpc_client import channel
+from services.common.logs import fingerprint
 from services.handles.config import Settings
 from tests.support.handles import OWNER, SHARE_TOKEN, RunningHandles, turn
 
@@ -182,7 +183,10 @@ async def test_secrets_are_in_no_log_and_client_secrets_in_no_file(tmp_path: Pat
         assert not [name for name, content in files.items() if secret.encode() in content]
     for secret in ("upstream-secret", "fenced-secret", "hole-secret", (tmp_path / "handles.key").read_text().strip()):
         assert secret not in log
-    assert log.count("attached") == 3
+    entries = [json.loads(entry) for entry in log.splitlines()]
+    assert [entry["event"] for entry in entries].count("attached") == 3
+    ignored = [entry for entry in entries if entry["event"] == "resume handle ignored"]
+    assert [(entry["result"], entry["fingerprint"]) for entry in ignored] == [("unknown", fingerprint(guess))]
 
 
 def _files(directory: Path) -> list[Path]:
