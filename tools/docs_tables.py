@@ -59,6 +59,7 @@ def _emulator_models() -> str:
     rows = (
         (
             f"`{row.name}`",
+            backend,
             row.window,
             "yes" if row.text_output else "no",
             row.content,
@@ -66,9 +67,18 @@ def _emulator_models() -> str:
             row.context_update,
             "answered" if row.realtime_text_answers else "kept",
         )
-        for row in profiles.DEVELOPER
+        for backend, models in profiles.MODELS.items()
+        for row in models
     )
-    header = ("name begins with", "window", "text output", "content in mid-session", "role system", "context update")
+    header = (
+        "name begins with",
+        "API",
+        "window",
+        "text output",
+        "content in mid-session",
+        "role system",
+        "context update",
+    )
     return markdown((*header, "realtime text"), rows)
 
 

@@ -5,9 +5,17 @@ A model is looked up by the longest name in the table that its own name begins w
 need no row of their own.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+
+class Backend(StrEnum):
+    """Whose API it is."""
+
+    DEVELOPER = "Developer"
+    VERTEX = "Vertex"
 
 
 class Content(StrEnum):
@@ -65,13 +73,29 @@ DEVELOPER: Final[tuple[Profile, ...]] = (
     Profile("gemini-2.0-flash-live", _OTHER_WINDOW, text_output=True),
     # Refuses any clientContent in mid-session with 1007 [OBS]; window [?].
     Profile("gemini-3.1-flash-live", _NATIVE_AUDIO_WINDOW, content=Content.REFUSED),
-    # AI Studio ignores contextUpdate [OBS]; on Vertex it works (GEMINI-LIVE.md), that profile comes with its path.
+    # AI Studio ignores contextUpdate [OBS].
     Profile("gemini-3.8-live", _NATIVE_AUDIO_WINDOW),
 )
 
 
-def find(model: str, profiles: tuple[Profile, ...] = DEVELOPER) -> Profile | None:
-    """The profile of a model named as in ``setup.model``, with or without ``models/``; None if there is none."""
-    name = model.removeprefix("models/")
-    matching = [profile for profile in profiles if name.startswith(profile.name)]
+# On Vertex the session is always resumable, the response is called candidates [DOC, OBS], and a turn of role system
+# replaces the instruction [DOC]; contextUpdate works on gemini-3.8-live [DOC, OBS], elsewhere [?].
+VERTEX: Final[tuple[Profile, ...]] = tuple(
+    replace(
+        profile,
+        system_role=Instruction.REPLACES,
+        context_update=Instruction.REPLACES if profile.name == "gemini-3.8-live" else Instruction.IGNORED,
+        marks_unresumable=False,
+        response_tokens_field="candidatesTokenCount",
+    )
+    for profile in DEVELOPER
+)
+
+MODELS: Final[Mapping[Backend, tuple[Profile, ...]]] = {Backend.DEVELOPER: DEVELOPER, Backend.VERTEX: VERTEX}
+
+
+def find(model: str, backend: Backend = Backend.DEVELOPER) -> Profile | None:
+    """The profile of a model named as in ``setup.model``, whatever path is before its name; None if there is none."""
+    name = model.rpartition("/")[2]
+    matching = [profile for profile in MODELS[backend] if name.startswith(profile.name)]
     return max(matching, key=lambda profile: len(profile.name), default=None)

@@ -20,9 +20,9 @@ encode = msgspec.json.Encoder().encode
 """From a message to the payload of a binary frame; ``bytes`` in it become standard base64."""
 
 
-def setup_complete() -> Message:
-    """The setup was accepted."""
-    return {"setupComplete": {}}
+def setup_complete(session: str | None = None) -> Message:
+    """The setup was accepted; Vertex names the session."""
+    return {"setupComplete": {} if session is None else {"sessionId": session}}
 
 
 def audio(data: bytes) -> Message:

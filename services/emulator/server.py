@@ -6,9 +6,10 @@ what the session wants said, and waits for the session's next due time or for th
 
 import asyncio
 import random
+import re
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -26,12 +27,17 @@ from services.emulator.config import Settings
 from services.emulator.effects import Cut, End, Send, Stall
 from services.emulator.faults import Plan
 from services.emulator.handles import HandleStore
+from services.emulator.profiles import Backend
 from services.emulator.session import Caller, Session, Shared
 
-PATH: Final = (
-    r"/{_:/*}ws/google.ai.generativelanguage.{version:v1|v1beta|v1alpha}.GenerativeService.BidiGenerateContent"
-)
+_DEVELOPER: Final = r"/{_:/*}ws/google.ai.generativelanguage.{version:v1|v1beta|v1alpha}.GenerativeService."
+PATHS: Final[Mapping[str, Backend]] = {
+    _DEVELOPER + "BidiGenerateContent": Backend.DEVELOPER,
+    _DEVELOPER + "BidiGenerateContentConstrained": Backend.DEVELOPER,  # ephemeral tokens
+    r"/{_:/*}ws/google.cloud.aiplatform.{version:v1|v1beta1}.LlmBidiService/BidiGenerateContent": Backend.VERTEX,
+}
 """Where clients connect. A slash at the end of a client's base URL doubles the first one: both are the same place."""
+_CREDENTIAL: Final = re.compile(r"(?:Bearer|Token)\s+(\S+)", re.IGNORECASE)
 MAX_MESSAGE: Final = 16 * 2**20
 CLOSE_TIMEOUT: Final = 5.0
 """How long the server waits for the client's half of the closing handshake, in seconds."""
@@ -68,18 +74,20 @@ class Emulator:
     def application(self) -> web.Application:
         """The web application; when it shuts down, every connection is closed with 1001."""
         application = web.Application()
-        application.router.add_get(PATH, self._connect)
+        for path, backend in PATHS.items():
+            application.router.add_get(path, partial(self._connect, backend))
         application.on_shutdown.append(self._shut_down)
         return application
 
-    async def _connect(self, request: web.Request) -> web.WebSocketResponse:
+    async def _connect(self, backend: Backend, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, timeout=CLOSE_TIMEOUT, compress=False)
         await socket.prepare(request)
         self._connections += 1
         caller = Caller(
             f"c{self._connections}",
-            request.headers.get("x-goog-api-key") or request.query.get("key", ""),
+            _key(request),
             request.match_info["version"],
+            backend,
         )
         chance = random.Random(f"{self._seed}/{caller.connection}")  # noqa: S311 - jitter that can be repeated
         session = Session(self._shared, caller, chance, self._clock.monotonic())
@@ -99,6 +107,14 @@ class Emulator:
             async with asyncio.timeout(SHUTDOWN_TIMEOUT):
                 for connection in connections:
                     await connection.done.wait()
+
+
+def _key(request: web.Request) -> str:
+    """The API key or token, from wherever the SDKs put it; empty if there is none."""
+    credential = _CREDENTIAL.fullmatch(request.headers.get("Authorization", ""))
+    named = (request.query.get(name) for name in ("key", "access_token"))
+    found = (request.headers.get("x-goog-api-key"), *named, credential and credential[1])
+    return next((key for key in found if key), "")
 
 
 class _Connection:

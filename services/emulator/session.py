@@ -41,7 +41,7 @@ from services.emulator.faults import Loss, Moment, Plan
 from services.emulator.handles import HandleStore
 from services.emulator.messages import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, Setup, ToolResponse
 from services.emulator.mishaps import Mishaps
-from services.emulator.profiles import Profile
+from services.emulator.profiles import Backend, Profile
 from services.emulator.surroundings import Surroundings
 
 HELD: Final = 10_000
@@ -76,11 +76,13 @@ class Caller:
         connection: The connection's id.
         key: The API key, empty if there was none.
         version: The API version in the path.
+        backend: Whose API the path belongs to.
     """
 
     connection: str
     key: str
     version: str = "v1beta"
+    backend: Backend = Backend.DEVELOPER
 
 
 class Session:
@@ -128,7 +130,7 @@ class Session:
         try:
             if self.phase is Phase.SETUP:
                 self._admit()
-            self._take(wire.decode(frame), now)
+            self._take(wire.decode(frame, self._caller.backend), now)
         except RefusedError as refused:
             self.end(refused.close)
 
@@ -179,14 +181,14 @@ class Session:
         # Nothing says that the system instruction persists: it is this setup's, or there is none.
         context = _remaining(snapshot.context if snapshot else Context(), struck.loss).instructed(setup.instruction)
         self._emit(Began(Continued.HANDLE if snapshot else Continued.NEW, context))
-        self._emit(Send(replies.setup_complete()))
+        self._emit(Send(replies.setup_complete(self._lineage if self._caller.backend is Backend.VERTEX else None)))
         self._dialogue = self._begin(setup, profile, context)
         self._dialogue.bookmark(now)
         self.phase = Phase.HISTORY if setup.brings_history else Phase.OPEN
         self._mishaps.strike(Moment.RESUMED if snapshot else Moment.OPEN, now)
 
     def _profile(self, setup: Setup) -> Profile:
-        profile = profiles.find(setup.model)
+        profile = profiles.find(setup.model, self._caller.backend)
         if profile is None:
             raise RefusedError(closes.model_not_found(setup.model, self._caller.version))
         if not _MODALITIES.issuperset(setup.modalities) or ("TEXT" in setup.modalities and not profile.text_output):

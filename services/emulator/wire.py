@@ -5,11 +5,8 @@ absent (the proto3 JSON mapping). Strict: an unknown name, a value of the wrong 
 connection with 1007 and Google's sentence (GEMINI-LIVE.md, Client to server; close reasons observed, see `closes`).
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +14,7 @@ import msgspec
 from services.emulator import closes
 from services.emulator.closes import Close, RefusedError
 from services.emulator.context import Role
+from services.emulator.fields import FIELDS, VERTEX_FIELDS, Fields
 from services.emulator.messages import (
     ActivityEnd,
     ActivityStart,
@@ -37,41 +35,14 @@ from services.emulator.messages import (
     ToolResponse,
     VideoInput,
 )
+from services.emulator.profiles import Backend
 
-# The fields of each message, by the last name of its path. A message that is not here is not looked into.
-FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    name: frozenset(fields.split())
-    for name, fields in {
-        "": "setup clientContent realtimeInput toolResponse contextUpdate",
-        "setup": "model generationConfig systemInstruction tools sessionResumption contextWindowCompression "
-        "inputAudioTranscription outputAudioTranscription proactivity realtimeInputConfig historyConfig "
-        "safetySettings labels avatarConfig explicitVadSignal",
-        "session_resumption": "handle",  # transparent is Vertex only: "Unknown name" on the Developer API [OBS]
-        "context_window_compression": "triggerTokens slidingWindow",
-        "sliding_window": "targetTokens",
-        "realtime_input_config": "automaticActivityDetection activityHandling turnCoverage",
-        "automatic_activity_detection": "disabled startOfSpeechSensitivity endOfSpeechSensitivity prefixPaddingMs "
-        "silenceDurationMs",
-        "history_config": "initialHistoryInClientContent",
-        "realtime_input": "mediaChunks audio video text activityStart activityEnd audioStreamEnd",
-        "audio": "data mimeType displayName",
-        "video": "data mimeType displayName",
-        "media_chunks": "data mimeType displayName",
-        "client_content": "turns turnComplete",
-        "turns": "role parts",
-        "system_instruction": "role parts",
-        "tool_response": "functionResponses",
-        "function_responses": "id name response parts willContinue scheduling",
-        "context_update": "systemInstruction tools",
-    }.items()
-}
 _DEFAULT_RATE: Final = 16_000
 _RATE: Final = re.compile(r"rate\s*=\s*(\d{4,6})")
-_STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 
-def decode(frame: str | bytes) -> ClientMessage:
-    """Read one frame, text or binary.
+def decode(frame: str | bytes, backend: Backend = Backend.DEVELOPER) -> ClientMessage:
+    """Read one frame, text or binary, that came to this backend.
 
     Raises:
         RefusedError: It is not a message; holds the close to answer with.
@@ -80,7 +51,7 @@ def decode(frame: str | bytes) -> ClientMessage:
         payload = msgspec.json.decode(frame)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise RefusedError(closes.invalid_json(f"{str(error).rstrip('.')}.")) from error
-    message = _Fields(payload, "")
+    message = Fields(payload, "", VERTEX_FIELDS if backend is Backend.VERTEX else FIELDS)
     if len(message.values) != 1:
         raise RefusedError(_ONE_FIELD if message.values else closes.INVALID_ARGUMENT)
     name = next(iter(message.values))
@@ -90,85 +61,7 @@ def decode(frame: str | bytes) -> ClientMessage:
 _ONE_FIELD: Final = Close(1007, "Invalid value at '' (oneof), oneof field 'message_type' is already set.")  # [?]
 
 
-@lru_cache(maxsize=1024)
-def _camel(name: str) -> str:
-    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)
-
-
-@lru_cache(maxsize=1024)
-def _snake(name: str) -> str:
-    return re.sub(r"([A-Z])", lambda match: f"_{match[1].lower()}", name)
-
-
-class _Fields:
-    """The fields of one message, by camelCase name, with the path for complaints."""
-
-    def __init__(self, value: object, path: str) -> None:
-        if not isinstance(value, dict):
-            raise RefusedError(closes.invalid_value(path, "MESSAGE", value))
-        self.path = path
-        self.values: dict[str, Any] = {_camel(name): item for name, item in value.items() if item is not None}
-        known = FIELDS.get(path.rpartition(".")[2].partition("[")[0])
-        for name in self.values if known is not None else ():
-            if name not in known:  # type: ignore[operator] # not None: the loop is empty then
-                raise RefusedError(closes.unknown_name(name, path))
-
-    def at(self, name: str) -> str:
-        """The path of a field, as Google writes it."""
-        return f"{self.path}.{_snake(name)}" if self.path else _snake(name)
-
-    def has(self, name: str) -> bool:
-        return name in self.values
-
-    def message(self, name: str) -> "_Fields":
-        """A field that is a message; an empty one if it is absent."""
-        return _Fields(self.values.get(name, {}), self.at(name))
-
-    def messages(self, name: str) -> "list[_Fields]":
-        """A repeated field of messages."""
-        return [_Fields(item, f"{self.at(name)}[{index}]") for index, item in enumerate(self.items(name))]
-
-    def opaque(self, name: str) -> Mapping[str, Any]:
-        """A field that is a message of the client's own: its names are left as they are."""
-        self.message(name)
-        return self.values.get(name, {})  # type: ignore[no-any-return] # `message` has proved it a mapping
-
-    def items(self, name: str) -> list[Any]:
-        value = self.values.get(name, [])
-        if not isinstance(value, list):
-            raise RefusedError(closes.invalid_value(self.at(name), "LIST", value))
-        return value
-
-    def text(self, name: str) -> str:
-        value = self.values.get(name, "")
-        if not isinstance(value, str):
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_STRING", value))
-        return value
-
-    def flag(self, name: str) -> bool:
-        value = self.values.get(name, False)
-        if not isinstance(value, bool):
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_BOOL", value))
-        return value
-
-    def number(self, name: str) -> int | None:
-        value = self.values.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-            return value
-        if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-            return int(value)
-        raise RefusedError(closes.invalid_value(self.at(name), "TYPE_INT64", value))
-
-    def data(self, name: str) -> bytes:
-        text = self.text(name)
-        try:
-            encoded = text.encode("ascii").translate(_STANDARD_ALPHABET).rstrip(b"=")
-            return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
-        except (UnicodeEncodeError, binascii.Error) as error:
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_BYTES", text[:20])) from error
-
-
-def _setup(fields: _Fields) -> Setup:
+def _setup(fields: Fields) -> Setup:
     generation = fields.message("generationConfig")
     config = fields.message("realtimeInputConfig")
     return Setup(
@@ -185,20 +78,20 @@ def _setup(fields: _Fields) -> Setup:
     )
 
 
-def _resumption(fields: _Fields) -> Resumption | None:
+def _resumption(fields: Fields) -> Resumption | None:
     if not fields.has("sessionResumption"):
         return None
     return Resumption(fields.message("sessionResumption").text("handle") or None)
 
 
-def _compression(fields: _Fields) -> Compression | None:
+def _compression(fields: Fields) -> Compression | None:
     if not fields.has("contextWindowCompression"):
         return None
     compression = fields.message("contextWindowCompression")
     return Compression(compression.number("triggerTokens"), compression.message("slidingWindow").number("targetTokens"))
 
 
-def _detection(config: _Fields) -> Detection:
+def _detection(config: Fields) -> Detection:
     automatic = config.message("automaticActivityDetection")
     silence, prefix = (automatic.number(name) for name in ("silenceDurationMs", "prefixPaddingMs"))
     return Detection(
@@ -209,7 +102,7 @@ def _detection(config: _Fields) -> Detection:
     )
 
 
-def _tools(fields: _Fields) -> tuple[Mapping[str, Any], ...]:
+def _tools(fields: Fields) -> tuple[Mapping[str, Any], ...]:
     tools = fields.items("tools")
     for index, tool in enumerate(tools):
         if not isinstance(tool, dict):
@@ -217,11 +110,11 @@ def _tools(fields: _Fields) -> tuple[Mapping[str, Any], ...]:
     return tuple(tools)
 
 
-def _text_of(content: _Fields) -> str:
+def _text_of(content: Fields) -> str:
     return "".join(part.text("text") for part in content.messages("parts"))
 
 
-def _realtime_input(fields: _Fields) -> RealtimeInput:
+def _realtime_input(fields: Fields) -> RealtimeInput:
     items: list[RealtimeItem] = []
     for name in fields.values:
         if name == "mediaChunks":
@@ -231,7 +124,7 @@ def _realtime_input(fields: _Fields) -> RealtimeInput:
     return RealtimeInput(tuple(items))
 
 
-def _blob(blob: _Fields) -> AudioInput | VideoInput:
+def _blob(blob: Fields) -> AudioInput | VideoInput:
     data, mime_type = blob.data("data"), blob.text("mimeType")
     if not mime_type.startswith("audio/"):
         return VideoInput(mime_type)
@@ -239,20 +132,20 @@ def _blob(blob: _Fields) -> AudioInput | VideoInput:
     return AudioInput(data, int(rate[1]) if rate else _DEFAULT_RATE)
 
 
-def _activity(kind: Callable[[], RealtimeItem]) -> Callable[[_Fields, str], RealtimeItem]:
-    def read(fields: _Fields, name: str) -> RealtimeItem:
+def _activity(kind: Callable[[], RealtimeItem]) -> Callable[[Fields, str], RealtimeItem]:
+    def read(fields: Fields, name: str) -> RealtimeItem:
         fields.message(name)
         return kind()
 
     return read
 
 
-def _audio_stream_end(fields: _Fields, name: str) -> RealtimeItem:
+def _audio_stream_end(fields: Fields, name: str) -> RealtimeItem:
     fields.flag(name)
     return AudioStreamEnd()
 
 
-_REALTIME: Final[Mapping[str, Callable[[_Fields, str], RealtimeItem]]] = {
+_REALTIME: Final[Mapping[str, Callable[[Fields, str], RealtimeItem]]] = {
     "audio": lambda fields, name: _blob(fields.message(name)),
     "video": lambda fields, name: _blob(fields.message(name)),
     "text": lambda fields, name: TextInput(fields.text(name)),
@@ -262,12 +155,12 @@ _REALTIME: Final[Mapping[str, Callable[[_Fields, str], RealtimeItem]]] = {
 }
 
 
-def _client_content(fields: _Fields) -> ClientContent:
+def _client_content(fields: Fields) -> ClientContent:
     turns = tuple(ContentTurn(_role(turn), _text_of(turn)) for turn in fields.messages("turns"))
     return ClientContent(turns, complete=fields.flag("turnComplete"))
 
 
-def _role(turn: _Fields) -> Role | None:
+def _role(turn: Fields) -> Role | None:
     name = turn.text("role") or "user"
     if name == "system":
         return None
@@ -276,7 +169,7 @@ def _role(turn: _Fields) -> Role | None:
     return Role(name)
 
 
-def _tool_response(fields: _Fields) -> ToolResponse:
+def _tool_response(fields: Fields) -> ToolResponse:
     return ToolResponse(
         tuple(
             FunctionResponse(item.text("id"), item.text("name"), item.opaque("response"))
@@ -285,7 +178,7 @@ def _tool_response(fields: _Fields) -> ToolResponse:
     )
 
 
-def _context_update(fields: _Fields) -> ContextUpdate:
+def _context_update(fields: Fields) -> ContextUpdate:
     has_instruction, has_tools = fields.has("systemInstruction"), fields.has("tools")
     return ContextUpdate(
         instruction=_text_of(fields.message("systemInstruction")) if has_instruction else None,
@@ -293,7 +186,7 @@ def _context_update(fields: _Fields) -> ContextUpdate:
     )
 
 
-_READERS: Final[Mapping[str, Callable[[_Fields], ClientMessage]]] = {
+_READERS: Final[Mapping[str, Callable[[Fields], ClientMessage]]] = {
     "setup": _setup,
     "realtimeInput": _realtime_input,
     "clientContent": _client_content,

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from google import genai
 from google.genai import errors, types
 
 from tests.support.emulator import RunningEmulator, running_emulator
@@ -221,7 +222,7 @@ async def test_a_trailing_slash_in_the_base_url(emulator: RunningEmulator) -> No
     options = types.HttpOptions(base_url=f"{emulator.url}/", async_client_args={"ssl": emulator.ssl_context})
     async with client(emulator).aio.live.connect(model=MODEL, config=config()) as session:
         await Talk(session).ask("Hello.")
-    slashed = type(client(emulator))(api_key="k", http_options=options)
+    slashed = genai.Client(api_key="k", http_options=options)
     async with slashed.aio.live.connect(model=MODEL, config=config()) as session:
         await Talk(session).ask("Hello.")
 
@@ -239,3 +240,32 @@ async def test_many_conversations_at_once() -> None:
 
         answers = await asyncio.gather(*(converse(number) for number in range(1, 21)))
     assert answers == [f"You told me your number is {number}." for number in range(1, 21)]
+
+
+async def test_vertex(emulator: RunningEmulator) -> None:
+    """On Vertex's path the session has a name, the response another field, and the role system works."""
+    options = types.HttpOptions(base_url=emulator.url, async_client_args={"ssl": emulator.ssl_context})
+    vertex = genai.Client(vertexai=True, api_key="any", http_options=options)
+    async with vertex.aio.live.connect(model="gemini-3.8-live", config=config()) as session:
+        assert session.session_id
+        talk = Talk(session)
+        rename = types.Content(role="system", parts=[types.Part(text="Your name is Bob.")])
+        await session.send_client_content(turns=rename, turn_complete=False)
+        assert (await talk.ask("Hello.")).startswith("Hello, this is Bob")
+        await session.send_context_update(system_instruction="Your name is Eve.")
+    usage = next(message.usage_metadata for message in talk.received if message.usage_metadata)
+    assert usage.response_token_count
+    updates = [message.session_resumption_update for message in talk.received if message.session_resumption_update]
+    assert all(update.resumable for update in updates)
+
+
+async def test_an_ephemeral_token(emulator: RunningEmulator) -> None:
+    """A token goes to the constrained method, in its own header."""
+    options = types.HttpOptions(
+        base_url=emulator.url, api_version="v1alpha", async_client_args={"ssl": emulator.ssl_context}
+    )
+    with pytest.warns(errors.ExperimentalWarning):
+        async with genai.Client(api_key="auth_tokens/any", http_options=options).aio.live.connect(
+            model=MODEL, config=config()
+        ) as session:
+            await Talk(session).ask("Hello.")

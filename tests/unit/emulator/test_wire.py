@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services.emulator import wire
 from services.emulator.closes import RefusedError
 from services.emulator.context import Role
+from services.emulator.fields import FIELDS
 from services.emulator.messages import (
     ActivityEnd,
     ActivityStart,
@@ -30,7 +31,7 @@ from services.emulator.messages import (
     VideoInput,
 )
 
-NAMES = st.sampled_from(sorted({name for names in wire.FIELDS.values() for name in names})) | st.text(max_size=5)
+NAMES = st.sampled_from(sorted({name for names in FIELDS.values() for name in names})) | st.text(max_size=5)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(NAMES, children, max_size=3),
