@@ -88,15 +88,16 @@ class Settings:
 
 
 def _policy(env: Environment, default: Policy) -> Policy:
-    shortest = env.duration("RECONNECT_SHORTEST_WAIT", default.first_wait[0])
-    longest = env.duration("RECONNECT_FIRST_WAIT", max(default.first_wait[1], shortest))
-    if longest < shortest:
-        env.wrong("RECONNECT_FIRST_WAIT", f"{longest:g}s is less than RECONNECT_SHORTEST_WAIT, {shortest:g}s", None)
+    shortest = env.duration("RECONNECT_SHORTEST_WAIT", default.shortest_wait)
+    first = env.duration("RECONNECT_FIRST_WAIT", max(default.first_wait, shortest))
+    if first < shortest:
+        env.wrong("RECONNECT_FIRST_WAIT", f"{first:g}s is less than RECONNECT_SHORTEST_WAIT, {shortest:g}s", None)
     return Policy(
         attempts=env.integer("RECONNECT_ATTEMPTS", default.attempts, high=1000),
-        first_wait=(shortest, longest),
-        longest_wait=env.duration("RECONNECT_LONGEST_WAIT", max(default.longest_wait, longest)),
-        greeting_timeout=env.duration("RESUME_TIMEOUT", default.greeting_timeout, low=0.01),
+        shortest_wait=shortest,
+        first_wait=first,
+        longest_wait=env.duration("RECONNECT_LONGEST_WAIT", max(default.longest_wait, first)),
+        greeting_timeout=env.duration("GREETING_TIMEOUT", default.greeting_timeout, low=0.01),
     )
 
 

@@ -200,9 +200,7 @@ class TrainingRun:
         if not self._hearing.open:
             return Ending(pb.OUTCOME_FAILED, f"The run could not begin: the relay's socket did not open ({how}).")
         if self.run.spec.no_resume:
-            said = (
-                f"The connection ended in turn {turn} ({how}), and the conversation with it: this run does not resume."
-            )
+            said = f"The connection ended in turn {turn}, and the conversation with it: this run does not resume."
             return Ending(pb.OUTCOME_LOST, said)
         if over.ended:
             return Ending(pb.OUTCOME_LOST, f"The relay ended the conversation in turn {turn} ({how}).")

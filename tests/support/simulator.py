@@ -19,7 +19,7 @@ from services.simulator.client import Policy
 from services.simulator.config import Settings
 
 ANY_PORT = Address("127.0.0.1", 0)
-QUICK = Policy(first_wait=(0.02, 0.04), longest_wait=0.2)
+QUICK = Policy(shortest_wait=0.02, first_wait=0.04, longest_wait=0.2)
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,12 @@ class Error(Message, frozen=True, tag="error"):
     retryable: bool = False
 
 
+class Skipped(Message, frozen=True, tag="skipped"):
+    """So many messages, up to this one's number, will not be sent: the client was away or slow for too long."""
+
+    messages: int = 0
+
+
 class Pong(Message, frozen=True, tag="pong"):
     """The answer to a ping."""
 
@@ -189,6 +195,7 @@ Numbered = (
     | ToolCall
     | ToolCallCancellation
     | Error
+    | Skipped
     | Pong
     | ConversationEnd
 )

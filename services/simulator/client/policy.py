@@ -11,18 +11,19 @@ class Policy:
 
     Attributes:
         attempts: Tries in a row before the conversation is given up; 0 never comes back.
-        first_wait: FILO_SIMULATOR_RECONNECT_SHORTEST_WAIT, FILO_SIMULATOR_RECONNECT_FIRST_WAIT. Bounds between which
-            the wait before the first attempt is drawn.
+        shortest_wait: No wait is shorter: the lower bound of the one before the first attempt.
+        first_wait: The upper bound of the wait before the first attempt.
         factor: How much longer each further wait is.
         longest_wait: No wait is longer; also the wait after a close that asks for patience (1013).
         open_timeout: For the TCP connection and the WebSocket handshake.
-        greeting_timeout: FILO_SIMULATOR_RESUME_TIMEOUT. For `session:started` or `session:resumed` on an open socket.
+        greeting_timeout: For `session:started` or `session:resumed` on an open socket.
         close_timeout: For the relay's answer to a close frame.
         follow_go_away: Reconnect when the relay says goAway; otherwise wait to be closed.
     """
 
     attempts: int = 3
-    first_wait: tuple[float, float] = (1.0, 2.0)
+    shortest_wait: float = 1.0
+    first_wait: float = 2.0
     factor: float = 2.0
     longest_wait: float = 15.0
     open_timeout: float = 10.0
@@ -40,5 +41,5 @@ class Policy:
         """
         if action is Action.WAIT:
             return self.longest_wait * (0.5 + chance / 2)
-        low, high = self.first_wait
-        return min(self.longest_wait, (low + (high - low) * chance) * self.factor ** (attempt - 1))
+        first = self.shortest_wait + (self.first_wait - self.shortest_wait) * chance
+        return min(self.longest_wait, first * self.factor ** (attempt - 1))

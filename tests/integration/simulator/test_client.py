@@ -25,7 +25,9 @@ from services.simulator.client import (
     messages,
 )
 
-QUICK = Policy(first_wait=(0.01, 0.02), longest_wait=0.05, greeting_timeout=0.2, close_timeout=0.3, open_timeout=2.0)
+QUICK = Policy(
+    shortest_wait=0.01, first_wait=0.02, longest_wait=0.05, greeting_timeout=0.2, close_timeout=0.3, open_timeout=2.0
+)
 PATIENCE = 10.0
 
 T = TypeVar("T")

@@ -50,5 +50,5 @@ def test_a_full_outbox_gives_up_the_oldest_and_says_so_later() -> None:
 @given(attempt=st.integers(1, 60), chance=st.floats(0, 1, exclude_max=True), action=st.sampled_from(Action))
 def test_a_wait_is_within_its_bounds(attempt: int, chance: float, action: Action) -> None:
     """No wait is shorter than the first one's lower bound, nor longer than the longest."""
-    policy = Policy(first_wait=(1.0, 2.0), longest_wait=15.0)
+    policy = Policy(shortest_wait=1.0, first_wait=2.0, longest_wait=15.0)
     assert 1.0 <= policy.wait(attempt, action, chance) <= 15.0

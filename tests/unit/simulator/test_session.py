@@ -31,7 +31,7 @@ CREDENTIALS = Credentials(
     share_token="share-secret",
     test=True,
 )
-POLICY = Policy(attempts=3, first_wait=(1.0, 2.0), factor=2.0, longest_wait=15.0)
+POLICY = Policy(attempts=3, shortest_wait=1.0, first_wait=2.0, factor=2.0, longest_wait=15.0)
 
 
 def new(policy: Policy = POLICY, credentials: Credentials = CREDENTIALS) -> Session:

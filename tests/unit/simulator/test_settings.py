@@ -17,8 +17,8 @@ def test_the_defaults_work_on_one_machine() -> None:
     assert settings == Settings()
     assert settings.address == Address("127.0.0.1", 7403)
     assert settings.database == "sqlite+aiosqlite:///.filo/runs.db"
-    assert (settings.reconnect.attempts, settings.reconnect.first_wait) == (3, (1.0, 2.0))
-    assert settings.reconnect.greeting_timeout == 10.0
+    policy = settings.reconnect
+    assert (policy.attempts, policy.shortest_wait, policy.first_wait, policy.greeting_timeout) == (3, 1.0, 2.0, 10.0)
 
 
 def test_everything_can_be_set() -> None:
@@ -41,7 +41,7 @@ def test_everything_can_be_set() -> None:
             "FILO_SIMULATOR_RECONNECT_SHORTEST_WAIT": "10ms",
             "FILO_SIMULATOR_RECONNECT_FIRST_WAIT": "20ms",
             "FILO_SIMULATOR_RECONNECT_LONGEST_WAIT": "1s",
-            "FILO_SIMULATOR_RESUME_TIMEOUT": "2s",
+            "FILO_SIMULATOR_GREETING_TIMEOUT": "2s",
             "FILO_LOG_LEVEL": "DEBUG",
         }
     )
@@ -49,7 +49,8 @@ def test_everything_can_be_set() -> None:
     assert settings.database == f"sqlite+aiosqlite:///{Path('/data/runs.db')}"
     assert (settings.speed, settings.channel, settings.turn_timeout, settings.pause) == (5, "text", 60, 0.1)
     policy = settings.reconnect
-    assert (policy.attempts, policy.first_wait, policy.longest_wait, policy.greeting_timeout) == (5, (0.01, 0.02), 1, 2)
+    assert (policy.attempts, policy.shortest_wait, policy.first_wait) == (5, 0.01, 0.02)
+    assert (policy.longest_wait, policy.greeting_timeout) == (1, 2)
 
 
 def test_every_mistake_is_told_at_once() -> None:
