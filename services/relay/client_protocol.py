@@ -19,6 +19,13 @@ TOKEN_SUBPROTOCOL: Final = "filo.token."  # noqa: S105 - a prefix
 LARGEST_MESSAGE: Final = 256 * 1024
 """Bytes of one message of a client; audio is further bounded by `LARGEST_AUDIO`."""
 LARGEST_AUDIO: Final = 64 * 1024
+LARGEST_SEQ: Final = 2**53 - 1
+"""What JavaScript counts exactly, and every store holds."""
+DEEPEST_RESULT: Final = 16
+"""Levels of a tool's result; protobuf reads about thirty."""
+_LARGEST_NUMBER: Final = 10**308
+_LONGEST_NUMBER: Final = 18
+"""Digits of a number in the query string."""
 
 MODES: Final[Mapping[str, resources.Mode.ValueType]] = MappingProxyType(
     {
@@ -124,6 +131,8 @@ def parse_query(query: str, subprotocols: tuple[str, ...] = ()) -> Request:
     Raises:
         ServiceError: MODE_MISMATCH where the mode is missing or unknown, MALFORMED_MESSAGE for another bad value.
     """
+    if not query.isascii():
+        raise malformed("the query string is not ASCII; percent-encode it")
     values = {name: found[-1] for name, found in parse_qs(query).items()}
     mode = values.get("mode", "")
     if mode not in MODES:
@@ -147,7 +156,7 @@ def _seen(text: str | None) -> Seen | None:
     if not text:
         return None
     epoch, _, n = text.partition(".")
-    if not (epoch.isdecimal() and n.isdecimal()):
+    if not all(number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in (epoch, n)):
         raise malformed("lastSeen must be EPOCH.N, two whole numbers")
     return Seen(int(epoch), int(n))
 
@@ -222,14 +231,24 @@ def parse(text: str) -> tuple[Message, int | None]:
     """
     try:
         message = _DECODER.decode(text)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise malformed(f"not a message of this protocol: {error}") from error
     number = message.next if isinstance(message, _Seq) else getattr(message, "seq", None)
-    if number is not None and number < 1:
-        raise malformed("a sequence number is at least 1")
+    if number is not None and not 1 <= number <= LARGEST_SEQ:
+        raise malformed(f"a sequence number is from 1 to {LARGEST_SEQ}")
+    if isinstance(message, _ToolResult) and not _storable(message.result, DEEPEST_RESULT):
+        raise malformed(f"a tool's result has at most {DEEPEST_RESULT} levels, and numbers that a double can hold")
     if isinstance(message, _Text) and not message.text.strip():
         raise malformed("text must not be empty")
     return _MEANING[type(message)](message), number
+
+
+def _storable(value: object, levels: int) -> bool:
+    """Whether a part of a tool's result can be stored with the turn."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_storable(item, levels - 1) for item in inner)
+    return not isinstance(value, int) or abs(value) <= _LARGEST_NUMBER
 
 
 def audio(frame: bytes) -> bytes:

@@ -95,7 +95,7 @@ class SessionTokens:
             if payload["exp"] <= self._clock.now().timestamp():
                 raise ServiceError(Reason.TOKEN_INVALID, _REFUSED)
             return Claims(payload["sub"], payload["mode"], payload.get("user"))
-        except (jwt.PyJWTError, KeyError, TypeError) as error:
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise ServiceError(Reason.TOKEN_INVALID, _REFUSED) from error
 
 
@@ -126,12 +126,12 @@ def _make_missing(path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     ring = {"newest": "k1", "keys": {"k1": secrets.token_urlsafe(_KEY_BYTES)}}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.touch(mode=0o600, exist_ok=False)
-    temporary.write_text(json.dumps(ring))
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")  # in containers every process may be number 1
     try:
+        temporary.touch(mode=0o600, exist_ok=False)
+        temporary.write_text(json.dumps(ring))
         os.link(temporary, path)  # two relays may start at once: the first ring stays
     except FileExistsError:
         pass
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
