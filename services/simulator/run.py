@@ -200,8 +200,8 @@ class TrainingRun:
         if not self._hearing.open:
             return Ending(pb.OUTCOME_FAILED, f"The run could not begin: the relay's socket did not open ({how}).")
         if self.run.spec.no_resume:
-            said = f"The connection ended in turn {turn}, and the conversation with it: this run does not resume."
-            return Ending(pb.OUTCOME_LOST, said)
+            said = f"The connection ended in turn {turn} (code {over.code}), and the conversation with it"
+            return Ending(pb.OUTCOME_LOST, f"{said}: this run does not resume.")
         if over.ended:
             return Ending(pb.OUTCOME_LOST, f"The relay ended the conversation in turn {turn} ({how}).")
         tried = f"{over.attempts} attempts to come back failed" if over.attempts else "it cannot come back"
