@@ -22,7 +22,7 @@ CONNECTIONS: Final = 4_096
 """How many connections of one voice are remembered."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Connection:
     """What is known of one connection."""
 
@@ -36,6 +36,7 @@ class Connection:
     response_last: int = 0
     billed_prompt: int = 0
     billed_response: int = 0
+    billed_cached: int = 0
     closed: Close | None = None
 
 
@@ -69,11 +70,12 @@ class Account:
                         self._link(stream, record)
             case ContextChanged(context):
                 record.context = context
-            case Answered(prompt, response, greeting):
+            case Answered(prompt, response, cached, greeting):
                 record.greetings += greeting
                 record.prompt_last, record.response_last = prompt.total, response.total
                 record.billed_prompt += prompt.total
                 record.billed_response += response.total
+                record.billed_cached += cached.total
 
     def voice(self, stream: int) -> dict[str, Any] | None:
         """The account of one voice as JSON; None if it was never heard."""
@@ -109,6 +111,7 @@ def _report(stream: int, connections: list[Connection]) -> dict[str, Any]:
             "response_last": answered[-1].response_last if answered else 0,
             "billed_prompt": sum(record.billed_prompt for record in connections),
             "billed_response": sum(record.billed_response for record in connections),
+            "billed_cached": sum(record.billed_cached for record in connections),
         },
     }
 

@@ -6,6 +6,7 @@ one. Whatever was heard but not yet taken into a turn is not here: the snapshot 
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import takewhile
 
 from services.emulator import tokens
 from services.emulator.runs import Runs
@@ -85,6 +86,13 @@ class Context:
     def answers(self) -> int:
         """How often the model has spoken; a tool call is no speech."""
         return sum(turn.role is Role.MODEL and turn.kind is not Kind.TOOL for turn in self.turns)
+
+    def beginning(self, earlier: "Context | None") -> Tokens:
+        """What the longest common beginning with an earlier context costs: what a prefix cache still holds [?]."""
+        if earlier is None or earlier.instruction != self.instruction:
+            return tokens.NONE
+        common = takewhile(lambda pair: pair[0] == pair[1], zip(self.turns, earlier.turns, strict=False))
+        return sum((turn.tokens for turn, _ in common), start=tokens.of_text(self.instruction))
 
     def plus(self, *turns: Turn) -> "Context":
         """The context after these turns."""

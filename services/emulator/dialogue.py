@@ -44,6 +44,7 @@ from services.emulator.performance import Performance
 from services.emulator.profiles import Content, Instruction, Profile
 from services.emulator.score import Piece, Voice
 from services.emulator.surroundings import Surroundings
+from services.emulator.tokens import Tokens
 from services.emulator.toolbox import Pending
 from services.emulator.utterance import Utterance
 from services.emulator.vad import Edge
@@ -82,6 +83,7 @@ class Dialogue:
         self._chance = around.chance
         self._bookmarks = bookmarks
         self._microphone = Microphone(setup, around.settings.silence, around.emit)
+        self._prompted: Context | None = None
         self._performance: Performance | None = None
         self._pending: Pending | None = None
         self._tools = toolbox.declared(setup.tools)
@@ -208,26 +210,27 @@ class Dialogue:
         context = fitted(self.context, self._settings.window or self._profile.window, self._setup.compression)
         if context is not self.context:
             self._change(context)
+        cached, self._prompted = context.beginning(self._prompted), context
         answer = self._brain.answer(context, self._tools)
         if self._bookmarks is not None and self._profile.marks_unresumable:
             self._bookmarks.withdraw(due)
         if answer.calls:
-            self._call(answer.calls, due)
+            self._call(answer.calls, cached, due)
         else:
-            self._speak(answer, due)
+            self._speak(answer, cached, due)
 
-    def _call(self, calls: Iterable[Call], due: float) -> None:
+    def _call(self, calls: Iterable[Call], cached: Tokens, due: float) -> None:
         self.state = State.CALLING
         ids = (f"function-call-{self._chance.getrandbits(64)}" for _ in count())
-        self._pending = Pending(dict(zip(ids, calls, strict=False)), self.context.tokens)
+        self._pending = Pending(dict(zip(ids, calls, strict=False)), self.context.tokens, cached)
         self._emit(Send(self._pending.message))
         self._strike(Moment.TOOL_CALL, due)
 
-    def _speak(self, answer: Answer, due: float) -> None:
+    def _speak(self, answer: Answer, cached: Tokens, due: float) -> None:
         kind = Kind.TEXT if "TEXT" in self._setup.modalities else Kind.AUDIO
         speaker = Voice(self._stream, self._frame, self.context.answers + 1)
         self.state = State.SPEAKING
-        self._performance = Performance(kind, speaker, self.context.tokens, answer.greeting)
+        self._performance = Performance(kind, speaker, self.context.tokens, cached, answer.greeting)
         captions = self._chance if self._setup.transcribes_output else None
         plan = self._performance.score(answer.text, self._settings.speed, captions)
         for piece in plan.pieces:
@@ -251,13 +254,13 @@ class Dialogue:
         if performance.said:
             self._change(self.context.plus(performance.turn))
         greeting = performance.greeting and bool(performance.said)
-        self._end_turn(Answered(performance.prompt, performance.response, greeting), due)
+        self._end_turn(Answered(performance.prompt, performance.response, performance.cached, greeting), due)
 
     def _end_turn(self, answered: Answered, due: float) -> None:
         self.state = State.LISTENING
         self._emit(answered)
         field = self._profile.response_tokens_field
-        self._emit(Send(replies.turn_complete(answered.prompt, answered.response, field)))
+        self._emit(Send(replies.turn_complete(answered.prompt, answered.response, answered.cached, field)))
         self._strike(Moment.TURN, due)
         self.bookmark(due)
         self._catch_up(due)
@@ -278,7 +281,7 @@ class Dialogue:
             self._change(self.context.plus(pending.asked))
             self._emit(Send(pending.cancellation))
             self._emit(Send(replies.interrupted()))
-            self._end_turn(Answered(pending.prompt, tokens.NONE, greeting=False), now)
+            self._end_turn(Answered(pending.prompt, tokens.NONE, pending.cached, greeting=False), now)
         elif self.state is State.SPEAKING:
             self._agenda.cancel(_ANSWER)
             self._emit(Send(replies.interrupted()))

@@ -68,10 +68,11 @@ class ContextChanged:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer ended, whole or interrupted, and was billed."""
+    """An answer ended, whole or interrupted, and was billed; `cached` is the part of the prompt that was cheap."""
 
     prompt: Tokens
     response: Tokens
+    cached: Tokens
     greeting: bool
 
 

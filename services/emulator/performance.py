@@ -19,12 +19,14 @@ class Performance:
         kind: Spoken or written.
         voice: Who speaks, from which frame on.
         prompt: What the whole context cost that it was made from.
+        cached: How much of that a prefix cache held.
         greeting: Whether it begins with the greeting.
     """
 
     kind: Kind
     voice: Voice
     prompt: Tokens
+    cached: Tokens
     greeting: bool
     said: str = ""
     frames: Runs = ()

@@ -55,8 +55,8 @@ def interrupted() -> Message:
     return {"serverContent": {"interrupted": True}}
 
 
-def turn_complete(prompt: Tokens, response: Tokens, response_field: str, cached: int = 0) -> Message:
-    """The turn is over; `prompt` is the whole context it was made from."""
+def turn_complete(prompt: Tokens, response: Tokens, cached: Tokens, response_field: str) -> Message:
+    """The turn is over; `prompt` is the whole context it was made from, `cached` the part a prefix cache held."""
     usage: Message = {
         "promptTokenCount": prompt.total,
         response_field: response.total,
@@ -64,8 +64,8 @@ def turn_complete(prompt: Tokens, response: Tokens, response_field: str, cached:
         "promptTokensDetails": _details(prompt),
         response_field.replace("TokenCount", "TokensDetails"): _details(response),
     }
-    if cached:
-        usage["cachedContentTokenCount"] = cached
+    if cached.total:
+        usage |= {"cachedContentTokenCount": cached.total, "cacheTokensDetails": _details(cached)}
     return {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
 
 

@@ -38,11 +38,13 @@ class Pending:
     Attributes:
         calls: The calls by id, in order.
         prompt: What the context cost from which the model decided to call.
+        cached: How much of that a prefix cache held.
         results: What came back so far, by id.
     """
 
     calls: Mapping[str, Call]
     prompt: Tokens
+    cached: Tokens
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

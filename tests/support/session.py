@@ -15,6 +15,7 @@ from services.emulator.context import Context
 from services.emulator.effects import ContextChanged, Cut, Effect, End, Fact, Send, Stall
 from services.emulator.faults import Plan
 from services.emulator.handles import HandleStore
+from services.emulator.profiles import Backend
 from services.emulator.replies import Message
 from services.emulator.session import Caller, Session, Shared
 
@@ -61,9 +62,17 @@ class House:
         self.faults = Plan(self.settings.faults)
         self._connections = count(1)
 
-    def call(self, *, now: float = 0.0, key: str = "a key", **options: Any) -> "Call":  # noqa: ANN401 - any of setup
+    def call(
+        self,
+        *,
+        now: float = 0.0,
+        key: str = "a key",
+        vertex: bool = False,
+        **options: Any,  # noqa: ANN401 - any of setup
+    ) -> "Call":
         """Open a connection; with `options` for its setup unless ``greet=False``."""
-        call = Call(self, f"c{next(self._connections)}", key, now)
+        backend = Backend.VERTEX if vertex else Backend.DEVELOPER
+        call = Call(self, Caller(f"c{next(self._connections)}", key, backend=backend), now)
         if options.pop("greet", True):
             call.send(setup(**options))
         return call
@@ -72,13 +81,13 @@ class House:
 class Call:
     """One connection, and everything that came of it."""
 
-    def __init__(self, house: House, name: str, key: str, now: float) -> None:
+    def __init__(self, house: House, caller: Caller, now: float) -> None:
         self.now = now
         self.effects: list[tuple[float, Effect]] = []
         self.frame = 0
         self.utterance = 0
         shared = Shared(house.settings, Brain(), house.handles, house.faults)
-        self.session = Session(shared, Caller(name, key), random.Random(name), now)  # noqa: S311 - repeatable
+        self.session = Session(shared, caller, random.Random(caller.connection), now)  # noqa: S311 - repeatable
 
     def send(self, message: dict[str, Any] | str | bytes) -> "Call":
         """Let the client send a message, or a raw frame, at this moment."""

@@ -136,7 +136,7 @@ async def test_the_control_api(emulator: RunningEmulator) -> None:
                 "repeated_in_context": 0,
             }
             assert report["connections"][0]["closed"] is None
-            assert report["tokens"] == {"prompt_last": 0, "response_last": 0, "billed_prompt": 0, "billed_response": 0}
+            assert set(report["tokens"].values()) == {0}
             for unknown in ("6", "six", "-5", "\N{SUPERSCRIPT TWO}"):
                 async with http.get(f"/v1/voices/{unknown}") as response:
                     assert response.status == 404

@@ -37,15 +37,21 @@ def test_one_connection() -> None:
     account.note("c1", Began(Continued.NEW, Context()))
     hear(account, "c1", range(10))
     account.note("c1", ContextChanged(Context(turns=(spoken((0, 4)),))))
-    account.note("c1", Answered(Tokens(text=5, audio=10), Tokens(audio=7), greeting=True))
-    account.note("c1", Answered(Tokens(audio=30), Tokens(audio=8), greeting=False))
+    account.note("c1", Answered(Tokens(text=5, audio=10), Tokens(audio=7), Tokens(), greeting=True))
+    account.note("c1", Answered(Tokens(audio=30), Tokens(audio=8), Tokens(text=5, audio=10), greeting=False))
     assert account.voice(7) == {
         "stream": 7,
         "connections": [{"id": "c1", "opened_at": 1000.0, "continued": "new", "frames_received": 10, "closed": None}],
         "context": [{"role": "user", "kind": "audio", "text": "Hi.", "utterances": [0], "frames": [[0, 4]]}],
         "frames": {"distinct_received": 10, "in_context": 5, "missing_in_context": 0, "repeated_in_context": 0},
         "greetings": 1,
-        "tokens": {"prompt_last": 30, "response_last": 8, "billed_prompt": 45, "billed_response": 15},
+        "tokens": {
+            "prompt_last": 30,
+            "response_last": 8,
+            "billed_prompt": 45,
+            "billed_response": 15,
+            "billed_cached": 15,
+        },
     }
 
 

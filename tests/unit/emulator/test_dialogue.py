@@ -85,6 +85,18 @@ def test_usage_is_the_whole_context_by_modality() -> None:
     assert [fact.greeting for fact in answered] == [True, False]
 
 
+def test_the_unchanged_beginning_of_the_context_is_cached() -> None:
+    """From the second turn on the prompt of the last one is cached; a new instruction makes all of it dear again."""
+    house = House()
+    call = house.call(model="models/gemini-3.8-live", vertex=True, systemInstruction={"parts": [{"text": "x" * 400}]})
+    for question in ("One.", "Two.", "Three."):
+        call.ask(question)
+    call.send({"contextUpdate": {"systemInstruction": {"parts": [{"text": "y" * 400}]}}}).ask("Four.")
+    usage = [message["usageMetadata"] for message in call.messages if is_turn_complete(message)]
+    cached = [entry.get("cachedContentTokenCount", 0) for entry in usage]
+    assert cached == [0, usage[0]["promptTokenCount"], usage[1]["promptTokenCount"], 0]
+
+
 @pytest.mark.parametrize("speed", [1.0, 25.0])
 def test_audio_is_paced(speed: float) -> None:
     """Pieces of 40 ms come every 40 ms divided by the speed, without drift."""

@@ -28,7 +28,9 @@ def test_audio_is_base64() -> None:
 
 def test_usage() -> None:
     """Totals, details of what is not zero, cached tokens where there are any, and the backend's own field name."""
-    usage = replies.turn_complete(Tokens(5, 7), Tokens(audio=3), "candidatesTokenCount", cached=4)["usageMetadata"]
+    usage = replies.turn_complete(Tokens(5, 7), Tokens(audio=3), Tokens(text=4), "candidatesTokenCount")[
+        "usageMetadata"
+    ]
     assert usage == {
         "promptTokenCount": 12,
         "candidatesTokenCount": 3,
@@ -36,6 +38,7 @@ def test_usage() -> None:
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 5}, {"modality": "AUDIO", "tokenCount": 7}],
         "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 3}],
         "cachedContentTokenCount": 4,
+        "cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 4}],
     }
 
 
