@@ -39,6 +39,7 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
         "turns.agent_text": Limit(256 * _KIB, "bytes"),
         "turns.tool_calls": Limit(1024 * _KIB, "bytes"),
         "upstream_handle.secret": Limit(16 * _KIB, "bytes"),
+        "ledger": Limit(4 * _KIB, "bytes"),
     }
 )
 """The most of every field that a caller may fill without end."""
@@ -157,9 +158,11 @@ def upstream_handle(handle: pb.UpstreamHandle) -> pb.UpstreamHandle:
 
 
 def ledger(value: pb.Ledger) -> pb.Ledger:
-    """Counts of tokens."""
-    for field, number in value.ListFields():
-        _whole(f"ledger.{field.name}", number)
+    """Counts of tokens, single or by name."""
+    _size("ledger", value.ByteSize())
+    for field, counted in value.ListFields():
+        for number in counted.values() if isinstance(counted, Mapping) else (counted,):
+            _whole(f"ledger.{field.name}", number)
     return value
 
 
