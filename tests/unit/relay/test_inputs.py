@@ -1,0 +1,159 @@
+"""The replay buffer and its feeder, with an upstream that only remembers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+from services.relay.core.model import Mark
+from services.relay.inputs import Inputs, cancelled
+from services.relay.upstream import wire
+from services.relay.upstream.connection import Upstream
+
+
+class Memory:
+    """An upstream that takes everything, or, when it is stuck, nothing."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.takes = asyncio.Event()
+        self.takes.set()
+
+    async def send(self, message: bytes) -> None:
+        """Remember it."""
+        await self.takes.wait()
+        self.got.append(message)
+
+
+@asynccontextmanager
+async def feeding(inputs: Inputs, memory: Memory) -> AsyncIterator[None]:
+    """Feed it while the block runs."""
+    task = asyncio.create_task(inputs.feed(cast("Upstream", memory)))
+    try:
+        yield
+    finally:
+        await cancelled(task)
+
+
+async def settle() -> None:
+    """Let the feeder do all that it can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def frame(number: int) -> bytes:
+    """A frame that can be told apart."""
+    return number.to_bytes(2, "little") * 320
+
+
+def said(*numbers: int) -> list[bytes]:
+    """Frames as Gemini gets them."""
+    return [wire.audio(frame(number)) for number in numbers]
+
+
+def with_frames(*numbers: int, seconds: float = 10.0) -> Inputs:
+    """Inputs that hold these."""
+    inputs = Inputs(0, seconds)
+    for number in numbers:
+        inputs.take(frame(number), number, is_audio=True)
+    return inputs
+
+
+async def test_nothing_is_sent_before_the_start() -> None:
+    """Inputs wait for a connection whose setup is complete."""
+    inputs, memory = with_frames(1, 2), Memory()
+    async with feeding(inputs, memory):
+        await settle()
+        assert memory.got == []
+        inputs.start(Mark(0, 0))
+        await settle()
+        assert memory.got == said(1, 2)
+        assert inputs.sent == Mark(2, 2)
+        inputs.take(b"typed", 3, is_audio=False)
+        await settle()
+        assert memory.got[2:] == [b"typed"]
+
+
+async def test_replaying_is_going_back() -> None:
+    """The next connection is sent what comes after the mark, then what is new, in order, once."""
+    inputs, first, second = with_frames(1, 2, 3, 4), Memory(), Memory()
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, first):
+        await settle()
+    inputs.stop()
+    inputs.take(frame(5), 5, is_audio=True)
+    inputs.forget(2)
+    inputs.start(Mark(2, 2))
+    async with feeding(inputs, second):
+        await settle()
+    assert first.got == said(1, 2, 3, 4)
+    assert second.got == said(3, 4, 5)
+
+
+async def test_a_stop_holds_what_comes() -> None:
+    """Nothing goes into a connection that is being closed."""
+    inputs, memory = with_frames(1), Memory()
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, memory):
+        await settle()
+        inputs.stop()
+        inputs.take(frame(2), 2, is_audio=True)
+        inputs.send_control(b"later")
+        inputs.stop()
+        await settle()
+        assert memory.got == said(1)
+
+
+async def test_a_tools_answer_goes_before_what_waits() -> None:
+    """It is not the client's input, and the model waits for it."""
+    inputs, memory = with_frames(1, 2), Memory()
+    memory.takes.clear()
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, memory):
+        await settle()
+        inputs.send_control(b"tool")
+        memory.takes.set()
+        await settle()
+    assert memory.got == [*said(1), b"tool", *said(2)]
+
+
+async def test_a_slow_upstream_slows_the_feeder() -> None:
+    """One message is on its way, the rest is kept here."""
+    inputs, memory = with_frames(1, 2, 3), Memory()
+    memory.takes.clear()
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, memory):
+        await settle()
+        assert (memory.got, inputs.sent) == ([], Mark(1, 1))
+
+
+async def test_audio_is_bounded_and_words_are_not() -> None:
+    """The oldest audio goes first and is counted; a typed word among it is never lost."""
+    inputs, memory = Inputs(0, 0.04), Memory()
+    assert inputs.take(frame(1), 1, is_audio=True) == 0
+    assert inputs.take(b"typed", 2, is_audio=False) == 0
+    assert inputs.take(frame(3), 3, is_audio=True) == 0
+    assert inputs.take(frame(4), 4, is_audio=True) == 1
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, memory):
+        await settle()
+    assert memory.got == [b"typed", *said(3, 4)]
+
+
+async def test_positions_and_the_clients_numbers() -> None:
+    """Each input keeps the client's number; one that is not replayed only moves the count."""
+    inputs, memory = Inputs(40, 10.0), Memory()
+    assert (inputs.last_seq, inputs.sent) == (40, Mark(0, 40))
+    inputs.take(frame(1), 41, is_audio=True)
+    inputs.skip(42)
+    assert inputs.last_seq == 42
+    inputs.take(frame(2), 43, is_audio=True)
+    inputs.start(inputs.sent)
+    async with feeding(inputs, memory):
+        await settle()
+    assert inputs.sent == Mark(2, 43)
+
+
+async def test_cancelling_nothing() -> None:
+    """There may be no task yet."""
+    await cancelled(None)

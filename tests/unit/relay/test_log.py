@@ -1,0 +1,97 @@
+"""The log against a plain list."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.log import Log
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(0, 9)),
+        st.tuples(st.just("forget"), st.integers(0, 60)),
+        st.tuples(st.just("trim"), st.integers(0, 60), st.none() | st.integers(-1, 60)),
+    ),
+    max_size=60,
+)
+
+
+class Model:
+    """What the log means: every position ever given, with its item while it is held."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, tuple[str, int]] = {}
+        self.last = 0
+
+    def append(self, weight: int) -> str:
+        """Hold another item."""
+        self.last += 1
+        self.held[self.last] = (f"i{self.last}", weight)
+        return f"i{self.last}"
+
+    def forget(self, through: int) -> None:
+        """Hold nothing up to this."""
+        self.held = {position: entry for position, entry in self.held.items() if position > through}
+
+    def trim(self, heaviest: int, through: int | None) -> int:
+        """Drop the oldest with a weight while it is too heavy."""
+        dropped = 0
+        for position in sorted(self.held):
+            if self.weight <= heaviest or (through is not None and position > through):
+                break
+            if self.held[position][1]:
+                del self.held[position]
+                dropped += 1
+        return dropped
+
+    @property
+    def weight(self) -> int:
+        """All of it."""
+        return sum(weight for _, weight in self.held.values())
+
+
+@given(STEPS)
+def test_it_is_a_list_with_positions(steps: list[tuple[str, int] | tuple[str, int, int | None]]) -> None:
+    """Whatever is done to it, it holds what the model holds, in order, at the same positions."""
+    log: Log[str] = Log()
+    model = Model()
+    for step in steps:
+        match step:
+            case ("append", int(weight)):
+                assert log.append(model.append(weight), weight) == model.last
+            case ("forget", int(through)):
+                model.forget(through)
+                log.forget(through)
+            case ("trim", int(heaviest), through):
+                assert log.trim(heaviest, through) == model.trim(heaviest, through)
+        assert (log.last, log.weight) == (model.last, model.weight)
+        for place in range(-1, model.last + 2):
+            position = min((held for held in model.held if held > place), default=None)
+            expected = None if position is None else (position, model.held[position][0])
+            assert log.after(place) == expected
+
+
+def test_what_has_no_weight_is_never_trimmed() -> None:
+    """A typed word among audio stays, with its position."""
+    log: Log[str] = Log()
+    log.append("audio", 10)
+    log.append("word")
+    log.append("audio", 10)
+    assert log.trim(0) == 2
+    assert log.after(0) == (2, "word")
+    assert log.after(2) is None
+    assert log.last == 3
+
+
+@pytest.mark.parametrize("rouse", ["append", "wake"])
+async def test_a_waiter_is_woken(rouse: str) -> None:
+    """By an item, or without one."""
+    log: Log[str] = Log()
+    log.append("before")
+    waiting = asyncio.create_task(log.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    log.append("item") if rouse == "append" else log.wake()
+    await asyncio.wait_for(waiting, 1.0)

@@ -1,0 +1,58 @@
+"""The relay's own ear."""
+
+import struct
+import sys
+
+import pytest
+
+from services.common import voice
+from services.relay.speech import LOUD, SpeechDetector
+
+QUIET_FRAME = bytes(640)
+SECOND = 50
+
+
+def tone(amplitude: int, samples: int = 320) -> bytes:
+    """A frame whose every sample has this amplitude."""
+    return struct.pack(f"<{samples}h", *[amplitude] * samples)
+
+
+def test_the_machine_is_little_endian() -> None:
+    """The detector reads samples as the machine has them."""
+    assert sys.byteorder == "little"
+
+
+def test_an_utterance_begins_once() -> None:
+    """With its first loud frame; the rest of it, with short pauses, is the same utterance."""
+    ear = SpeechDetector()
+    frames = [QUIET_FRAME] * 5 + [tone(5000)] * 20 + [QUIET_FRAME] * 30 + [tone(5000)] * 5
+    assert [index for index, frame in enumerate(frames) if ear.began(frame)] == [5]
+
+
+def test_after_a_second_of_quiet_another_begins() -> None:
+    """Not before."""
+    ear = SpeechDetector()
+    assert ear.began(tone(5000))
+    assert not any(ear.began(QUIET_FRAME) for _ in range(SECOND - 1))
+    assert not ear.began(tone(5000))
+    assert not any(ear.began(QUIET_FRAME) for _ in range(SECOND))
+    assert ear.began(tone(5000))
+
+
+@pytest.mark.parametrize(("amplitude", "begins"), [(0, False), (LOUD - 1, False), (LOUD, True), (32767, True)])
+def test_the_threshold(amplitude: int, begins: bool) -> None:  # noqa: FBT001
+    """A quiet room is not a voice."""
+    assert SpeechDetector().began(tone(amplitude)) is begins
+
+
+@pytest.mark.parametrize("frame", [b"", bytes(2)])
+def test_frames_of_any_length(frame: bytes) -> None:
+    """Nothing, and one sample, are quiet."""
+    assert not SpeechDetector().began(frame)
+
+
+def test_it_hears_the_test_voice() -> None:
+    """What the simulator speaks with is a voice to it."""
+    ear = SpeechDetector()
+    frames = voice.speak("Good morning, my budget is ten euros.", stream=1, first_frame=0, utterance=1, rate=16000)
+    assert [index for index, frame in enumerate(frames) if ear.began(frame)][:1] == [0]
