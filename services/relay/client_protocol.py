@@ -272,9 +272,13 @@ def _tokens(notice: tell.TokensCounted) -> dict[str, Any]:
     return {
         "type": "usage",
         "turn": notice.turn,
-        "contextTokens": notice.context,
-        "billedTokens": notice.billed,
-        "byCategory": {"instruction": notice.instruction, "user": notice.user, "model": notice.model},
+        "contextTokens": notice.ledger.context,
+        "billedTokens": notice.ledger.billed,
+        "byCategory": {
+            "instruction": notice.ledger.instruction,
+            "user": notice.ledger.user,
+            "model": notice.ledger.model,
+        },
     }
 
 

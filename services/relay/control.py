@@ -1,7 +1,8 @@
 """The control API: `filo.relay.v1.RelayService`."""
 
 import asyncio
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 from urllib.parse import urlencode
 
 from filo.handles.v1 import handles_pb2
@@ -11,11 +12,13 @@ from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common.errors import Reason, ServiceError, invalid
 from services.common.grpc_server import Context
 from services.relay import client_protocol as protocol
+from services.relay import watching
 from services.relay.core import events as on
 from services.relay.live import LiveConversation
 from services.relay.registry import Registry
 from services.relay.session_tokens import Claims, SessionTokens
-from services.relay.store import CONTINUITY, Store, ledger_message
+from services.relay.store import Store
+from services.relay.watching import Watch
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RelayService"].full_name
 _END_TIMEOUT: Final = 5.0
@@ -29,9 +32,11 @@ class RelayServicer(rpc.RelayServiceServicer):
         store: The handle store.
         tokens: Signs session tokens.
         registry: Where the conversations are.
+        watch: Shows them.
     """
 
-    def __init__(self, store: Store, tokens: SessionTokens, registry: Registry) -> None:
+    def __init__(self, store: Store, tokens: SessionTokens, registry: Registry, watch: Watch) -> None:
+        self._watch = watch
         self._store = store
         self._tokens = tokens
         self._registry = registry
@@ -69,7 +74,7 @@ class RelayServicer(rpc.RelayServiceServicer):
         context: Context,  # noqa: ARG002 - gRPC's signature
     ) -> pb.GetSessionResponse:
         """Read what a conversation is doing."""
-        return pb.GetSessionResponse(session=await self._session(request.conversation))
+        return pb.GetSessionResponse(session=await self._watch.session(request.conversation))
 
     async def EndSession(  # noqa: N802 - the contract's name
         self,
@@ -87,26 +92,17 @@ class RelayServicer(rpc.RelayServiceServicer):
             stored = (await self._store.get(request.conversation)).conversation
             if stored.state != resources.Conversation.STATE_ENDED:
                 await self._store.end(stored.name, stored.epoch, reason)
-        return pb.EndSessionResponse(session=await self._session(request.conversation))
+        return pb.EndSessionResponse(session=await self._watch.session(request.conversation))
 
-    async def _session(self, name: str) -> pb.Session:
-        await self._registry.settled(name)
-        stored = await self._store.get(name)
-        conversation = stored.conversation
-        session = pb.Session(
-            conversation=conversation.name,
-            mode=conversation.mode,
-            test=conversation.test,
-            state=conversation.state,
-            turn_count=conversation.turn_count,
-            ledger=stored.ledger if stored.HasField("ledger") else None,
-            create_time=conversation.create_time,
-            end_time=conversation.end_time if conversation.HasField("end_time") else None,
-        )
-        live = self._registry.find(name)
-        if live is not None:
-            _add_live(session, live)
-        return session
+    async def WatchSession(  # noqa: N802 - the contract's name
+        self,
+        request: pb.WatchSessionRequest,
+        context: Context,
+    ) -> AsyncIterator[pb.WatchSessionResponse]:
+        """Stream what happens to a conversation, here or where it is held."""
+        forwarded = watching.FORWARDED in (key for key, _ in context.invocation_metadata() or ())
+        async for event in self._watch.follow(request.conversation, request.after_sequence, forwarded=forwarded):
+            yield event
 
 
 async def _end(live: LiveConversation, reason: str) -> None:
@@ -116,15 +112,3 @@ async def _end(live: LiveConversation, reason: str) -> None:
             await live.finished.wait()
     except TimeoutError:
         raise ServiceError(Reason.STORE_UNAVAILABLE, "the end could not be stored in time; try again") from None
-
-
-def _add_live(session: Any, live: LiveConversation) -> None:  # noqa: ANN401 - pb.Session, a generated class
-    session.attached = True
-    session.client_connected = live.client_connected
-    session.turn_count = live.core.talk.last
-    session.rotation_count = live.core.rotations
-    session.reconnect_count = max(0, live.joins - 1)
-    if live.core.continuity is not None:
-        session.continuity = CONTINUITY[live.core.continuity]
-    if live.core.coverage.ledger.context:
-        session.ledger.CopyFrom(ledger_message(live.core.coverage.ledger))

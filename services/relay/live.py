@@ -28,6 +28,7 @@ from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
 from services.relay.inputs import Inputs, cancelled
 from services.relay.intake import Intake
+from services.relay.journal import Journal
 from services.relay.metrics import Metrics, yes_or_no
 from services.relay.outbox import Outbox
 from services.relay.session_tokens import Claims, SessionTokens
@@ -83,6 +84,7 @@ class LiveConversation:
         self._around = around
         self._heartbeat_interval = attached.heartbeat_interval
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
+        self.journal = Journal(attached.epoch, around.clock)
         self._speech = SpeechDetector()
         self._token_made = around.clock.monotonic()
         self._client: ClientLink | None = None
@@ -135,6 +137,7 @@ class LiveConversation:
         finally:
             self._stopped.set()
             self.finished.set()
+            self.journal.close()
             if self._client is not None:
                 self._client.say_farewell(MEANING[Reason.INTERNAL].close, INTERNAL_DETAIL)
             self._log.info("closed", turns=self.core.talk.last, rotations=self.core.rotations, joins=self.joins)
@@ -186,6 +189,7 @@ class LiveConversation:
         finally:
             if self._client is link:
                 self._client = None
+                self.journal.client_left()
                 self.post(on.ClientLeft())
             if not self.over:
                 await cancelled(writing)
@@ -197,6 +201,7 @@ class LiveConversation:
         kind = effect.continuity.value if effect.continuity else "started"
         self._around.metrics.joins.labels(kind, yes_or_no(self.test)).inc()
         self._log.info("resumed" if effect.continuity else "started", continuity=kind)
+        self.journal.client_joined(effect.continuity)
         self._client.welcome(
             protocol.greeting(
                 conversation=self.name,
@@ -223,6 +228,7 @@ class LiveConversation:
                 "rotated", reason=notice.reason, continuity=notice.continuity, gap_ms=round(notice.gap * 1000)
             )
         self._around.metrics.observe(notice, test=self.test)
+        self.journal.observe(notice)
 
     def _close_client(self, effect: do.CloseClient) -> None:
         if self._client is not None:

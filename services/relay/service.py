@@ -20,6 +20,7 @@ from services.relay.metrics import Metrics
 from services.relay.registry import Registry
 from services.relay.store import Store
 from services.relay.upstream.connection import Dialler
+from services.relay.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ async def running(
         )
         group = await stack.enter_async_context(asyncio.TaskGroup())
         registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
-        servicer = RelayServicer(store, tokens, registry)
+        servicer = RelayServicer(store, tokens, registry, Watch(store, registry, clock))
         where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
         control_address = await stack.enter_async_context(
             grpc_server.serving(

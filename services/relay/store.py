@@ -15,7 +15,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.conversation import Attachment
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle
+from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle, Usage
 
 CONTINUITY = {
     Continuity.HANDLE: resources.CONTINUITY_HANDLE,
@@ -153,7 +153,15 @@ def _ledger(message: resources.Ledger) -> Ledger:
         message.instruction_tokens,
         message.user_tokens,
         message.model_tokens,
+        _usage(message),
     )
+
+
+def _usage(message: resources.Ledger) -> Usage | None:
+    if not message.prompt_tokens:
+        return None
+    response = message.context_tokens - message.prompt_tokens
+    return Usage(message.prompt_tokens, response, dict(message.prompt_tokens_by_modality))
 
 
 def ledger_message(ledger: Ledger) -> resources.Ledger:
@@ -164,6 +172,8 @@ def ledger_message(ledger: Ledger) -> resources.Ledger:
         instruction_tokens=ledger.instruction,
         user_tokens=ledger.user,
         model_tokens=ledger.model,
+        prompt_tokens=ledger.usage.prompt if ledger.usage else 0,
+        prompt_tokens_by_modality=ledger.usage.by_modality if ledger.usage else {},
     )
 
 

@@ -108,8 +108,7 @@ class Dialogue:
     def _usage_counted(self, event: on.UsageCounted) -> None:
         ledger = self.coverage.ledger = self.coverage.ledger.count(event.usage, self._instruction_characters)
         turn = self.talk.last if self.talk.stage is Stage.QUIET else self.talk.number
-        counts = (ledger.context, ledger.billed, ledger.instruction, ledger.user, ledger.model)
-        self._tell(tell.TokensCounted(turn, *counts))
+        self._tell(tell.TokensCounted(turn, ledger))
 
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:

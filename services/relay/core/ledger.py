@@ -25,6 +25,7 @@ class Ledger:
         instruction: Of the context: the system instruction.
         user: Of the context: what the client said.
         model: Of the context: what the agent said.
+        usage: The newest turn's own, to judge the next resume by.
     """
 
     context: int = 0
@@ -32,6 +33,7 @@ class Ledger:
     instruction: int = 0
     user: int = 0
     model: int = 0
+    usage: Usage | None = None
 
     def count(self, usage: Usage, instruction_characters: int) -> "Ledger":
         """The ledger after a turn with this usage."""
@@ -47,6 +49,7 @@ class Ledger:
             instruction=before.instruction,
             user=before.user + said,
             model=before.model + usage.response,
+            usage=usage,
         )
 
     def _shrunk_to(self, prompt: int) -> "Ledger":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Role, RotationReason, ToolCall
 
 
@@ -92,11 +93,7 @@ class TokensCounted:
     """The context after a turn."""
 
     turn: int
-    context: int
-    billed: int
-    instruction: int
-    user: int
-    model: int
+    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True)

@@ -384,11 +384,33 @@ class Ledger(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PromptTokensByModalityEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     BILLED_TOKENS_FIELD_NUMBER: _builtins.int
     INSTRUCTION_TOKENS_FIELD_NUMBER: _builtins.int
     USER_TOKENS_FIELD_NUMBER: _builtins.int
     MODEL_TOKENS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_BY_MODALITY_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     context_tokens: _builtins.int
     """Context tokens of the newest turn: the whole prompt and its response."""
     billed_tokens: _builtins.int
@@ -399,6 +421,12 @@ class Ledger(_message.Message):
     """Of the context: what the client said."""
     model_tokens: _builtins.int
     """Of the context: what the agent said."""
+    prompt_tokens: _builtins.int
+    """The newest prompt: the context that the newest turn was answered from."""
+    @_builtins.property
+    def prompt_tokens_by_modality(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The newest prompt by Gemini's modalities (`TEXT`, `AUDIO`), to judge the next resume by; empty where it is not told."""
+
     def __init__(
         self,
         *,
@@ -407,10 +435,12 @@ class Ledger(_message.Message):
         instruction_tokens: _builtins.int = ...,
         user_tokens: _builtins.int = ...,
         model_tokens: _builtins.int = ...,
+        prompt_tokens_by_modality: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        prompt_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed_tokens", b"billed_tokens", "context_tokens", b"context_tokens", "instruction_tokens", b"instruction_tokens", "model_tokens", b"model_tokens", "user_tokens", b"user_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed_tokens", b"billed_tokens", "context_tokens", b"context_tokens", "instruction_tokens", b"instruction_tokens", "model_tokens", b"model_tokens", "prompt_tokens", b"prompt_tokens", "prompt_tokens_by_modality", b"prompt_tokens_by_modality", "user_tokens", b"user_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

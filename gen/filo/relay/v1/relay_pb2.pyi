@@ -5,6 +5,7 @@ The relay's control API: a platform's backend creates a session here, the client
 
 from filo.handles.v1 import resources_pb2 as _resources_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 import builtins as _builtins
@@ -267,3 +268,320 @@ class EndSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndSessionResponse: _TypeAlias = EndSessionResponse  # noqa: Y015
+
+@_typing.final
+class WatchSessionRequest(_message.Message):
+    """Request of WatchSession."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    """Required. `conversations/{id}`."""
+    after_sequence: _builtins.int
+    """Optional. Only events after this one, as far as they are still known; 0 for how it stands and what comes."""
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "conversation", b"conversation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchSessionRequest: _TypeAlias = WatchSessionRequest  # noqa: Y015
+
+@_typing.final
+class WatchSessionResponse(_message.Message):
+    """Something that happened to a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    CLIENT_JOINED_FIELD_NUMBER: _builtins.int
+    CLIENT_LEFT_FIELD_NUMBER: _builtins.int
+    ROTATION_STARTED_FIELD_NUMBER: _builtins.int
+    ROTATION_COMPLETED_FIELD_NUMBER: _builtins.int
+    TURN_COMPLETED_FIELD_NUMBER: _builtins.int
+    TURN_RESTARTED_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    UPSTREAM_TROUBLE_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Grows from event to event, across replicas too; not without holes."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    @_builtins.property
+    def session(self) -> Global___Session:
+        """How the conversation stands: the first message of a stream, and after a change of replica."""
+
+    @_builtins.property
+    def client_joined(self) -> Global___ClientJoined:
+        """A client's socket came."""
+
+    @_builtins.property
+    def client_left(self) -> Global___ClientLeft:
+        """The client's socket is gone."""
+
+    @_builtins.property
+    def rotation_started(self) -> Global___RotationStarted:
+        """The upstream connection is being replaced."""
+
+    @_builtins.property
+    def rotation_completed(self) -> Global___RotationCompleted:
+        """The upstream connection has been replaced."""
+
+    @_builtins.property
+    def turn_completed(self) -> Global___TurnCompleted:
+        """A turn is over."""
+
+    @_builtins.property
+    def turn_restarted(self) -> Global___TurnRestarted:
+        """A turn was cut and is begun again."""
+
+    @_builtins.property
+    def ledger(self) -> _resources_pb2.Ledger:
+        """The context after a turn."""
+
+    @_builtins.property
+    def upstream_trouble(self) -> Global___UpstreamTrouble:
+        """Gemini cannot be reached, or refuses."""
+
+    @_builtins.property
+    def ended(self) -> Global___Ended:
+        """The conversation has ended; the last event."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        session: Global___Session | None = ...,
+        client_joined: Global___ClientJoined | None = ...,
+        client_left: Global___ClientLeft | None = ...,
+        rotation_started: Global___RotationStarted | None = ...,
+        rotation_completed: Global___RotationCompleted | None = ...,
+        turn_completed: Global___TurnCompleted | None = ...,
+        turn_restarted: Global___TurnRestarted | None = ...,
+        ledger: _resources_pb2.Ledger | None = ...,
+        upstream_trouble: Global___UpstreamTrouble | None = ...,
+        ended: Global___Ended | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["client_joined", b"client_joined", "client_left", b"client_left", "ended", b"ended", "event", b"event", "ledger", b"ledger", "rotation_completed", b"rotation_completed", "rotation_started", b"rotation_started", "session", b"session", "time", b"time", "turn_completed", b"turn_completed", "turn_restarted", b"turn_restarted", "upstream_trouble", b"upstream_trouble"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_joined", b"client_joined", "client_left", b"client_left", "ended", b"ended", "event", b"event", "ledger", b"ledger", "rotation_completed", b"rotation_completed", "rotation_started", b"rotation_started", "sequence", b"sequence", "session", b"session", "time", b"time", "turn_completed", b"turn_completed", "turn_restarted", b"turn_restarted", "upstream_trouble", b"upstream_trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session", "client_joined", "client_left", "rotation_started", "rotation_completed", "turn_completed", "turn_restarted", "ledger", "upstream_trouble", "ended"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchSessionResponse: _TypeAlias = WatchSessionResponse  # noqa: Y015
+
+@_typing.final
+class ClientJoined(_message.Message):
+    """A client's socket came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTINUITY_FIELD_NUMBER: _builtins.int
+    continuity: _resources_pb2.Continuity.ValueType
+    """How the context had survived; NONE for the first socket of a conversation."""
+    def __init__(
+        self,
+        *,
+        continuity: _resources_pb2.Continuity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuity", b"continuity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientJoined: _TypeAlias = ClientJoined  # noqa: Y015
+
+@_typing.final
+class ClientLeft(_message.Message):
+    """The client's socket is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClientLeft: _TypeAlias = ClientLeft  # noqa: Y015
+
+@_typing.final
+class RotationStarted(_message.Message):
+    """The upstream connection is being replaced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why: `go_away`, `age`, `stall`, `upstream_closed`, ..."""
+    turn: _builtins.int
+    """The turn in progress, or the next one."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        turn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotationStarted: _TypeAlias = RotationStarted  # noqa: Y015
+
+@_typing.final
+class RotationCompleted(_message.Message):
+    """The upstream connection has been replaced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    CONTINUITY_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why: `go_away`, `age`, `stall`, `upstream_closed`, ..."""
+    continuity: _resources_pb2.Continuity.ValueType
+    """How the context survived."""
+    turn: _builtins.int
+    """The turn in progress, or the next one."""
+    @_builtins.property
+    def gap(self) -> _duration_pb2.Duration:
+        """From the end of the old connection to the start of the new one."""
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        continuity: _resources_pb2.Continuity.ValueType = ...,
+        gap: _duration_pb2.Duration | None = ...,
+        turn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gap", b"gap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuity", b"continuity", "gap", b"gap", "reason", b"reason", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotationCompleted: _TypeAlias = RotationCompleted  # noqa: Y015
+
+@_typing.final
+class TurnCompleted(_message.Message):
+    """A turn is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
+    turn: _builtins.int
+    """Its number."""
+    interrupted: _builtins.bool
+    """The client spoke into the answer."""
+    def __init__(
+        self,
+        *,
+        turn: _builtins.int = ...,
+        interrupted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interrupted", b"interrupted", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnCompleted: _TypeAlias = TurnCompleted  # noqa: Y015
+
+@_typing.final
+class TurnRestarted(_message.Message):
+    """A turn was cut and is begun again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    turn: _builtins.int
+    """Its number."""
+    reason: _builtins.str
+    """Why: the reason of the rotation."""
+    def __init__(
+        self,
+        *,
+        turn: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnRestarted: _TypeAlias = TurnRestarted  # noqa: Y015
+
+@_typing.final
+class UpstreamTrouble(_message.Message):
+    """Gemini cannot be reached, or refuses."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RETRYABLE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """A sentence."""
+    retryable: _builtins.bool
+    """Whether coming back may help."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        retryable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "retryable", b"retryable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpstreamTrouble: _TypeAlias = UpstreamTrouble  # noqa: Y015
+
+@_typing.final
+class Ended(_message.Message):
+    """The conversation has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, as told to the client."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ended: _TypeAlias = Ended  # noqa: Y015

@@ -53,6 +53,11 @@ class RelayServiceStub:
                 request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionRequest.SerializeToString,
                 response_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionResponse.FromString,
                 _registered_method=True)
+        self.WatchSession = channel.unary_stream(
+                '/filo.relay.v1.RelayService/WatchSession',
+                request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionRequest.SerializeToString,
+                response_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionResponse.FromString,
+                _registered_method=True)
 
 
 class RelayServiceServicer:
@@ -86,6 +91,16 @@ class RelayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchSession(self, request, context):
+        """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
+        the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
+        conversation nothing happens to it, and the stream waits.
+        Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RelayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +118,11 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.EndSession,
                     request_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionRequest.FromString,
                     response_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionResponse.SerializeToString,
+            ),
+            'WatchSession': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSession,
+                    request_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionRequest.FromString,
+                    response_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -190,6 +210,33 @@ class RelayService:
             '/filo.relay.v1.RelayService/EndSession',
             filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionRequest.SerializeToString,
             filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/filo.relay.v1.RelayService/WatchSession',
+            filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionRequest.SerializeToString,
+            filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

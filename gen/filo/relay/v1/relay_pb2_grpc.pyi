@@ -48,6 +48,12 @@ class RelayServiceStub:
     """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
     Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
     """
+    WatchSession: _grpc.UnaryStreamMultiCallable[_relay_pb2.WatchSessionRequest, _relay_pb2.WatchSessionResponse]
+    """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
+    the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
+    conversation nothing happens to it, and the stream waits.
+    Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
+    """
 
 @_typing.type_check_only
 class RelayServiceAsyncStub(RelayServiceStub):
@@ -68,6 +74,12 @@ class RelayServiceAsyncStub(RelayServiceStub):
     EndSession: _aio.UnaryUnaryMultiCallable[_relay_pb2.EndSessionRequest, _relay_pb2.EndSessionResponse]  # type: ignore[assignment]
     """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
     Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+    """
+    WatchSession: _aio.UnaryStreamMultiCallable[_relay_pb2.WatchSessionRequest, _relay_pb2.WatchSessionResponse]  # type: ignore[assignment]
+    """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
+    the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
+    conversation nothing happens to it, and the stream waits.
+    Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
     """
 
 class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +116,18 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_relay_pb2.EndSessionResponse, _abc.Awaitable[_relay_pb2.EndSessionResponse]]:
         """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
         Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchSession(
+        self,
+        request: _relay_pb2.WatchSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_relay_pb2.WatchSessionResponse], _abc.AsyncIterator[_relay_pb2.WatchSessionResponse]]:
+        """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
+        the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
+        conversation nothing happens to it, and the stream waits.
+        Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
         """
 
 def add_RelayServiceServicer_to_server(servicer: RelayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,124 @@
+"""What happened to a conversation, for those who watch it: `WatchSession`'s events, numbered, kept for a while."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from google.protobuf import duration_pb2
+
+from filo.relay.v1 import relay_pb2 as pb
+from services.common.clock import Clock
+from services.relay.core import notices as tell
+from services.relay.core.model import Continuity
+from services.relay.log import Log
+from services.relay.store import CONTINUITY, ledger_message
+
+_KEPT: Final = 1_000
+"""Events that a watcher whose stream broke can still get."""
+_EPOCH_BITS: Final = 32
+
+
+def sequence(epoch: int, position: int) -> int:
+    """The number of an event: it grows from epoch to epoch, and within one."""
+    return epoch << _EPOCH_BITS | position
+
+
+def epoch_of(number: int) -> int:
+    """The epoch that an event happened in."""
+    return number >> _EPOCH_BITS
+
+
+def position_in(epoch: int, after: int) -> int:
+    """Where in this epoch a watcher goes on that has got the event `after`, of this epoch or an earlier one."""
+    return after & ((1 << _EPOCH_BITS) - 1) if epoch_of(after) == epoch else 0
+
+
+class Journal:
+    """The events of one epoch.
+
+    Args:
+        epoch: The holder's.
+        clock: Says when.
+    """
+
+    def __init__(self, epoch: int, clock: Clock) -> None:
+        self.epoch = epoch
+        self._clock = clock
+        self._closed = False
+        self._log: Log[pb.WatchSessionResponse] = Log()
+
+    @property
+    def last(self) -> int:
+        """The sequence number of the newest event."""
+        return sequence(self.epoch, self._log.last)
+
+    def observe(self, notice: tell.Notice) -> None:
+        """Note what a client is told, if a watcher is to know it too."""
+        render = _EVENTS.get(type(notice))
+        if render is not None:
+            self._add(render(notice))
+
+    def client_joined(self, continuity: Continuity | None) -> None:
+        """A client's socket came."""
+        survived = CONTINUITY[continuity or Continuity.NONE]
+        self._add(pb.WatchSessionResponse(client_joined=pb.ClientJoined(continuity=survived)))
+
+    def client_left(self) -> None:
+        """The client's socket is gone."""
+        self._add(pb.WatchSessionResponse(client_left=pb.ClientLeft()))
+
+    def close(self) -> None:
+        """Nothing more happens here."""
+        self._closed = True
+        self._log.wake()
+
+    async def follow(self, after: int) -> AsyncIterator[pb.WatchSessionResponse]:
+        """The events after a sequence number, and those to come, until the conversation is over here."""
+        place = position_in(self.epoch, after)
+        while True:
+            found = self._log.after(place)
+            if found is not None:
+                place, event = found
+                yield event
+            elif self._closed:
+                return
+            else:
+                await self._log.wait()
+
+    def _add(self, event: pb.WatchSessionResponse) -> None:
+        event.sequence = sequence(self.epoch, self._log.last + 1)
+        event.time.FromDatetime(self._clock.now())
+        self._log.append(event, 1)
+        self._log.trim(_KEPT)
+
+
+def _rotated(notice: tell.Rotated) -> pb.WatchSessionResponse:
+    gap = duration_pb2.Duration()
+    gap.FromNanoseconds(int(notice.gap * 1e9))
+    return pb.WatchSessionResponse(
+        rotation_completed=pb.RotationCompleted(
+            reason=notice.reason, continuity=CONTINUITY[notice.continuity], gap=gap, turn=notice.turn
+        )
+    )
+
+
+_EVENTS: Final[Mapping[type[Any], Callable[[Any], pb.WatchSessionResponse]]] = MappingProxyType(
+    {
+        tell.Rotating: lambda n: pb.WatchSessionResponse(
+            rotation_started=pb.RotationStarted(reason=n.reason, turn=n.turn)
+        ),
+        tell.Rotated: _rotated,
+        tell.TurnEnded: lambda n: pb.WatchSessionResponse(
+            turn_completed=pb.TurnCompleted(turn=n.turn, interrupted=n.interrupted)
+        ),
+        tell.TurnRestarted: lambda n: pb.WatchSessionResponse(
+            turn_restarted=pb.TurnRestarted(turn=n.turn, reason=n.reason)
+        ),
+        tell.TokensCounted: lambda n: pb.WatchSessionResponse(ledger=ledger_message(n.ledger)),
+        tell.UpstreamTrouble: lambda n: pb.WatchSessionResponse(
+            upstream_trouble=pb.UpstreamTrouble(message=n.message, retryable=n.retryable)
+        ),
+        tell.ConversationOver: lambda n: pb.WatchSessionResponse(ended=pb.Ended(reason=n.reason)),
+    }
+)
+"""The notices that a watcher is told, and how; the others are the client's own business."""
