@@ -139,9 +139,27 @@ class TrainingRun:
         return ending
 
     async def _meet(self) -> tuple[Client, Talk]:
-        """Create a conversation at the relay, and a client for it. Raises what the relay answers."""
+        """A client for a new conversation, and what is said through it. Raises what the relay answers."""
         tools, spec = self._tools, self.run.spec
-        created = await tools.relay.CreateSession(
+        credentials = await self._create_session()
+        policy = tools.settings.reconnect
+        if spec.no_resume:
+            policy = replace(policy, attempts=0, follow_go_away=False)
+        self._session = Session(credentials, policy, random.Random(self._stream).random)  # noqa: S311 - jitter
+        client = Client(self._session, tools.clock, self._log.bind(conversation=self.run.conversation))
+        manner = Manner(
+            stream=self._stream,
+            written=spec.channel == pb.CHANNEL_TEXT,
+            speed=spec.speed,
+            pause=tools.settings.pause,
+            silence=tools.settings.silence,
+        )
+        return client, Talk(client, self._hearing, tools.clock, manner)
+
+    async def _create_session(self) -> Credentials:
+        """Create the conversation; what opens its socket."""
+        spec = self.run.spec
+        created = await self._tools.relay.CreateSession(
             relay_pb2.CreateSessionRequest(
                 request_id=str(uuid.uuid4()),
                 mode=resources_pb2.MODE_SALES_AGENT,
@@ -151,27 +169,13 @@ class TrainingRun:
             )
         )
         self.run.conversation = created.conversation
-        credentials = Credentials(
-            url=_join(tools.settings.relay_client_url, created.websocket_path),
+        return Credentials(
+            url=_join(self._tools.settings.relay_client_url, created.websocket_path),
             session_token=created.session_token,
             share_token=self._share_token,
             test=True,
             rotation="client" if spec.rotation == pb.ROTATION_CLIENT else "relay",
         )
-        policy = tools.settings.reconnect
-        if spec.no_resume:
-            policy = replace(policy, attempts=0, follow_go_away=False)
-        log = self._log.bind(conversation=created.conversation)
-        self._session = Session(credentials, policy, random.Random(self._stream).random)  # noqa: S311 - jitter
-        client = Client(self._session, tools.clock, log)
-        manner = Manner(
-            stream=self._stream,
-            written=spec.channel == pb.CHANNEL_TEXT,
-            speed=spec.speed,
-            pause=tools.settings.pause,
-            silence=tools.settings.silence,
-        )
-        return client, Talk(client, self._hearing, tools.clock, manner)
 
     async def _turns(self, talk: Talk) -> Ending:
         """Talk turn by turn, as long as there is somebody to talk to."""

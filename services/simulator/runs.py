@@ -10,6 +10,7 @@ from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.simulator import checks, persona, record, report, spec
 from services.simulator.journal import Journal, event
+from services.simulator.metrics import OUTCOMES
 from services.simulator.run import Tools, TrainingRun
 from services.simulator.store import Store
 
@@ -113,25 +114,32 @@ class Runs:
             training.halt()
 
     async def _perform(self, training: TrainingRun) -> None:
-        run, journal = training.run, training.journal
+        """Let a run run and keep it. What goes wrong with one run stays with it."""
+        run, log = training.run, logs.get("simulator").bind(run=training.run.name)
         self._tools.metrics.run_began()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(journal.keep())
-            await training.perform()
-            journal.add(pb.Finished(run=run))
-            journal.close()
-        await self._store.save(run)
+        try:
+            await self._keep(training)
+        except Exception as error:
+            run.outcome = pb.OUTCOME_FAILED
+            log.error("run not kept", exc_info=error)
         del self._live[run.name]
         self._tools.metrics.run_ended(run.outcome)
-        logs.get("simulator").info(
+        log.info(
             "run ended",
-            run=run.name,
-            outcome=run.report.outcome,
+            outcome=OUTCOMES[run.outcome],
             reason=run.reason,
             turns=run.turns_completed,
             reconnects=len(run.report.client_reconnects),
             billed_tokens=run.report.tokens.billed,
         )
+
+    async def _keep(self, training: TrainingRun) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(training.journal.keep())
+            await training.perform()
+            training.journal.add(pb.Finished(run=training.run))
+            training.journal.close()
+        await self._store.save(training.run)
 
     def _summary(self, run: pb.Run) -> pb.Run:
         live = self._live.get(run.name)

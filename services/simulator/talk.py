@@ -95,14 +95,18 @@ class Talk:
             await self._changed.wait()
 
     async def pause(self) -> None:
-        """Think before the next line. Safe to cancel."""
-        if self._manner.written:
-            await self._clock.sleep(self._manner.pause / self._manner.speed)
-            return
+        """Think before the next line. Safe to cancel.
+
+        Raises:
+            LostError: There is nobody to say it to.
+        """
         self._due = self._clock.monotonic()
         for _ in range(round(self._manner.pause / FRAME_SECONDS)):
-            self._client.audio(_QUIET)
+            if not self._manner.written:
+                self._client.audio(_QUIET)
             await self._pace()
+        if self._hearing.over is not None:
+            raise LostError(self._hearing.over)
 
     async def take_turn(self, turn: Turn, cut: Cut) -> None:
         """Say a turn's line and wait for the whole answer. Safe to cancel.

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiosqlite
 import pytest
 
 from filo.simulator.v1 import simulator_pb2 as pb
@@ -189,6 +190,21 @@ async def test_a_run_without_a_relay_fails_with_a_sentence(tmp_path: Path) -> No
     assert run.outcome == pb.OUTCOME_FAILED
     assert run.reason.startswith("The run could not begin:")
     assert simulator.metric("filo_simulator_runs_total", outcome="failed") == 1
+
+
+async def test_a_run_that_cannot_be_kept_leaves_the_others_alone(stack: Stack, tmp_path: Path) -> None:
+    """The table of events is gone under a run: it fails and is counted; the simulator answers on."""
+    async with asyncio.timeout(SECONDS), stack() as (simulator, _):
+        run = await simulator.start(turns=300)
+        await until_turn(simulator, run, 2)
+        async with aiosqlite.connect(tmp_path / "runs.db") as database:
+            await database.execute("DROP TABLE run_events")
+        events = await simulator.watch(run)
+        assert not events[-1].HasField("finished")
+        listed = (await simulator.stub.ListRuns(pb.ListRunsRequest())).runs
+        assert [found.name for found in listed] == [run.name]
+        assert simulator.metric("filo_simulator_runs_total", outcome="failed") == 1
+        assert simulator.metric("filo_simulator_runs_running") == 0
 
 
 async def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
