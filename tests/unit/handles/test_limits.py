@@ -179,6 +179,16 @@ def test_an_upstream_handle_has_a_secret() -> None:
 def test_a_ledger_counts() -> None:
     """No count is negative, and the field is named."""
     assert refused(lambda: limits.ledger(Ledger(context_tokens=1, user_tokens=-1))) == "ledger.user_tokens"
+    named = Ledger(context_tokens=1, prompt_tokens_by_modality={"TEXT": 10, "AUDIO": 0})
+    assert limits.ledger(named) == named
+    named.prompt_tokens_by_modality["AUDIO"] = -1
+    assert refused(lambda: limits.ledger(named)) == "ledger.prompt_tokens_by_modality"
+
+
+def test_a_ledger_does_not_grow() -> None:
+    """It is written with every turn."""
+    many = Ledger(prompt_tokens_by_modality={f"MODALITY_{n}": 1 for n in range(1000)})
+    assert refused(lambda: limits.ledger(many)) == "ledger"
 
 
 def test_a_reason_is_a_sentence() -> None:
