@@ -119,9 +119,9 @@ class Runs:
         self._tools.metrics.run_began()
         try:
             await self._keep(training)
-        except Exception as error:
+        except Exception:
             run.outcome = pb.OUTCOME_FAILED
-            log.error("run not kept", exc_info=error)
+            log.exception("run not kept")
         del self._live[run.name]
         self._tools.metrics.run_ended(run.outcome)
         log.info(

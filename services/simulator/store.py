@@ -1,5 +1,6 @@
 """Runs and their events, in SQL. What a run is, is in its protobuf message; columns hold only what is searched by."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ForeignKey, LargeBinary, String, event, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from filo.simulator.v1 import simulator_pb2 as pb
@@ -82,10 +83,20 @@ def _why(error: Exception) -> str:
 
 
 class Store:
-    """What is kept of runs. Each method is one transaction, and safe to cancel."""
+    """What is kept of runs. Each method is one transaction, and safe to cancel.
+
+    Writes of this process queue up here: SQLite takes one writer at a time, and lets the others poll for it until the
+    unluckiest gives up.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._turn_to_write = asyncio.Lock()
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._turn_to_write, self._engine.begin() as connection:
+            yield connection
 
     async def create(self, request_id: str, asked: pb.RunSpec, run: pb.Run) -> tuple[pb.Run, bool]:
         """Keep a new run, or find the one that this request made before.
@@ -99,7 +110,7 @@ class Store:
         spec = asked.SerializeToString(deterministic=True)
         row = {"name": run.name, "request_id": request_id, "asked": spec, "outcome": run.outcome, **_blobs(run)}
         try:
-            async with self._engine.begin() as connection:
+            async with self._writing() as connection:
                 await connection.execute(insert(_Run).values(row))
         except IntegrityError:
             found = await self._by_request(request_id, spec)
@@ -110,14 +121,14 @@ class Store:
 
     async def save(self, run: pb.Run) -> None:
         """Keep a run as it now stands."""
-        async with self._engine.begin() as connection:
+        async with self._writing() as connection:
             changed = update(_Run).where(_Run.name == run.name).values(outcome=run.outcome, **_blobs(run))
             await connection.execute(changed)
 
     async def append(self, name: str, events: Sequence[pb.WatchRunResponse]) -> None:
         """Keep events of a run, after those it has."""
         rows = [{"run": name, "sequence": made.sequence, "event": made.SerializeToString()} for made in events]
-        async with self._engine.begin() as connection:
+        async with self._writing() as connection:
             await connection.execute(insert(_Event), rows)
 
     async def get(self, name: str) -> pb.Run | None:
