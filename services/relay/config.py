@@ -1,5 +1,6 @@
 """The relay's settings."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from services.common.config import Address, Environment
 from services.relay.core.model import Policy
 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
+_BASE_URL: Final = re.compile(r"wss?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./~-]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,16 @@ class Settings:
         default = cls()
         shared, env = Environment(values, "FILO_"), Environment(values, "FILO_RELAY_")
         env.problems = shared.problems
-        api_key = Environment(values, "").secret("GEMINI_API_KEY")
-        if api_key is None:
+        api_key = (Environment(values, "").secret("GEMINI_API_KEY") or "").strip()
+        if not api_key:
             shared.problems.append("GEMINI_API_KEY: is missing; set it to your key (anything, for the emulator)")
+        elif not (api_key.isascii() and api_key.isprintable()):
+            shared.problems.append("GEMINI_API_KEY: holds characters that no key has; set it to your key")
         url = env.text("UPSTREAM_URL", GEMINI_URL).rstrip("/")
-        if not url.startswith(("wss://", "ws://")):
-            env.problems.append(f"FILO_RELAY_UPSTREAM_URL: {url!r} does not begin with wss:// or ws://")
+        if _BASE_URL.fullmatch(url) is None:
+            env.problems.append(
+                f"FILO_RELAY_UPSTREAM_URL: {url!r} is not wss://HOST or ws://HOST, with or without :PORT"
+            )
         ca = env.text("UPSTREAM_CA", "")
         if ca and not Path(ca).expanduser().is_file():
             env.problems.append(f"FILO_RELAY_UPSTREAM_CA: there is no file {ca}")
@@ -79,7 +85,7 @@ class Settings:
             handles_address=shared.address("HANDLES_ADDRESS", default.handles_address),
             upstream_url=url,
             upstream_ca=Path(ca).expanduser() if ca else None,
-            api_key=api_key or "",
+            api_key=api_key,
             session_keys=env.path("SESSION_KEYS", shared.path("DATA_DIR", Path(".filo")) / "session.key"),
             session_ttl=env.duration("SESSION_TTL", default.session_ttl, low=60.0),
             auth_timeout=env.duration("AUTH_TIMEOUT", default.auth_timeout, low=0.1),

@@ -5,6 +5,7 @@ while it parses. Fields that are not known are ignored: Google adds some without
 """
 
 import base64
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -227,9 +228,10 @@ def _usage(usage: _UsageMetadata) -> on.UsageCounted:
 def _seconds(duration: str) -> float | None:
     """A protobuf duration in JSON, ``"50s"`` or ``"1.5s"``; None where it is absent or unreadable."""
     try:
-        return float(duration.removesuffix("s"))
+        seconds = float(duration.removesuffix("s"))
     except ValueError:
         return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _json(message: Mapping[str, Any]) -> bytes:
