@@ -113,10 +113,10 @@ def test_a_repeated_call_is_answered_and_not_told(it: Dialogue) -> None:
 def test_usage_is_told_for_the_turn_that_it_counts(it: Dialogue) -> None:
     """It comes with the turn's completion or right after it, and means the same turn."""
     it.handle(on.AnswerBegan(SENT))
-    assert it.handle(on.UsageCounted(Usage(30, 5))) == [do.Tell(tell.TokensCounted(1, 35, 35, 10, 20, 5))]
+    assert it.handle(on.UsageCounted(Usage(30, 5))) == [do.Tell(tell.TokensCounted(1, it.coverage.ledger))]
     it.handle(on.TurnCompleted(SENT))
-    assert it.handle(on.UsageCounted(Usage(40, 5))) == [do.Tell(tell.TokensCounted(1, 45, 80, 10, 25, 10))]
-    assert it.coverage.ledger.context == 45
+    assert it.handle(on.UsageCounted(Usage(40, 5))) == [do.Tell(tell.TokensCounted(1, it.coverage.ledger))]
+    assert (it.coverage.ledger.context, it.coverage.ledger.billed, it.coverage.ledger.instruction) == (45, 80, 10)
 
 
 def test_a_handle_in_the_middle_of_an_answer_is_not_taken(it: Dialogue) -> None:

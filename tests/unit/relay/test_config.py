@@ -1,0 +1,115 @@
+"""The relay's settings from the environment."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from services.common.config import Address, ConfigError
+from services.relay.config import GEMINI_URL, Settings
+from services.relay.core.model import Policy
+
+KEY = "AIza-made-up"
+ENOUGH = {"GEMINI_API_KEY": KEY}
+
+
+def problems(values: dict[str, str]) -> list[str]:
+    """The names of the variables that cannot be used."""
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(values)
+    assert KEY not in str(caught.value)
+    assert all(len(problem.split()) > 3 for problem in caught.value.problems)
+    return [problem.split(":")[0] for problem in caught.value.problems]
+
+
+def test_a_key_is_enough() -> None:
+    """Everything else works as it is on one machine, and the defaults are written once."""
+    assert Settings.from_env(ENOUGH) == replace(Settings(), api_key=KEY)
+    assert Settings().upstream_url == GEMINI_URL
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    """Each variable reaches its field: none keeps its default."""
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    settings = Settings.from_env(
+        {
+            **ENOUGH,
+            "FILO_RELAY_CLIENT_ADDRESS": "0.0.0.0:1",
+            "FILO_RELAY_CONTROL_ADDRESS": "0.0.0.0:2",
+            "FILO_RELAY_METRICS_ADDRESS": "0.0.0.0:3",
+            "FILO_HANDLES_ADDRESS": "[::1]:4",
+            "FILO_RELAY_UPSTREAM_URL": "wss://localhost:7443/",
+            "FILO_RELAY_UPSTREAM_CA": str(ca),
+            "FILO_RELAY_SESSION_KEYS": "/keys/session.key",
+            "FILO_RELAY_SESSION_TTL": "10m",
+            "FILO_RELAY_AUTH_TIMEOUT": "1s",
+            "FILO_RELAY_ORIGINS": "https://a.example, https://b.example,",
+            "FILO_RELAY_CONNECT_TIMEOUT": "1s",
+            "FILO_RELAY_CLOSE_TIMEOUT": "50ms",
+            "FILO_RELAY_REPLAY": "1s",
+            "FILO_RELAY_OUTBOX_BYTES": "65536",
+            "FILO_LOG_LEVEL": "DEBUG",
+            **{f"FILO_RELAY_{field.name.upper()}": "2" for field in fields(Policy)},
+        }
+    )
+    default = Settings()
+    kept = [field.name for field in fields(Settings) if getattr(settings, field.name) == getattr(default, field.name)]
+    assert kept == []
+    assert [getattr(settings.policy, field.name) for field in fields(Policy)] == [2] * len(fields(Policy))
+    assert settings.handles_address == Address("::1", 4)
+    assert settings.upstream_url == "wss://localhost:7443"
+    assert settings.origins == ("https://a.example", "https://b.example")
+    assert (settings.session_ttl, settings.close_timeout) == (600.0, 0.05)
+
+
+def test_the_keys_are_in_the_data_directory() -> None:
+    """Unless they are named."""
+    assert Settings.from_env({**ENOUGH, "FILO_DATA_DIR": "/data"}).session_keys == Path("/data/session.key")
+
+
+def test_all_problems_at_once() -> None:
+    """One start shows every mistake."""
+    wrong = {
+        "FILO_RELAY_CLIENT_ADDRESS": "nowhere",
+        "FILO_HANDLES_ADDRESS": "host:99999",
+        "FILO_RELAY_UPSTREAM_URL": "https://host",
+        "FILO_RELAY_UPSTREAM_CA": "/no/such/file",
+        "FILO_RELAY_SESSION_TTL": "1s",
+        "FILO_RELAY_REPLAY": "soon",
+        "FILO_RELAY_OUTBOX_BYTES": "1",
+        "FILO_RELAY_DIALS_A_DROP": "0",
+        "FILO_RELAY_GRACE": "-1",
+        "FILO_LOG_LEVEL": "LOUD",
+    }
+    assert sorted(problems(wrong)) == sorted([*wrong, "GEMINI_API_KEY"])
+
+
+@pytest.mark.parametrize("key", ["", " \n", "schlüssel", "two\nlines"])
+def test_what_is_no_key(key: str) -> None:
+    """Missing, or not to be put into a header; its value is not shown."""
+    assert problems({"GEMINI_API_KEY": key}) == ["GEMINI_API_KEY"]
+
+
+def test_a_key_from_a_file_ends_with_a_newline() -> None:
+    """As secrets that were made with echo do."""
+    assert Settings.from_env({"GEMINI_API_KEY": f"{KEY}\n"}).api_key == KEY
+
+
+@pytest.mark.parametrize(
+    "url", ["host", "https://host", "wss://", "wss:///path", "wss://host:port", "wss://a b", "ws://h?q"]
+)
+def test_what_is_no_base_url(url: str) -> None:
+    """Found at the start, not at the first dial."""
+    assert problems({**ENOUGH, "FILO_RELAY_UPSTREAM_URL": url}) == ["FILO_RELAY_UPSTREAM_URL"]
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:7443", "wss://[::1]:1", "wss://proxy.example/gemini", GEMINI_URL])
+def test_base_urls(url: str) -> None:
+    """With and without a port or a path."""
+    assert Settings.from_env({**ENOUGH, "FILO_RELAY_UPSTREAM_URL": url}).upstream_url == url
+
+
+def test_no_secret_is_shown() -> None:
+    """A settings object may end up in a log."""
+    assert KEY not in repr(Settings.from_env(ENOUGH))
