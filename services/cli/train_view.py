@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -177,16 +177,14 @@ class TrainView:
 
 
 def summary(run: pb.Run) -> RenderableType:
-    """What a run came to, as a table."""
+    """What a run came to: a table, and who counted."""
     table = Table(box=box.SIMPLE_HEAD, title=f"Run {clean(run.report.run_id)}: {outcome(run)}", title_justify="left")
     table.add_column("what was counted")
     table.add_column("")
     table.add_column("")
     for figure in report.figures(run.report):
         table.add_row(figure.name, clean(figure.value), verdict(good=figure.good))
-    table.caption = report.counted_by(run.report)
-    table.caption_justify = "left"
-    return table
+    return Group(table, Text(report.counted_by(run.report)))
 
 
 def verdict(*, good: bool | None) -> Text:
