@@ -78,7 +78,7 @@ class Child:
     async def start(self, within: float) -> str:
         """Start it and wait until it is ready.
 
-        Safe to cancel; the process may be running then, `kill` it.
+        Safe to cancel; the process may be running then: `tell` it to end.
 
         Args:
             within: Seconds it may take.

@@ -94,7 +94,7 @@ def run(environ: Mapping[str, str], reports: Path) -> int:
     except ChildError as error:
         for line in (f"{error}; the last that it said:", *error.lines):
             print(line, file=sys.stderr)
-        return EXIT_CANNOT_START
+        return EXIT_NOT_SHOWN if error.started else EXIT_CANNOT_START
     except asyncio.CancelledError:
         return EXIT_NOT_SHOWN
     except (ServiceError, OSError) as error:
@@ -156,8 +156,7 @@ def _conclude(without: pb.Run, with_filo: pb.Run, reports: Path, screen: Screen)
     ends, cuts = len(with_filo.report.rotations), len(with_filo.report.client_reconnects)
     screen.say(
         f"Without Filo the conversation was over after {without.turns_completed} of {TURNS} turns. With Filo it went "
-        f"through {ends} ends of its connection and {cuts} "
-        "cuts of the client's socket, and lost nothing.",
+        f"through {ends} ends of its connection and {cuts} cuts of the client's socket, and lost nothing.",
         style="bold green",
     )
     return 0
