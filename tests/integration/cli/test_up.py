@@ -101,16 +101,25 @@ def test_train_without_services_says_what_to_do(tmp_path: Path) -> None:
     assert done.stderr == "filo train: no simulator answers at 127.0.0.1:1; start the services first: filo up\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_within_three_seconds(number: signal.Signals, tmp_path: Path) -> None:
-    """Exit code 0, and no process is left."""
-    with stack.up(tmp_path) as up:
+@pytest.mark.parametrize(
+    ("number", "arguments", "environ", "services"),
+    [
+        (signal.SIGINT, [], {}, SERVICES),
+        (signal.SIGTERM, ["--upstream", "gemini"], {"GEMINI_API_KEY": "not a real one"}, SERVICES[1:]),
+    ],
+)
+def test_a_signal_stops_everything_within_three_seconds(
+    number: signal.Signals, arguments: list[str], environ: dict[str, str], services: list[str], tmp_path: Path
+) -> None:
+    """Exit code 0, and no process is left; with Gemini there is no emulator in the first place."""
+    with stack.up(tmp_path, *arguments, **environ) as up:
         up.wait_ready()
-        children = list(up.children().values())
+        children = up.children()
+        assert sorted(children) == services
         code, seconds = up.end(number)
         assert (code, up.printed[-1]) == (0, "Stopped.")
         assert seconds < 3
-        assert stack.gone(children, within=0)
+        assert stack.gone(list(children.values()), within=0)
 
 
 def test_a_killed_supervisor_leaves_nothing(tmp_path: Path) -> None:
@@ -136,16 +145,16 @@ def test_a_service_that_dies_is_named_and_the_rest_is_stopped(tmp_path: Path) ->
 
 
 def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
-    """The service's own sentence and its exit code, 2; what had started is stopped."""
+    """The service's own sentence and its exit code, 2."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        environ = stack.environment(tmp_path, FILO_HANDLES_ADDRESS=address)
+        environ = stack.environment(tmp_path, FILO_EMULATOR_ADDRESS=address)
         done = stack.filo("up", environ=environ, cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith(f"handles: cannot listen on {address}: ")
+    assert done.stderr.startswith(f"emulator: cannot listen on {address}: ")
 
 
 @pytest.mark.parametrize(
@@ -170,10 +179,3 @@ def test_what_cannot_work_is_refused_before_anything_starts(
     """One line, exit code 2."""
     done = stack.filo("up", *arguments, environ=stack.environment(tmp_path, **environ), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"{line}\n")
-
-
-def test_gemini_is_spoken_to_without_an_emulator(tmp_path: Path) -> None:
-    """With a key, three services start, and none of them is the emulator."""
-    with stack.up(tmp_path, "--upstream", "gemini", GEMINI_API_KEY="not a real one") as up:
-        up.wait_ready()
-        assert sorted(up.children()) == SERVICES[1:]
