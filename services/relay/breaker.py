@@ -93,3 +93,10 @@ class Gate:
         async with self._first:
             while (wait := self._breaker.wait(self._clock.monotonic())) > 0:
                 await self._clock.sleep(wait)
+
+    def dialled(self, *, reached: bool) -> None:
+        """Tell how a dial went."""
+        if reached:
+            self._breaker.succeeded(self._clock.monotonic())
+        else:
+            self._breaker.failed()

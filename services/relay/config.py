@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from services.common import tls
 from services.common.config import Address, Environment
+from services.common.tls import Transport
+from services.relay.breaker import BreakerPolicy
 from services.relay.core.model import Policy
 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
@@ -33,7 +36,9 @@ class Settings:
         close_timeout: Seconds in which the upstream must acknowledge a close.
         replay_seconds: Audio that is kept for a new connection, oldest out first.
         outbox_bytes: What is kept for a client that is away or slow, oldest out first.
+        transport: What encrypts the calls between services.
         log_level: DEBUG, INFO, WARNING or ERROR.
+        breaker: When the whole relay holds its dials back.
         policy: What the core's decisions depend on.
     """
 
@@ -52,7 +57,9 @@ class Settings:
     close_timeout: float = 3.0
     replay_seconds: float = 120.0
     outbox_bytes: int = 4 * 1024 * 1024
+    transport: Transport = Transport()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     policy: Policy = field(default_factory=Policy)
 
     @classmethod
@@ -78,11 +85,13 @@ class Settings:
         ca = env.text("UPSTREAM_CA", "")
         if ca and not Path(ca).expanduser().is_file():
             env.problems.append(f"FILO_RELAY_UPSTREAM_CA: there is no file {ca}")
+        control = env.address("CONTROL_ADDRESS", default.control_address)
+        handles = shared.address("HANDLES_ADDRESS", default.handles_address)
         settings = cls(
             client_address=env.address("CLIENT_ADDRESS", default.client_address),
-            control_address=env.address("CONTROL_ADDRESS", default.control_address),
+            control_address=control,
             metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
-            handles_address=shared.address("HANDLES_ADDRESS", default.handles_address),
+            handles_address=handles,
             upstream_url=url,
             upstream_ca=Path(ca).expanduser() if ca else None,
             api_key=api_key,
@@ -94,11 +103,22 @@ class Settings:
             close_timeout=env.duration("CLOSE_TIMEOUT", default.close_timeout, low=0.05),
             replay_seconds=env.duration("REPLAY", default.replay_seconds, low=1.0),
             outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
+            transport=tls.read(shared, "relay", {"RELAY_CONTROL_ADDRESS": control, "HANDLES_ADDRESS": handles}),
             log_level=shared.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+            breaker=_breaker(env),
             policy=_policy(env),
         )
         shared.check()
         return settings
+
+
+def _breaker(env: Environment) -> BreakerPolicy:
+    default = BreakerPolicy()
+    return BreakerPolicy(
+        failures=env.integer("BREAKER_FAILURES", default.failures, low=1),
+        probe_interval=env.duration("BREAKER_PROBE_INTERVAL", default.probe_interval, low=0.01),
+        dials_a_second=env.number("DIALS_A_SECOND", default.dials_a_second, low=0.1),
+    )
 
 
 def _policy(env: Environment) -> Policy:
@@ -114,4 +134,8 @@ def _policy(env: Environment) -> Policy:
         dials_a_drop=env.integer("DIALS_A_DROP", default.dials_a_drop, low=1),
         dials_a_life=env.integer("DIALS_A_LIFE", default.dials_a_life, low=1),
         stable_after=env.duration("STABLE_AFTER", default.stable_after, low=0.1),
+        stall_after=env.duration("STALL_AFTER", default.stall_after),
+        context_limit=env.integer("CONTEXT_LIMIT", default.context_limit),
+        patience=env.duration("PATIENCE", default.patience),
+        unsaved_turns=env.integer("UNSAVED_TURNS", default.unsaved_turns, low=1),
     )

@@ -44,6 +44,7 @@ _FAREWELLS: Mapping[do.Farewell, int] = {
     do.Farewell.DRAIN: 1001,
     do.Farewell.REPLACED: MEANING[Reason.EPOCH_FENCED].close,
     do.Farewell.UPSTREAM_REFUSED: MEANING[Reason.UPSTREAM_REFUSED].close,
+    do.Farewell.STORE_UNAVAILABLE: MEANING[Reason.STORE_UNAVAILABLE].close,
     do.Farewell.UPSTREAM_UNAVAILABLE: MEANING[Reason.UPSTREAM_UNAVAILABLE].close,
 }
 
@@ -273,7 +274,7 @@ class LiveConversation:
                 async with asyncio.timeout(left):
                     await self._rearm.wait()
                 continue
-            self.post(on.Tick())
+            self.post(on.Tick(self._upstream.silence()))
 
     async def _heartbeat(self) -> None:
         while True:

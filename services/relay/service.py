@@ -12,6 +12,7 @@ from services.common import grpc_client, grpc_server, lifecycle, logs, metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.relay import client_server, control, session_tokens
+from services.relay.breaker import Breaker, Gate
 from services.relay.client_server import ClientServer
 from services.relay.config import Settings
 from services.relay.control import RelayServicer
@@ -47,24 +48,28 @@ async def running(
     tokens = session_tokens.load(settings.session_keys, settings.session_ttl, clock)
     counts = Metrics(prometheus)
     async with AsyncExitStack() as stack:
-        channel = await stack.enter_async_context(grpc_client.channel(settings.handles_address))
+        channel = await stack.enter_async_context(
+            grpc_client.channel(settings.handles_address, "handles", settings.transport)
+        )
         store = Store(channel)
         dialler = Dialler(
             settings.upstream_url,
             settings.api_key,
             settings.upstream_ca,
-            settings.connect_timeout,
-            settings.close_timeout,
+            connect_timeout=settings.connect_timeout,
+            close_timeout=settings.close_timeout,
+            gate=Gate(Breaker(settings.breaker), clock),
         )
         group = await stack.enter_async_context(asyncio.TaskGroup())
         registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
-        servicer = RelayServicer(store, tokens, registry, Watch(store, registry, clock))
+        servicer = RelayServicer(store, tokens, registry, Watch(store, registry, clock, settings.transport))
         where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
         control_address = await stack.enter_async_context(
             grpc_server.serving(
                 settings.control_address,
                 [control.SERVICE],
                 lambda server: rpc.add_RelayServiceServicer_to_server(servicer, server),
+                transport=settings.transport,
             )
         )
         store.holder = str(control_address)

@@ -13,6 +13,7 @@ from filo.handles.v1 import handles_pb2_grpc as rpc
 from filo.handles.v1 import resources_pb2 as resources
 from services.relay.core import effects as do
 from services.relay.core import events as on
+from services.relay.core.capabilities import capability
 from services.relay.core.conversation import Attachment
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle, Usage
@@ -80,6 +81,7 @@ class Store:
             uncovered=uncovered,
             ledger=_ledger(response.ledger),
             instruction_characters=len(conversation.agent.system_instruction),
+            capability=capability(conversation.agent.model),
         )
         interval = response.heartbeat_interval.ToNanoseconds() / 1e9
         return Attached(conversation, attachment, conversation.epoch, response.handle_result, interval)

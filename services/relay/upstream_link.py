@@ -55,12 +55,17 @@ class UpstreamLink:
         self._post = post
         self._clock = clock
         self._open: Upstream | None = None
+        self._heard_at = 0.0
         self._log = structlog.stdlib.get_logger("filo.relay").bind(room="relay", conversation=name)
 
     @property
     def is_open(self) -> bool:
         """Whether a connection is set up and not yet at its end."""
         return self._open is not None
+
+    def silence(self) -> float:
+        """Seconds since anything came from the connection."""
+        return self._clock.monotonic() - self._heard_at
 
     async def connect(self, effect: do.OpenUpstream) -> None:
         """Dial, then read the connection to its end: one task for its whole life. Cancelling drops it."""
@@ -110,6 +115,7 @@ class UpstreamLink:
     async def _read(self, upstream: Upstream) -> None:
         reader = wire.Reader()
         async for frame in upstream.frames():
+            self._heard_at = self._clock.monotonic()
             try:
                 received = reader.read(frame, self._inputs.sent)
             except ValueError:

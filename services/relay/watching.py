@@ -11,6 +11,7 @@ from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common import grpc_client
 from services.common.clock import Clock
 from services.common.config import parse_address
+from services.common.tls import Transport
 from services.relay.journal import epoch_of, sequence
 from services.relay.live import LiveConversation
 from services.relay.registry import Registry
@@ -29,9 +30,11 @@ class Watch:
         store: The handle store.
         registry: What is held here.
         clock: Says when.
+        transport: What encrypts the calls to other replicas.
     """
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock) -> None:
+    def __init__(self, store: Store, registry: Registry, clock: Clock, transport: Transport) -> None:
+        self._transport = transport
         self._store = store
         self._registry = registry
         self._clock = clock
@@ -102,7 +105,7 @@ class Watch:
                 sequence=number, time=conversation.end_time, ended=pb.Ended(reason=conversation.end_reason)
             )
         elif stored.holder and stored.holder != self._store.holder:
-            async for event in _ask(stored.holder, name, after or 0):
+            async for event in self._ask(stored.holder, name, after or 0):
                 yield event
         elif after is None:
             yield await self._snapshot(name, sequence(conversation.epoch, 0))
@@ -112,13 +115,12 @@ class Watch:
         now.FromDatetime(self._clock.now())
         return pb.WatchSessionResponse(sequence=number, time=now, session=await self.session(name))
 
-
-async def _ask(holder: str, name: str, after: int) -> AsyncIterator[pb.WatchSessionResponse]:
-    request = pb.WatchSessionRequest(conversation=name, after_sequence=after)
-    async with grpc_client.channel(parse_address(holder)) as channel:
-        stub: rpc.RelayServiceAsyncStub = rpc.RelayServiceStub(channel)
-        async for event in stub.WatchSession(request, metadata=((FORWARDED, "1"),)):
-            yield event
+    async def _ask(self, holder: str, name: str, after: int) -> AsyncIterator[pb.WatchSessionResponse]:
+        request = pb.WatchSessionRequest(conversation=name, after_sequence=after)
+        async with grpc_client.channel(parse_address(holder), "relay", self._transport) as channel:
+            stub: rpc.RelayServiceAsyncStub = rpc.RelayServiceStub(channel)
+            async for event in stub.WatchSession(request, metadata=((FORWARDED, "1"),)):
+                yield event
 
 
 def _add_live(session: pb.Session, live: LiveConversation) -> None:

@@ -55,7 +55,7 @@ async def test_a_conversation_crosses_every_limit(tmp_path: Path) -> None:
     assert {mark.reason for mark in report.rotations} == {"go_away"}
     assert [(mark.at_turn, mark.reason) for mark in report.client_reconnects] == [(4, "cut"), (17, "cut")]
     assert len(report.tokens.context_by_turn) == 26
-    assert list(report.tokens.context_by_turn) == sorted(report.tokens.context_by_turn)
+    assert 0 < report.tokens.context_by_turn[0] < report.tokens.context_by_turn[-1]
     assert report.tokens.billed > report.tokens.context_by_turn[-1]
     assert sum(report.tokens.by_category.values()) == report.tokens.context_by_turn[-1]
     assert len({line.prospect for line in done.transcript}) == 26

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.capabilities import UNHINDERED, Capability
+from services.relay.core.connection import Connection
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.ledger import Ledger
@@ -24,7 +26,8 @@ from services.relay.core.model import (
     Turn,
     UpstreamHandle,
 )
-from services.relay.core.rotation import DialBudget, RotationDue, due_by_age, due_by_goaway
+from services.relay.core.resume_check import Compression
+from services.relay.core.rotation import DialBudget
 from services.relay.core.states import Phase, Signal, step
 from services.relay.core.turns import Talk
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
@@ -42,6 +45,7 @@ class Attachment:
         uncovered: The stored turns that the handle does not cover; without a handle it stays empty.
         ledger: The newest stored ledger.
         instruction_characters: The length of the system instruction.
+        capability: What the conversation's model allows.
     """
 
     new: bool
@@ -51,6 +55,7 @@ class Attachment:
     uncovered: tuple[Turn, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     instruction_characters: int = 0
+    capability: Capability = UNHINDERED
 
 
 class Conversation:
@@ -75,15 +80,14 @@ class Conversation:
         self._untouched = attachment.new
         self._budget = DialBudget(policy)
         self._refusals = 0
-        self._due: RotationDue | None = None
+        self._capability = attachment.capability
+        self._connection = self._begin(now, Continuity.NONE)
         self._replacing: RotationReason | None = None
         self._closing_for = RotationReason.CLIENT
-        self._opening_with = Continuity.NONE
+        self._rebasing = False
         self._welcome_owed = False
-        self._proven = False
         self._away_since = now
         self._gap_since = now
-        self._opened_at = now
         self._out: list[do.Effect] = []
 
     def handle(self, event: on.Event, now: float) -> list[do.Effect]:
@@ -91,6 +95,8 @@ class Conversation:
         if self.phase is Phase.OVER:
             return []
         self._out = []
+        if isinstance(event, on.RENEWS_PATIENCE):
+            self._connection.heard(now)
         mine = self._ON.get(type(event))
         if mine is None:
             self._out += self._dialogue.handle(event)
@@ -107,10 +113,9 @@ class Conversation:
         if not self.client_present:
             moments.append(self._away_since + self._policy.grace)
         if self.phase is Phase.LIVE:
-            if self._due is not None and self.rotation_mode is RotationMode.RELAY:
-                moments += [moment for moment in (self._due.soon, self._due.latest) if moment > now]
-            if self._due is None and self._policy.max_age:
-                moments.append(self._opened_at + self._policy.max_age)
+            due = self._connection.due
+            ours = due is not None and not self._left_to_client(due.reason)
+            moments += self._connection.moments(now, expecting=self.talk.answer_owed, ours=ours)
         return min(moments, default=None)
 
     # What follows from where things stand, whatever the event was.
@@ -121,20 +126,26 @@ class Conversation:
         if not self.client_present and now >= self._away_since + self._policy.grace:
             self._let_go([do.Release()])
             return
+        if self.coverage.waiting > self._policy.unsaved_turns:
+            self._give_up("what was said could not be stored for too long", do.Farewell.STORE_UNAVAILABLE)
+            return
         if self.phase is Phase.LIVE:
             self._settle_rotation(now)
         self._checkpoint()
 
     def _settle_rotation(self, now: float) -> None:
-        age = self._policy.max_age
-        if self._due is None and age and now >= self._opened_at + age:
-            self._due = due_by_age(now, self._policy)
-        if self._due is None or self.rotation_mode is RotationMode.CLIENT:
+        connection = self._connection
+        connection.time_passed(now, expecting=self.talk.answer_owed)
+        if connection.due is None or self._left_to_client(connection.due.reason):
             return
-        if self._due.may_begin(
+        if connection.due.may_begin(
             now, self.talk.stage, tool_pending=self.talk.tool_pending, covered=self.coverage.all_covered
         ):
-            self._rotate(self._due.reason, now)
+            self._rotate(connection.due.reason, now)
+
+    def _left_to_client(self, reason: RotationReason) -> bool:
+        """Whether the client rotates; what the relay itself has found wrong, it mends itself."""
+        return self.rotation_mode is RotationMode.CLIENT and reason in (RotationReason.GO_AWAY, RotationReason.AGE)
 
     def _checkpoint(self, *, last: bool = False) -> None:
         checkpoint = self.coverage.checkpoint(last=last)
@@ -149,7 +160,7 @@ class Conversation:
         self._welcome_owed = True
         if self.phase is Phase.PARKED:
             self._dial(now, planned=True)
-        elif self.phase is Phase.LIVE and self._due and event.rotation is RotationMode.CLIENT:
+        elif self.phase is Phase.LIVE and self._connection.due and event.rotation is RotationMode.CLIENT:
             self._rotate(RotationReason.CLIENT, now)
         elif self.phase is Phase.LIVE:
             self._welcome(Continuity.HANDLE)
@@ -158,7 +169,7 @@ class Conversation:
         self.client_present = False
         self._welcome_owed = False
         self._away_since = now
-        if self.phase is Phase.LIVE and self._due and self.rotation_mode is RotationMode.CLIENT:
+        if self.phase is Phase.LIVE and self._connection.due and self.rotation_mode is RotationMode.CLIENT:
             self._rotate(RotationReason.CLIENT, now)
 
     def _welcome(self, continuity: Continuity) -> None:
@@ -188,51 +199,72 @@ class Conversation:
             self._give_up("Gemini cannot be reached", do.Farewell.UPSTREAM_UNAVAILABLE)
             return
         self.phase = step(self.phase, Signal.DIAL)
-        self._due = None
-        handle = self.coverage.handle
-        content = self.coverage.uncovered
+        if self.coverage.uncovered and not self._capability.mid_session_content:
+            self.coverage.handle_lost()
+        handle, content = self.coverage.handle, self.coverage.uncovered
         history = 0 if handle else self.talk.last - len(content)
-        self._opening_with = (
-            Continuity.HANDLE if handle else Continuity.TRANSCRIPT if self.talk.last else Continuity.NONE
-        )
-        self._opened_at = now
+        self._connection = self._begin(now, self._continuity_of(handle))
         self.coverage.connection_opens(seeded=bool(self.talk.last))
         self._out.append(
             do.OpenUpstream(handle.secret if handle else None, history, content, self._budget.dial(planned=planned))
         )
 
+    def _begin(self, now: float, continuity: Continuity) -> Connection:
+        compression = Compression.of_window(self._capability.window)
+        return Connection(now, continuity, self.coverage.baseline, compression, self._policy)
+
+    def _continuity_of(self, handle: UpstreamHandle | None) -> Continuity:
+        if handle is not None:
+            return Continuity.HANDLE
+        if not self.talk.last:
+            return Continuity.NONE
+        return Continuity.REBASED if self._rebasing else Continuity.TRANSCRIPT
+
     def _turn_completed(self, event: on.TurnCompleted, _now: float) -> None:
         before = self.talk.last
         self._out += self._dialogue.handle(event)
         if self.talk.last > before:
-            self._proven = True
+            self._connection.turn_completed()
             self._budget.progress()
+
+    def _usage_counted(self, event: on.UsageCounted, now: float) -> None:
+        self._out += self._dialogue.handle(event)
+        connection = self._connection
+        connection.counted(now, event.usage, self.coverage.ledger)
+        if connection.due is not None and connection.due.reason is RotationReason.FALSE_RESUME:
+            self._drop_handle("the resume was false: the context had lost what was said")
 
     def _upstream_ready(self, _event: on.UpstreamReady, now: float) -> None:
         self.phase = step(self.phase, Signal.READY)
-        self._opened_at, self._proven, self._refusals = now, False, 0
-        self.continuity = self._opening_with
+        self._connection.ready(now)
+        self._refusals, self._rebasing = 0, False
+        self.continuity = self._connection.continuity
         self._out.append(do.StartSending(self.talk.boundary))
         if not self._untouched:
-            self.coverage.context_survived(self._opening_with)
+            self.coverage.context_survived(self.continuity)
         if self._replacing is not None:
             self.rotations += 1
             gap = now - self._gap_since
-            self._tell(tell.Rotated(self._replacing, self._opening_with, gap, self.talk.number))
+            self._tell(tell.Rotated(self._replacing, self.continuity, gap, self.talk.number))
             self._replacing = None
         if self._welcome_owed:
-            self._welcome(self._opening_with)
+            self._welcome(self.continuity)
 
     def _rotate(self, reason: RotationReason, now: float) -> None:
         self.phase = step(self.phase, Signal.ROTATE)
-        self._judge_stability(now)
+        if self._connection.stable(now):
+            self._budget.progress()
+        if reason is RotationReason.CONTEXT_PRESSURE:
+            self._rebasing = True
+            self._drop_handle("the context is rebuilt smaller")
         self._closing_for = reason
         self._replace(reason, now)
         self._out += [do.StopSending(), do.CloseUpstream()]
 
-    def _judge_stability(self, now: float) -> None:
-        if now - self._opened_at >= self._policy.stable_after:
-            self._budget.progress()
+    def _drop_handle(self, why: str) -> None:
+        if self.coverage.handle is not None:
+            self.coverage.handle_lost()
+            self._out.append(do.InvalidateHandle(why))
 
     def _replace(self, reason: RotationReason, now: float) -> None:
         """Note why, tell the client; one that is away, or reconnects by itself, need not be told."""
@@ -248,11 +280,11 @@ class Conversation:
             return
         if self.phase is Phase.PARKED:
             return
-        situation = self._situation()
+        situation = self._connection.situation
         self._refusals += situation is Situation.RESUMING
         decision = classify_upstream_close(event.code, event.reason, situation, self._refusals)
-        if self.phase is Phase.LIVE:
-            self._judge_stability(now)
+        if self._connection.stable(now):
+            self._budget.progress()
         self._out += self._dialogue.cut(RotationReason.UPSTREAM_CLOSED)
         self._after_loss(decision, event, now)
 
@@ -262,9 +294,8 @@ class Conversation:
             self._give_up(f"Gemini refused: {event.code} {event.reason}".rstrip(), do.Farewell.UPSTREAM_REFUSED)
             return
         lost = self.phase is Phase.LIVE
-        if decision is Decision.FRESH and self.coverage.handle is not None:
-            self.coverage.handle_lost()
-            self._out.append(do.InvalidateHandle(f"{event.code} {event.reason}".rstrip()))
+        if decision is Decision.FRESH:
+            self._drop_handle(f"{event.code} {event.reason}".rstrip())
         if lost and self.client_present and self.rotation_mode is RotationMode.CLIENT:
             self.phase = step(self.phase, Signal.PARK)
             why = f"the connection to Gemini ended: {event.code} {event.reason}".rstrip()
@@ -281,17 +312,10 @@ class Conversation:
             self._dial(now, planned=planned)
         else:
             self.phase = step(self.phase, Signal.PARK)
-            self._replacing, self._due = None, None
-
-    def _situation(self) -> Situation:
-        if self.phase is Phase.OPENING:
-            return Situation.RESUMING if self._opening_with is Continuity.HANDLE else Situation.NEW
-        fresh = self._opening_with is not Continuity.HANDLE and not self._proven
-        return Situation.NEW if fresh else Situation.LIVE
+            self._replacing = None
 
     def _go_away(self, event: on.GoAway, now: float) -> None:
-        due = due_by_goaway(now, event.time_left, self._policy)
-        self._due = due if self._due is None or due.latest < self._due.latest else self._due
+        self._connection.go_away(now, event.time_left)
         if self.rotation_mode is RotationMode.CLIENT and self.client_present:
             left = self._policy.goaway_unknown if event.time_left is None else event.time_left
             self._tell_handle_again()
@@ -303,13 +327,14 @@ class Conversation:
     def _fenced(self, _event: on.Fenced, _now: float) -> None:
         self._let_go([do.CloseClient(do.Farewell.REPLACED, "the conversation went on elsewhere")], keep=False)
 
-    def _tick(self, _event: on.Tick, _now: float) -> None:
+    def _tick(self, event: on.Tick, now: float) -> None:
         """Only time has passed; `_settle` sees what is due."""
+        self._connection.heard(now - event.silence)
 
     # The end.
 
     def _give_up(self, message: str, farewell: do.Farewell) -> None:
-        self._tell(tell.UpstreamTrouble(message, retryable=farewell is do.Farewell.UPSTREAM_UNAVAILABLE))
+        self._tell(tell.UpstreamTrouble(message, retryable=farewell is not do.Farewell.UPSTREAM_REFUSED))
         self._let_go([do.Release(), do.CloseClient(farewell, message)], connected=False)
 
     def _let_go(self, last: list[do.Effect], *, keep: bool = True, connected: bool = True) -> None:
@@ -339,6 +364,7 @@ class Conversation:
         on.UpstreamClosed: _upstream_closed,
         on.GoAway: _go_away,
         on.TurnCompleted: _turn_completed,
+        on.UsageCounted: _usage_counted,
         on.Fenced: _fenced,
         on.Tick: _tick,
     }

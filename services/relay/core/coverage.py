@@ -20,6 +20,9 @@ class Coverage:
         uncovered: The stored turns that it does not cover, in order.
         covered_seq: The newest client sequence number in the stored turns.
         ledger: The stored ledger.
+
+    Attributes:
+        baseline: The usage of the newest turn in the context behind the handle, if it is known.
     """
 
     def __init__(
@@ -27,10 +30,12 @@ class Coverage:
     ) -> None:
         self.handle = handle
         self.ledger = ledger
+        self.baseline = ledger.usage if handle is not None and not uncovered else None
         self.covered_seq = covered_seq
         self.renewal: HandleRenewed | None = None
         self._uncovered = list(uncovered)
         self._known: int | None = None
+        self._trusted = True
         self._unsaved: list[Turn] = []
         self._handle_unsaved = False
         self._continuity_unsaved: Continuity | None = None
@@ -46,6 +51,11 @@ class Coverage:
         """Whether a connection that resumes from the newest handle knows every completed turn."""
         return self.handle is not None and not self._uncovered
 
+    @property
+    def waiting(self) -> int:
+        """How many completed turns the store does not have yet."""
+        return len(self._unsaved)
+
     def connection_opens(self, *, seeded: bool) -> None:
         """A connection is begun with what is known now.
 
@@ -56,6 +66,7 @@ class Coverage:
         Args:
             seeded: Without a handle: turns are sent as history.
         """
+        self._trusted = True
         if self.handle is not None:
             self._known = self.handle.covers_turn
         else:
@@ -69,16 +80,22 @@ class Coverage:
 
     def handle_updated(self, secret: str) -> None:
         """Gemini issued a handle; it covers the turns completed before."""
-        if self._known is None:
+        if self._known is None or not self._trusted:
             return
         covers = self._known
+        self.baseline = self.ledger.usage
         self.handle = UpstreamHandle(secret, covers)
         self._uncovered = [turn for turn in self._uncovered if turn.number > covers]
         self._handle_unsaved = True
 
     def handle_lost(self) -> None:
-        """The handle is dead: nothing is covered, and the history comes from the store."""
+        """The handle is dead or proved false: nothing is covered, and the history comes from the store.
+
+        What the same connection issues from now on is worth as little.
+        """
+        self._trusted = False
         self.handle = None
+        self.baseline = None
         self.renewal = None
         self._handle_unsaved = False
         self._uncovered = list(self._unsaved)

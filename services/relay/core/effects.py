@@ -104,6 +104,7 @@ class Farewell(StrEnum):
     REPLACED = "replaced"
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    STORE_UNAVAILABLE = "store_unavailable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ Audio is not among them: frames pass beside the core, which hears of them once a
 answer (`AnswerBegan`).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from services.relay.core.model import Mark, RotationMode, ToolCall, Usage
 
@@ -182,7 +183,13 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The time that `conversation.Conversation.deadline` asked for has come."""
+    """The time that `conversation.Conversation.deadline` asked for has come.
+
+    Args:
+        silence: Seconds since anything, audio included, came from the upstream connection.
+    """
+
+    silence: float = math.inf
 
 
 Event = (
@@ -210,3 +217,20 @@ Event = (
     | Fenced
     | Tick
 )
+
+RENEWS_PATIENCE: Final = (
+    HandleUpdated
+    | UserHeard
+    | AnswerBegan
+    | AgentSaid
+    | GenerationCompleted
+    | Interrupted
+    | TurnCompleted
+    | ToolsCalled
+    | ToolCallsCancelled
+    | GoAway
+    | UsageCounted
+    | ClientWrote
+    | ToolResultGiven
+)
+"""Gemini has said something, or has just been asked: from here on it is given time again."""

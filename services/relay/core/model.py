@@ -27,6 +27,9 @@ class RotationReason(StrEnum):
 
     GO_AWAY = "go_away"
     AGE = "age"
+    STALL = "stall"
+    FALSE_RESUME = "false_resume"
+    CONTEXT_PRESSURE = "context_pressure"
     UPSTREAM_CLOSED = "upstream_closed"
     HANDLE_REJECTED = "handle_rejected"
     CLIENT = "client"
@@ -125,6 +128,10 @@ class Policy:
         dials_a_drop: Dials without progress after which the relay gives up.
         dials_a_life: Dials after an unplanned loss that one attached conversation may cost in all.
         stable_after: A connection that has lived this long was no failure.
+        stall_after: A connection that owes an answer and says nothing for so long is replaced; 0 turns it off.
+        context_limit: A context of so many tokens is rebuilt from the transcript; 0 leaves it to compression.
+        patience: How long a rotation that the relay wants by itself waits for an answer to end.
+        unsaved_turns: Turns that may wait for a store that is away; beyond, the conversation is given back.
     """
 
     goaway_margin: float = 1.0
@@ -137,3 +144,7 @@ class Policy:
     dials_a_drop: int = 8
     dials_a_life: int = 200
     stable_after: float = 3.0
+    stall_after: float = 30.0
+    context_limit: int = 0
+    patience: float = 30.0
+    unsaved_turns: int = 500

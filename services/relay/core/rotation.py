@@ -6,6 +6,9 @@ from typing import Final
 from services.relay.core.model import Policy, RotationReason
 from services.relay.core.turns import Stage
 
+WITHOUT_HANDLE: Final = frozenset({RotationReason.FALSE_RESUME, RotationReason.CONTEXT_PRESSURE})
+"""Rotations that leave the handle behind: the context is rebuilt from the transcript."""
+
 
 @dataclass(frozen=True, slots=True)
 class RotationDue:
@@ -36,7 +39,7 @@ class RotationDue:
         if now >= self.latest:
             return True
         good = stage is Stage.QUIET or (stage is Stage.LISTENING and now >= self.soon)
-        return good and covered and not tool_pending
+        return good and (covered or self.reason in WITHOUT_HANDLE) and not tool_pending
 
 
 def due_by_goaway(now: float, time_left: float | None, policy: Policy) -> RotationDue:
@@ -53,6 +56,11 @@ def due_by_age(now: float, policy: Policy) -> RotationDue:
 
 _MOST_DOUBLINGS: Final = 60
 """Any cap is reached by then, and a float is not yet too small for the number."""
+
+
+def due_at_once(reason: RotationReason, now: float, policy: Policy) -> RotationDue:
+    """What the relay itself has found wrong with a context: as soon as the answer under way has ended."""
+    return RotationDue(reason, now, now + policy.patience)
 
 
 class DialBudget:

@@ -68,6 +68,13 @@ class Talk:
         return Stage.LISTENING if stage is Stage.QUIET and self._speaking else stage
 
     @property
+    def answer_owed(self) -> bool:
+        """Whether Gemini is expected to say something: it has heard the client, or its answer is not whole yet."""
+        turn = self._turn
+        asked = bool(turn.typed or turn.heard or turn.answered_from)
+        return asked and not (turn.whole or turn.interrupted or self.tool_pending)
+
+    @property
     def tool_pending(self) -> bool:
         """Whether the model waits for a tool's result."""
         return any(call.result is None for call in self._turn.calls.values())

@@ -10,6 +10,7 @@ from typing import Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from services.relay.breaker import Gate
 from services.relay.core.model import START
 from services.relay.upstream import wire
 
@@ -18,6 +19,7 @@ _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 NO_CLOSE_FRAME: Final = 1006
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
+_SHARED_TROUBLE: Final = frozenset({NO_CLOSE_FRAME, 1011, 1012, 1013})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,13 @@ class Dialler:
         ca: A PEM file to trust besides the system's.
         connect_timeout: Seconds for one dial, setup included.
         close_timeout: Seconds in which a close must be acknowledged.
+        gate: Every dial of the relay passes it.
     """
 
-    def __init__(self, url: str, api_key: str, ca: Path | None, connect_timeout: float, close_timeout: float) -> None:
+    def __init__(
+        self, url: str, api_key: str, ca: Path | None, *, connect_timeout: float, close_timeout: float, gate: Gate
+    ) -> None:
+        self._gate = gate
         self._url = url + UPSTREAM_PATH
         self._headers = {"x-goog-api-key": api_key}
         self._connect_timeout = connect_timeout
@@ -49,13 +55,23 @@ class Dialler:
             self._tls.load_verify_locations(ca)
 
     async def dial(self, setup: bytes) -> "Upstream":
-        """Connect, send the setup, wait until it is complete.
+        """Wait for the gate, connect, send the setup, wait until it is complete.
 
         Cancelling is safe: the connection is dropped.
 
         Raises:
             UpstreamLostError: It could not be made, or Gemini closed it.
         """
+        await self._gate.passage()
+        try:
+            upstream = await self._connect(setup)
+        except UpstreamLostError as error:
+            self._gate.dialled(reached=not overloaded(error.code, error.reason))
+            raise
+        self._gate.dialled(reached=True)
+        return upstream
+
+    async def _connect(self, setup: bytes) -> "Upstream":
         try:
             async with asyncio.timeout(self._connect_timeout):
                 socket = await connect(
@@ -74,6 +90,11 @@ class Dialler:
             raise _refused(error) from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
+
+
+def overloaded(code: int, reason: str) -> bool:
+    """Whether a dial failed for a reason that all conversations share: Gemini is not there, or has too much to do."""
+    return code in _SHARED_TROUBLE or "quota" in reason.lower() or "resource_exhausted" in reason.lower()
 
 
 def _refused(error: InvalidStatus) -> UpstreamLostError:

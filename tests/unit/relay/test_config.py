@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.common.config import Address, ConfigError
+from services.relay.breaker import BreakerPolicy
 from services.relay.config import GEMINI_URL, Settings
 from services.relay.core.model import Policy
 
@@ -49,6 +50,10 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_CLOSE_TIMEOUT": "50ms",
             "FILO_RELAY_REPLAY": "1s",
             "FILO_RELAY_OUTBOX_BYTES": "65536",
+            "FILO_RELAY_BREAKER_FAILURES": "3",
+            "FILO_RELAY_BREAKER_PROBE_INTERVAL": "4s",
+            "FILO_RELAY_DIALS_A_SECOND": "5",
+            "FILO_ALLOW_PLAINTEXT": "true",
             "FILO_LOG_LEVEL": "DEBUG",
             **{f"FILO_RELAY_{field.name.upper()}": "2" for field in fields(Policy)},
         }
@@ -57,6 +62,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     kept = [field.name for field in fields(Settings) if getattr(settings, field.name) == getattr(default, field.name)]
     assert kept == []
     assert [getattr(settings.policy, field.name) for field in fields(Policy)] == [2] * len(fields(Policy))
+    assert settings.breaker == BreakerPolicy(failures=3, probe_interval=4.0, dials_a_second=5.0)
     assert settings.handles_address == Address("::1", 4)
     assert settings.upstream_url == "wss://localhost:7443"
     assert settings.origins == ("https://a.example", "https://b.example")

@@ -20,6 +20,7 @@ POLICY = Policy(
     dials_a_drop=4,
     dials_a_life=50,
     stable_after=3.0,
+    stall_after=0.0,
 )
 RELAY, CLIENT = RotationMode.RELAY, RotationMode.CLIENT
 

@@ -269,7 +269,7 @@ def test_without_any_handle_a_rotation_waits_to_the_last() -> None:
 
 def test_an_old_connection_is_rotated() -> None:
     """Past its age at the next good moment; with no good moment, after the patience is over."""
-    policy = Policy(max_age=100.0, age_patience=20.0, grace=1000.0)
+    policy = Policy(max_age=100.0, age_patience=20.0, grace=1000.0, stall_after=0.0)
     scene = Scene(policy=policy).live().turn().gets_handle("h1")
     assert scene.core.deadline(scene.now) == scene.now + 100.0
     scene.after(100.0)

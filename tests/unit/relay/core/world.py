@@ -110,6 +110,15 @@ class World:
         self.writes: deque[do.Effect] = deque()
         self.dials = 0
 
+    def attach_again(self, *, last_words: bool) -> None:
+        """Another relay takes it, or a new one begins after the end; what waits for the store is taken, or lost."""
+        while last_words and self.core.phase is Phase.OVER and self.writes:
+            self.store.write(self.writes.popleft())
+        if self.ended:
+            self.begin()
+        else:
+            self.attach()
+
     def post(self, event: on.Event) -> None:
         """Let something happen, and do what follows."""
         events = deque([event])

@@ -1,0 +1,113 @@
+"""What is known of the upstream connection in use: how it began, how it does, and whether it must be replaced.
+
+Gemini names one reason itself, goAway. The others the relay notices: the connection is old; it has fallen silent in the
+middle of a turn; its context shows that the resume was false; its context is too large.
+"""
+
+from services.relay.core.ledger import Ledger
+from services.relay.core.model import Continuity, Policy, RotationReason, Usage
+from services.relay.core.resume_check import Compression, resume_is_true
+from services.relay.core.rotation import RotationDue, due_at_once, due_by_age, due_by_goaway
+from services.relay.core.upstream_close import Situation
+
+_GROWTH = 1.25
+"""After a rebuild that left the context large, it must have grown by so much before the next one is worth it."""
+
+
+class Connection:
+    """One connection, from the dial on.
+
+    Args:
+        now: When it is dialled, monotonic seconds.
+        continuity: How the context came into it.
+        baseline: The usage of the newest turn in the context that it resumes; None where it resumes none.
+        compression: What may make its context smaller.
+        policy: The settings.
+    """
+
+    def __init__(
+        self, now: float, continuity: Continuity, baseline: Usage | None, compression: Compression, policy: Policy
+    ) -> None:
+        self.continuity = continuity
+        self.due: RotationDue | None = None
+        self._baseline = baseline if continuity is Continuity.HANDLE else None
+        self._compression = compression
+        self._policy = policy
+        self._opened_at = now
+        self._heard_at = now
+        self._ready = False
+        self._proven = False
+        self._first_context: int | None = None
+
+    @property
+    def situation(self) -> Situation:
+        """Where it stands, for judging its end."""
+        if self.continuity is not Continuity.HANDLE and not self._proven:
+            return Situation.NEW
+        return Situation.LIVE if self._ready else Situation.RESUMING
+
+    def ready(self, now: float) -> None:
+        """Its setup is complete."""
+        self._ready = True
+        self._opened_at = self._heard_at = now
+
+    def heard(self, now: float) -> None:
+        """Something came from it."""
+        self._heard_at = max(self._heard_at, now)
+
+    def turn_completed(self) -> None:
+        """It has done what it is for."""
+        self._proven = True
+
+    def stable(self, now: float) -> bool:
+        """Whether it has lived long enough to be no failure; one that fell silent is one, however old."""
+        stalled = self.due is not None and self.due.reason is RotationReason.STALL
+        return self._ready and not stalled and now - self._opened_at >= self._policy.stable_after
+
+    def go_away(self, now: float, time_left: float | None) -> None:
+        """Gemini says that it will end; of two such words the sooner counts."""
+        self._demand(due_by_goaway(now, time_left, self._policy))
+
+    def counted(self, now: float, usage: Usage, ledger: Ledger) -> None:
+        """A turn was answered from this context."""
+        baseline, self._baseline = self._baseline, None
+        if baseline is not None and not resume_is_true(baseline, usage, self._compression):
+            self._demand(due_at_once(RotationReason.FALSE_RESUME, now, self._policy))
+            return
+        if self._first_context is None:
+            self._first_context = ledger.context
+        limit = self._policy.context_limit
+        rebuilt = self.continuity is Continuity.REBASED
+        if limit and ledger.context >= (max(limit, int(self._first_context * _GROWTH)) if rebuilt else limit):
+            self._demand(due_at_once(RotationReason.CONTEXT_PRESSURE, now, self._policy))
+
+    def time_passed(self, now: float, *, expecting: bool) -> None:
+        """See what is due by now.
+
+        Args:
+            now: Monotonic seconds.
+            expecting: It owes an answer, or the rest of one.
+        """
+        if self._policy.max_age and now >= self._opened_at + self._policy.max_age:
+            self._demand(due_by_age(now, self._policy))
+        if expecting and self._policy.stall_after and now >= self._heard_at + self._policy.stall_after:
+            self.due = RotationDue(RotationReason.STALL, now, now)
+
+    def moments(self, now: float, *, expecting: bool, ours: bool) -> list[float]:
+        """When it must be looked at again.
+
+        Args:
+            now: Monotonic seconds.
+            expecting: It owes an answer, or the rest of one.
+            ours: What is due is the relay's to do, not the client's.
+        """
+        found = [self.due.soon, self.due.latest] if self.due and ours else []
+        if self._policy.max_age and self.due is None:
+            found.append(self._opened_at + self._policy.max_age)
+        if expecting and self._policy.stall_after:
+            found.append(self._heard_at + self._policy.stall_after)
+        return [moment for moment in found if moment > now]
+
+    def _demand(self, due: RotationDue) -> None:
+        if self.due is None or due.latest < self.due.latest:
+            self.due = due
