@@ -46,12 +46,21 @@ class Attached(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attach:
-    """What a relay asks for when it takes a conversation."""
+    """What a relay asks for when it takes a conversation.
+
+    Args:
+        mode: What its client came with.
+        owner: Who its client proved to be.
+        holder: The relay's control address.
+        presented: Whether the client presented a resume handle.
+        test: Marks the conversation as a test; nothing unmarks it.
+    """
 
     mode: Mode.ValueType
     owner: Owner
     holder: str
     presented: bool
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +104,13 @@ def attach(ask: Attach, now: datetime, rules: Rules) -> Decide[Attached]:
         redemption = policy.judge(view, ask.mode, ask.owner, now, rules) if ask.presented else None
         previous = before.holder if policy.held(before, now) else ""
         seen = _seen(before, view.upstream, now, rules)
-        after = replace(seen.conversation, epoch=before.epoch + 1, holder=ask.holder, lease_until=now + rules.lease)
+        after = replace(
+            seen.conversation,
+            epoch=before.epoch + 1,
+            holder=ask.holder,
+            lease_until=now + rules.lease,
+            test=before.test or ask.test,
+        )
         return Decision(replace(seen, conversation=after), Attached(after, seen.upstream, redemption, previous))
 
     return decide
@@ -177,6 +192,20 @@ def end(epoch: int, reason: str, now: datetime) -> Decide[Conversation]:
             lease_until=None,
             handles_revoked=before.handles_issued,
         )
+        return Decision(Change(after, None), after)
+
+    return decide
+
+
+def revoke() -> Decide[Conversation]:
+    """Revoke every handle given out so far and delete the upstream handle, at an operator's word: no epoch is asked.
+
+    The conversation and its holder go on; the next checkpoint makes a new handle.
+    """
+
+    def decide(view: View) -> Decision[Conversation]:
+        before = policy.existing(view)
+        after = replace(before, handles_revoked=before.handles_issued)
         return Decision(Change(after, None), after)
 
     return decide

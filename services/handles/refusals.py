@@ -28,6 +28,7 @@ REFUSALS: Final[Mapping[str, tuple[Reason, ...]]] = MappingProxyType(
         "StreamTurns": (Reason.CONVERSATION_NOT_FOUND,),
         "ReleaseConversation": _FENCED,
         "EndConversation": _FENCED,
+        "DeleteConversation": (Reason.CONVERSATION_NOT_FOUND,),
     }
 )
 """What each call may answer beside `ALWAYS`."""

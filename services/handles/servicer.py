@@ -94,6 +94,7 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
                 owner=self._digests.owner(limits.owner_presented(request.owner)),
                 holder=limits.holder(request.holder),
                 presented=bool(request.resume_handle),
+                test=request.test,
             )
             decide = decisions.attach(ask, self._clock.now(), self._rules)
             digest = self._digests.resume_handle(request.resume_handle)

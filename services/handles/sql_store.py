@@ -33,7 +33,7 @@ from services.handles.sqlite import Engines
 T = TypeVar("T")
 
 _SAME_NAME: Final = tuple(field.name for field in fields(Conversation) if field.name != "owner")
-_FIXED: Final = frozenset({"id", "mode", "test", "created_at"})
+_FIXED: Final = frozenset({"id", "mode", "created_at"})
 _RETRY_AFTER: Final = 1.0
 
 _log = logs.get("handles")

@@ -29,7 +29,8 @@ class HandlesServiceStub:
     """Conversations, the handle behind each, and who holds it.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show certificates, CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
 
     Fencing: an attach always wins and raises the epoch. A write that names an older epoch is refused with EPOCH_FENCED (ABORTED),
     and whoever made it has lost the conversation and stops.
@@ -91,13 +92,19 @@ class HandlesServiceStub:
                 request_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.EndConversationRequest.SerializeToString,
                 response_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.EndConversationResponse.FromString,
                 _registered_method=True)
+        self.DeleteConversation = channel.unary_unary(
+                '/filo.handles.v1.HandlesService/DeleteConversation',
+                request_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.DeleteConversationRequest.SerializeToString,
+                response_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.DeleteConversationResponse.FromString,
+                _registered_method=True)
 
 
 class HandlesServiceServicer:
     """Conversations, the handle behind each, and who holds it.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show certificates, CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
 
     Fencing: an attach always wins and raises the epoch. A write that names an older epoch is refused with EPOCH_FENCED (ABORTED),
     and whoever made it has lost the conversation and stops.
@@ -182,6 +189,15 @@ class HandlesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteConversation(self, request, context):
+        """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+        CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
+        repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HandlesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -235,6 +251,11 @@ def add_HandlesServiceServicer_to_server(servicer, server):
                     request_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.EndConversationRequest.FromString,
                     response_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.EndConversationResponse.SerializeToString,
             ),
+            'DeleteConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConversation,
+                    request_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.DeleteConversationRequest.FromString,
+                    response_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.DeleteConversationResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'filo.handles.v1.HandlesService', rpc_method_handlers)
@@ -247,7 +268,8 @@ class HandlesService:
     """Conversations, the handle behind each, and who holds it.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show certificates, CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
 
     Fencing: an attach always wins and raises the epoch. A write that names an older epoch is refused with EPOCH_FENCED (ABORTED),
     and whoever made it has lost the conversation and stops.
@@ -513,6 +535,33 @@ class HandlesService:
             '/filo.handles.v1.HandlesService/EndConversation',
             filo_dot_handles_dot_v1_dot_handles__pb2.EndConversationRequest.SerializeToString,
             filo_dot_handles_dot_v1_dot_handles__pb2.EndConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/filo.handles.v1.HandlesService/DeleteConversation',
+            filo_dot_handles_dot_v1_dot_handles__pb2.DeleteConversationRequest.SerializeToString,
+            filo_dot_handles_dot_v1_dot_handles__pb2.DeleteConversationResponse.FromString,
             options,
             channel_credentials,
             insecure,

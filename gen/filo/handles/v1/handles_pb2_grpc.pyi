@@ -30,7 +30,8 @@ class HandlesServiceStub:
     """Conversations, the handle behind each, and who holds it.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show certificates, CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
 
     Fencing: an attach always wins and raises the epoch. A write that names an older epoch is refused with EPOCH_FENCED (ABORTED),
     and whoever made it has lost the conversation and stops.
@@ -75,13 +76,19 @@ class HandlesServiceStub:
     """Ends the conversation for good; its handles are revoked. Ending an ended one changes nothing.
     Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
     """
+    DeleteConversation: _grpc.UnaryUnaryMultiCallable[_handles_pb2.DeleteConversationRequest, _handles_pb2.DeleteConversationResponse]
+    """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+    CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
+    repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class HandlesServiceAsyncStub(HandlesServiceStub):
     """Conversations, the handle behind each, and who holds it.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show certificates, CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
 
     Fencing: an attach always wins and raises the epoch. A write that names an older epoch is refused with EPOCH_FENCED (ABORTED),
     and whoever made it has lost the conversation and stops.
@@ -123,12 +130,18 @@ class HandlesServiceAsyncStub(HandlesServiceStub):
     """Ends the conversation for good; its handles are revoked. Ending an ended one changes nothing.
     Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
     """
+    DeleteConversation: _aio.UnaryUnaryMultiCallable[_handles_pb2.DeleteConversationRequest, _handles_pb2.DeleteConversationResponse]  # type: ignore[assignment]
+    """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+    CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
+    repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
+    """
 
 class HandlesServiceServicer(metaclass=_abc_1.ABCMeta):
     """Conversations, the handle behind each, and who holds it.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show certificates, CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
 
     Fencing: an attach always wins and raises the epoch. A write that names an older epoch is refused with EPOCH_FENCED (ABORTED),
     and whoever made it has lost the conversation and stops.
@@ -227,6 +240,17 @@ class HandlesServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_handles_pb2.EndConversationResponse, _abc.Awaitable[_handles_pb2.EndConversationResponse]]:
         """Ends the conversation for good; its handles are revoked. Ending an ended one changes nothing.
         Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteConversation(
+        self,
+        request: _handles_pb2.DeleteConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handles_pb2.DeleteConversationResponse, _abc.Awaitable[_handles_pb2.DeleteConversationResponse]]:
+        """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+        CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
+        repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
         """
 
 def add_HandlesServiceServicer_to_server(servicer: HandlesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
