@@ -27,6 +27,7 @@ class Reason(StrEnum):
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 - the name of a reason
     OWNER_MISMATCH = "OWNER_MISMATCH"
     MODE_MISMATCH = "MODE_MISMATCH"
+    CALLER_NOT_ALLOWED = "CALLER_NOT_ALLOWED"
     EPOCH_FENCED = "EPOCH_FENCED"
     SESSION_REPLACED = "SESSION_REPLACED"
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
@@ -58,6 +59,7 @@ MEANING: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         Reason.TOKEN_INVALID: Meaning(grpc.StatusCode.UNAUTHENTICATED, 4401, retryable=False),
         Reason.OWNER_MISMATCH: Meaning(grpc.StatusCode.PERMISSION_DENIED, 4403, retryable=False),
         Reason.MODE_MISMATCH: Meaning(grpc.StatusCode.PERMISSION_DENIED, 4403, retryable=False),
+        Reason.CALLER_NOT_ALLOWED: Meaning(grpc.StatusCode.PERMISSION_DENIED, 1008, retryable=False),
         Reason.EPOCH_FENCED: Meaning(grpc.StatusCode.ABORTED, 4409, retryable=False),
         Reason.SESSION_REPLACED: Meaning(grpc.StatusCode.ABORTED, 4409, retryable=False),
         Reason.MALFORMED_MESSAGE: Meaning(grpc.StatusCode.INVALID_ARGUMENT, 1007, retryable=False),

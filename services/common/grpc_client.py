@@ -7,7 +7,9 @@ import grpc
 
 from services.common.config import Address
 from services.common.grpc_errors import from_rpc_error
+from services.common.grpc_reload import ReloadingChannel
 from services.common.grpc_server import MAX_MESSAGE_BYTES
+from services.common.tls import Material, Pem, Transport, client_credentials
 
 DEFAULT_DEADLINE: Final = 5.0
 """Seconds a unary call may take when its caller names no deadline."""
@@ -53,6 +55,27 @@ class _Streaming(grpc.aio.UnaryStreamClientInterceptor):
         return responses()
 
 
-def channel(address: Address) -> grpc.aio.Channel:
-    """Open a channel; calls on it raise `ServiceError`. Use it as an asynchronous context manager, or close it."""
-    return grpc.aio.insecure_channel(str(address), options=_OPTIONS, interceptors=[_Unary(), _Streaming()])
+def channel(
+    address: Address,
+    service: str = "",
+    transport: Transport = Transport(),  # noqa: B008 - frozen
+) -> grpc.aio.Channel:
+    """Open a channel; calls on it raise `ServiceError`. Use it as an asynchronous context manager, or close it.
+
+    Args:
+        address: Where the service is.
+        service: The name that its certificate must have.
+        transport: What encrypts the calls.
+
+    Raises:
+        UnusableError: The certificates cannot be used.
+    """
+    if not transport.encrypted:
+        return grpc.aio.insecure_channel(str(address), options=_OPTIONS, interceptors=[_Unary(), _Streaming()])
+
+    def secure(pem: Pem) -> grpc.aio.Channel:
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", service))
+        interceptors = [_Unary(), _Streaming()]
+        return grpc.aio.secure_channel(str(address), client_credentials(pem), options, interceptors=interceptors)
+
+    return ReloadingChannel(Material(transport), secure)

@@ -9,10 +9,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from services.common import grpc_errors, logs
+from services.common import grpc_errors, logs, tls
 from services.common.config import Address
 from services.common.errors import ServiceError
-from services.common.lifecycle import port_error
+from services.common.lifecycle import StartupError, port_error
+from services.common.tls import Transport
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """A checkpoint or a script is far smaller; a transcript is streamed."""
@@ -24,9 +25,19 @@ _OPTIONS: Final = (
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+Guard = Callable[[str, Context], None]
+"""Raises `ServiceError` when whoever calls may not: given the method, ``/package.Service/Call``, and the call."""
+
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Renders `ServiceError`, and hides what nobody foresaw behind INTERNAL; the details go to the log."""
+    """Renders `ServiceError`, and hides what nobody foresaw behind INTERNAL; the details go to the log.
+
+    Args:
+        guard: Asked before each call is answered, if there is one.
+    """
+
+    def __init__(self, guard: Guard | None = None) -> None:
+        self._guard = guard
 
     async def intercept_service(
         self,
@@ -39,13 +50,17 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         if handler.response_streaming:
-            return handler._replace(unary_stream=_streaming(handler.unary_stream, name))
-        return handler._replace(unary_unary=_unary(handler.unary_unary, name))
+            return handler._replace(unary_stream=_streaming(handler.unary_stream, name, self._guard))
+        return handler._replace(unary_unary=_unary(handler.unary_unary, name, self._guard))
 
 
-def _unary(behaviour: Callable[[Any, Context], Awaitable[Any]], name: str) -> Callable[[Any, Context], Awaitable[Any]]:
+def _unary(
+    behaviour: Callable[[Any, Context], Awaitable[Any]], name: str, guard: Guard | None
+) -> Callable[[Any, Context], Awaitable[Any]]:
     async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - any message
         try:
+            if guard is not None:
+                guard(name, context)
             return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - the boundary
             await _abort(context, error, name)
@@ -54,10 +69,12 @@ def _unary(behaviour: Callable[[Any, Context], Awaitable[Any]], name: str) -> Ca
 
 
 def _streaming(
-    behaviour: Callable[[Any, Context], AsyncIterator[Any] | Awaitable[None]], name: str
+    behaviour: Callable[[Any, Context], AsyncIterator[Any] | Awaitable[None]], name: str, guard: Guard | None
 ) -> Callable[[Any, Context], AsyncIterator[Any]]:
     async def call(request: Any, context: Context) -> AsyncIterator[Any]:  # noqa: ANN401 - any message
         try:
+            if guard is not None:
+                guard(name, context)
             responses = behaviour(request, context)
             if isinstance(responses, Awaitable):  # gRPC's other style, of health's Watch: it writes to the context
                 await responses
@@ -85,6 +102,8 @@ async def serving(
     services: Sequence[str],
     register: Callable[[grpc.aio.Server], None],
     *,
+    transport: Transport = Transport(),  # noqa: B008 - frozen
+    guard: Guard | None = None,
     grace: float = 2.0,
 ) -> AsyncIterator[Address]:
     """Serve gRPC while the context is open.
@@ -93,23 +112,22 @@ async def serving(
         address: Where to listen; port 0 takes any free one.
         services: Full names, for health and reflection, for example ``filo.relay.v1.RelayService``.
         register: Adds the servicers to the server.
+        transport: What encrypts it; with certificates, only callers that have one of the same authority are served.
+        guard: Asked before each call is answered, if there is one.
         grace: Seconds that running calls get when the context closes.
 
     Yields:
         The address, with the port that was really taken.
 
     Raises:
-        StartupError: The address cannot be listened on.
+        StartupError: The address cannot be listened on, or the certificates cannot be used.
     """
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(guard)], options=_OPTIONS)
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     register(server)
-    try:
-        port = server.add_insecure_port(str(address))
-    except RuntimeError as error:
-        raise port_error(address, error) from error
+    port = _listen(server, address, transport)
     await server.start()
     for name in ("", *services):
         await checker.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -118,3 +136,14 @@ async def serving(
     finally:
         await checker.enter_graceful_shutdown()
         await server.stop(grace)
+
+
+def _listen(server: grpc.aio.Server, address: Address, transport: Transport) -> int:
+    try:
+        if not transport.encrypted:
+            return server.add_insecure_port(str(address))
+        return server.add_secure_port(str(address), tls.server_credentials(transport))
+    except tls.UnusableError as error:
+        raise StartupError(f"FILO_{error.setting}: {error}") from error
+    except RuntimeError as error:
+        raise port_error(address, error) from error

@@ -9,7 +9,9 @@ from typing import Final, Self
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from services.common import tls
 from services.common.config import Address, Environment
+from services.common.tls import Transport
 from services.handles.policy import Rules
 
 _SQLITE: Final = "sqlite+aiosqlite"
@@ -34,6 +36,7 @@ class Settings:
         database: FILO_HANDLES_DATABASE_URL. The database; by default `handles.db` in the data directory.
         handle_ttl: FILO_HANDLES_HANDLE_TTL. How long a handle outlives the last sign of life of its conversation.
         lease: FILO_HANDLES_LEASE. How long a holder counts as alive; it heartbeats three times as often.
+        transport: What encrypts the calls of relays.
         log_level: FILO_LOG_LEVEL. DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -43,6 +46,7 @@ class Settings:
     database: URL = _DATABASE
     handle_ttl: timedelta = _HANDLE_TTL
     lease: timedelta = _LEASE
+    transport: Transport = Transport()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
 
     @classmethod
@@ -54,13 +58,15 @@ class Settings:
         """
         env = Environment(values)
         data_dir = env.path("DATA_DIR", _DATA_DIR)
+        address = env.address("HANDLES_ADDRESS", _ADDRESS)
         settings = cls(
-            address=env.address("HANDLES_ADDRESS", _ADDRESS),
+            address=address,
             metrics_address=env.address("HANDLES_METRICS_ADDRESS", _METRICS_ADDRESS),
             data_dir=data_dir,
             database=_database(env, data_dir),
             handle_ttl=_span(env, "HANDLES_HANDLE_TTL", _HANDLE_TTL, high=timedelta(days=7)),
             lease=_span(env, "HANDLES_LEASE", _LEASE, high=timedelta(hours=1)),
+            transport=tls.read(env, "handles", {"HANDLES_ADDRESS": address}),
             log_level=env.choice("LOG_LEVEL", "INFO", _LEVELS),
         )
         env.check()

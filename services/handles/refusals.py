@@ -6,8 +6,8 @@ from typing import Final
 
 from services.common.errors import Reason
 
-ALWAYS: Final = (Reason.INVALID_ARGUMENT, Reason.STORE_UNAVAILABLE)
-"""Every call may answer these."""
+ALWAYS: Final = (Reason.INVALID_ARGUMENT, Reason.STORE_UNAVAILABLE, Reason.CALLER_NOT_ALLOWED)
+"""Every call may answer these; the last only where callers show certificates (see `access`)."""
 
 _FENCED: Final = (Reason.CONVERSATION_NOT_FOUND, Reason.EPOCH_FENCED)
 

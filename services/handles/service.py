@@ -11,7 +11,7 @@ from filo.handles.v1 import handles_pb2, handles_pb2_grpc
 from services.common import grpc_server, lifecycle, logs, metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address, ConfigError
-from services.handles import database
+from services.handles import access, database
 from services.handles.config import Settings
 from services.handles.metrics import Metrics
 from services.handles.servicer import HandlesServicer
@@ -55,13 +55,18 @@ async def running(
     clock = clock or SystemClock()
     registry = registry or CollectorRegistry()
     async with database.opened(settings) as (store, digests):
-        servicer = HandlesServicer(store, digests, settings.rules, clock, Metrics(registry, clock))
+        counts = Metrics(registry, clock)
+        servicer = HandlesServicer(store, digests, settings.rules, clock, counts)
+        guard = access.guard(counts) if settings.transport.encrypted else None
 
         def register(server: grpc.aio.Server) -> None:
             handles_pb2_grpc.add_HandlesServiceServicer_to_server(servicer, server)
 
         with metrics.serving(registry, settings.metrics_address) as metrics_address:
-            async with grpc_server.serving(settings.address, [SERVICE], register) as address:
+            serving = grpc_server.serving(
+                settings.address, [SERVICE], register, transport=settings.transport, guard=guard
+            )
+            async with serving as address:
                 yield Running(address, metrics_address, settings)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from services.common import tls
 from services.common.config import Address, Environment
+from services.common.tls import Transport
 from services.simulator.client import Policy
 
 _ADDRESS: Final = Address("127.0.0.1", 7403)
@@ -33,6 +35,7 @@ class Settings:
         pause: How long a prospect thinks before it speaks, at the pace of its speech.
         silence: How much silence (in audio) follows an utterance before the agent is expected to answer.
         reconnect: When to come back, and how often.
+        transport: What encrypts the calls between services.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -50,6 +53,7 @@ class Settings:
     pause: float = 0.5
     silence: float = 0.8
     reconnect: Policy = field(default_factory=Policy)
+    transport: Transport = Transport()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
 
     @property
@@ -65,10 +69,12 @@ class Settings:
             ConfigError: Some values cannot be used; it names them all.
         """
         env, shared, default = Environment(values, "FILO_SIMULATOR_"), Environment(values), cls()
+        address = env.address("ADDRESS", default.address)
+        relay = shared.address("RELAY_CONTROL_ADDRESS", default.relay_control_address)
         settings = cls(
-            address=env.address("ADDRESS", default.address),
+            address=address,
             metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
-            relay_control_address=shared.address("RELAY_CONTROL_ADDRESS", default.relay_control_address),
+            relay_control_address=relay,
             relay_client_url=_url(shared, "RELAY_CLIENT_URL", default.relay_client_url, ("ws", "wss")),
             emulator_url=_url(env, "EMULATOR_URL", default.emulator_url, ("http", "https")),
             data_dir=shared.path("DATA_DIR", default.data_dir),
@@ -80,6 +86,7 @@ class Settings:
             pause=env.duration("PAUSE", default.pause, high=60.0),
             silence=env.duration("SILENCE", default.silence, low=0.02, high=60.0),
             reconnect=_policy(env, default.reconnect),
+            transport=tls.read(shared, "simulator", {"SIMULATOR_ADDRESS": address, "RELAY_CONTROL_ADDRESS": relay}),
             log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
         env.problems += shared.problems

@@ -48,7 +48,9 @@ async def running(
     _make_directory(settings)
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(store.opened(settings.database))
-        channel = await stack.enter_async_context(grpc_client.channel(settings.relay_control_address))
+        channel = await stack.enter_async_context(
+            grpc_client.channel(settings.relay_control_address, "relay", settings.transport)
+        )
         tools = Tools(
             settings=settings,
             clock=clock or SystemClock(),
@@ -63,6 +65,7 @@ async def running(
             settings.address,
             [SERVICE],
             lambda server: simulator_pb2_grpc.add_SimulatorServiceServicer_to_server(servicer, server),
+            transport=settings.transport,
             grace=1.0,
         )
         address = await stack.enter_async_context(server)

@@ -39,6 +39,7 @@ def test_every_setting_is_read() -> None:
             "FILO_HANDLES_DATABASE_URL": "sqlite+aiosqlite:////elsewhere/h.sqlite",
             "FILO_HANDLES_HANDLE_TTL": "15m",
             "FILO_HANDLES_LEASE": "6s",
+            "FILO_ALLOW_PLAINTEXT": "true",
             "FILO_LOG_LEVEL": "DEBUG",
         }
     )
