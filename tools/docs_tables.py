@@ -26,6 +26,7 @@ from services.handles.limits import LIMITS
 from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite import PRAGMAS
+from services.relay.core import capabilities, states, upstream_close
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -109,6 +110,42 @@ def _handles_sqlite() -> str:
     return markdown(("pragma", "value"), ((f"`{name}`", f"`{value}`") for name, value in PRAGMAS.items()))
 
 
+def _relay_states() -> str:
+    phases, signals = list(states.Phase), list(states.Signal)
+    rows = (
+        (f"**{phase}**", *(f"{states.TRANSITIONS.get((phase, signal), '')}" for signal in signals)) for phase in phases
+    )
+    return markdown(("phase", *(f"`{signal}`" for signal in signals)), rows)
+
+
+def _relay_upstream_closes() -> str:
+    rows = (
+        (
+            ", ".join(map(str, sorted(row.codes))) or "any",
+            " or ".join(f"“{fragment}”" for fragment in row.fragments) or "any",
+            ", ".join(sorted(row.situations)) or "any",
+            f"from the {row.refusals}. refused resume on" if row.refusals else "",
+            f"`{row.decision}`",
+            row.evidence,
+        )
+        for row in upstream_close.ROWS
+    )
+    return markdown(("code", "reason contains", "connection", "only", "decision", "evidence"), rows)
+
+
+def _relay_models() -> str:
+    rows = (
+        (
+            f"`{row.model}`" if row.model else "any other",
+            "yes" if row.mid_session_content else "no",
+            f"{row.window:,}",
+            row.evidence,
+        )
+        for row in capabilities.CAPABILITIES
+    )
+    return markdown(("name begins with", "content in mid-session", "window", "evidence"), rows)
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "close-codes": _close_codes,
@@ -119,6 +156,9 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "handles-judgement": _handles_judgement,
         "handles-limits": _handles_limits,
         "handles-sqlite": _handles_sqlite,
+        "relay-models": _relay_models,
+        "relay-states": _relay_states,
+        "relay-upstream-closes": _relay_upstream_closes,
         **{f"{service}-settings": partial(_settings, service) for service in SERVICES},
     }
 )
