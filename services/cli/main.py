@@ -106,7 +106,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
         cut_client_at_turns=options.turns("--cut-client-at", cut_client_at),
         speed=speed or 0,
     )
-    raise typer.Exit(command.run(options.address("--address", address), spec, report))
+    raise typer.Exit(command.run(options.address("--address", address), spec, report, os.environ))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from services.cli import report
 from services.cli.interrupt import cancelled_by_signals
 from services.cli.screen import Screen
 from services.cli.train_view import HEADING, TrainView, summary
-from services.common import grpc_client
-from services.common.config import Address
+from services.common import grpc_client, tls
+from services.common.config import Address, Environment
 from services.common.errors import Reason, ServiceError
+from services.common.tls import Transport
 
 EXIT_NOT_WELL: Final = 1
 """The run did not complete, or a check of its report failed."""
@@ -109,20 +111,26 @@ class Trainer:
         self._screen.status(self._view.status())
 
 
-async def conduct(address: Address, spec: pb.RunSpec, screen: Screen) -> pb.Run:
+async def conduct(
+    address: Address,
+    spec: pb.RunSpec,
+    screen: Screen,
+    transport: Transport = Transport(),  # noqa: B008 - frozen
+) -> pb.Run:
     """Start a run and watch it to its end; Ctrl-C stops the run, a second one leaves it alone.
 
     Args:
         address: The simulator.
         spec: What to run.
         screen: Where it is shown.
+        transport: What encrypts the calls.
 
     Raises:
         ServiceError: The simulator refuses, or cannot be reached.
         TimeoutError: After Ctrl-C the run does not end in time.
         asyncio.CancelledError: The second Ctrl-C, or the first one before there was a run.
     """
-    async with grpc_client.channel(address) as channel:
+    async with grpc_client.channel(address, "simulator", transport) as channel:
         trainer = Trainer(rpc.SimulatorServiceStub(channel), screen)
         with screen:
             try:
@@ -147,24 +155,28 @@ def save(run: pb.Run, directory: Path) -> None:
     (directory / "transcript.txt").write_text(report.to_transcript(run.transcript), encoding="utf-8")
 
 
-def run(address: Address, spec: pb.RunSpec, directory: Path | None, screen: Screen | None = None) -> int:
+def run(address: Address, spec: pb.RunSpec, directory: Path | None, environ: Mapping[str, str]) -> int:
     """The command.
 
     Args:
         address: The simulator.
         spec: What to run.
         directory: Where the report goes, if anywhere.
-        screen: Where the run is shown; standard output when None.
+        environ: Where the certificates are named, if there are any; the simulator's own will do.
 
     Returns:
         The exit code: 0 when every turn was completed and every check holds, 1 when not, 2 for bad input, 3 when
         nothing could be run.
     """
-    screen = screen or Screen()
+    screen = Screen()
+    env = Environment(environ)
+    transport = tls.read(env, "simulator", {"SIMULATOR_ADDRESS": address})
+    if env.problems:
+        return _fail("; ".join(env.problems), EXIT_BAD_INPUT)
     try:
         if directory:
             directory.mkdir(parents=True, exist_ok=True)
-        ended = asyncio.run(conduct(address, spec, screen))
+        ended = asyncio.run(conduct(address, spec, screen, transport))
         if directory:
             save(ended, directory)
     except ServiceError as error:
