@@ -30,6 +30,7 @@ class Settings:
         thinking: How long the model thinks before it answers.
         silence: How much silence ends the user's turn, unless the setup says otherwise.
         refuse_resume_while_open: Refuse a resume with 1011 until the old socket is closed [OBS].
+        close_delay: How long a client's close waits for its acknowledgement; 1.4 to 3 s were seen [OBS].
         explicit_unresumable: Send ``{"resumable": false}`` rather than the empty update of proto3 JSON.
         bad_key: An API key that is refused; every other key but the empty one is accepted.
         faults: What shall go wrong from the start, read from a JSON file (see `faults`); the control API adds more.
@@ -48,6 +49,7 @@ class Settings:
     thinking: float = 0.2
     silence: float = vad.DEFAULT_SILENCE
     refuse_resume_while_open: bool = True
+    close_delay: float = 0.0
     explicit_unresumable: bool = False
     bad_key: str = "bad-key"
     faults: tuple[Fault, ...] = ()
@@ -76,6 +78,7 @@ class Settings:
             thinking=env.duration("THINKING", default.thinking),
             silence=env.duration("SILENCE", default.silence, low=0.02),
             refuse_resume_while_open=env.flag("REFUSE_RESUME_WHILE_OPEN", default=default.refuse_resume_while_open),
+            close_delay=env.duration("CLOSE_DELAY", default.close_delay),
             explicit_unresumable=env.flag("EXPLICIT_UNRESUMABLE", default=default.explicit_unresumable),
             bad_key=env.text("BAD_KEY", default.bad_key),
             faults=_faults(env),

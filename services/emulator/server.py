@@ -80,7 +80,7 @@ class Emulator:
         return application
 
     async def _connect(self, backend: Backend, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, timeout=CLOSE_TIMEOUT, compress=False)
+        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, timeout=CLOSE_TIMEOUT, compress=False, autoclose=False)
         await socket.prepare(request)
         self._connections += 1
         caller = Caller(
@@ -94,7 +94,7 @@ class Emulator:
         connection = _Connection(caller.connection, request, socket, session, self.account, self._clock)
         self._open.add(connection)
         try:
-            await connection.run()
+            await connection.run(self._shared.settings.close_delay)
         finally:
             self._open.discard(connection)
         return socket
@@ -146,14 +146,19 @@ class _Connection:
         self._decide(lambda _: self._session.end(close))
         self._wake.set()
 
-    async def run(self) -> None:
-        """Serve until the socket is closed. Cancelling closes the account of it, not the socket."""
+    async def run(self, close_delay: float) -> None:
+        """Serve until the socket is closed. Cancelling closes the account of it, not the socket.
+
+        Args:
+            close_delay: Seconds from the client's close to its acknowledgement; what is to be said is said meanwhile.
+        """
         self._account.opened(self._name, self._clock.now().timestamp())
         self._log.info("opened")
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write())
                 await self._read()
+                await self._acknowledge(close_delay)
                 if self._close is None:
                     writer.cancel()
         finally:
@@ -168,6 +173,12 @@ class _Connection:
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 self._decide(partial(self._session.receive, message.data))
                 self._wake.set()
+
+    async def _acknowledge(self, delay: float) -> None:
+        """Answer the client's close, if it was the client that closed."""
+        if not self._socket.closed:
+            await self._clock.sleep(delay)
+            await self._socket.close(drain=False)
 
     async def _write(self) -> None:
         try:

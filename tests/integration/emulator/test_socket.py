@@ -168,3 +168,21 @@ async def test_a_port_in_use(emulator: RunningEmulator, which: str) -> None:
     with pytest.raises(StartupError, match=rf"cannot listen on {taken}"):
         async with running_emulator(**{which: taken}):
             pytest.fail("the emulator must not start")
+
+
+async def test_a_close_is_acknowledged_late() -> None:
+    """By setting: until then the client is told what there is to tell, and its session counts as open."""
+    async with running_emulator(close_delay=0.3, speed=1.0) as emulator, dial(emulator) as socket:
+        await socket.send(json.dumps(setup()))
+        await receive(socket)
+        await socket.send(json.dumps({"realtimeInput": {"text": "Tell me about the thread."}}))
+        while "serverContent" not in await receive(socket):
+            pass
+        closing = asyncio.create_task(socket.close())
+        heard = 0
+        with suppress(ConnectionClosed):
+            while await socket.recv():
+                heard += 1
+        await closing
+        assert heard >= 5
+        assert socket.close_code == 1000
