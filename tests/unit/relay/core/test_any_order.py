@@ -51,9 +51,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.dialled()
 
     @precondition(lambda self: not (self.live and self.world.sending))
-    @rule(mode=st.sampled_from(RotationMode))
-    def it_goes_on(self, mode: RotationMode) -> None:
-        """Whatever is missing happens, until input flows."""
+    @rule(mode=st.sampled_from(RotationMode), handle=st.booleans())
+    def it_goes_on(self, mode: RotationMode, handle: bool) -> None:  # noqa: FBT001
+        """Whatever is missing happens, until input flows; perhaps with the handle that comes after a setup."""
         if self.over:
             self.world.attach_again(last_words=True)
         if self.live:
@@ -62,10 +62,25 @@ class AnyOrder(RuleBasedStateMachine):
             self.world.join(mode)
         if self.world.connection and not self.live:
             self.world.dialled()
+        if handle and self.live and not self.live.closing:
+            self.world.issue_handle()
+
+    @precondition(lambda self: self.live)
+    @rule(close=PLAIN_CLOSES | CLOSES, handle=st.booleans())
+    def it_is_cut_and_goes_on(self, close: tuple[int, str], handle: bool) -> None:  # noqa: FBT001
+        """Lost, and found again."""
+        self.world.gone(*close)
+        self.it_goes_on(RotationMode.RELAY, handle=handle)
 
     @precondition(lambda self: self.world.present and self.live and self.world.sending and self.live.answering is None)
-    @rule(inputs=st.integers(1, 4), meanwhile=st.integers(0, 3), handle=st.booleans(), writes=st.integers(0, 3))
-    def a_turn_happens(self, inputs: int, meanwhile: int, handle: bool, writes: int) -> None:  # noqa: FBT001
+    @rule(
+        inputs=st.integers(1, 4),
+        meanwhile=st.integers(0, 3),
+        handle=st.booleans(),
+        writes=st.integers(0, 3),
+        interrupts=st.booleans(),
+    )
+    def a_turn_happens(self, inputs: int, meanwhile: int, writes: int, handle: bool, interrupts: bool) -> None:  # noqa: FBT001
         """Asked, answered, completed; perhaps the client goes on speaking, a handle comes, the store keeps up."""
         self.world.say(inputs)
         self.world.feed(inputs)
@@ -74,6 +89,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.say(meanwhile)
         if self.world.sending:
             self.world.feed(meanwhile)
+        if interrupts and meanwhile and self.world.sending:
+            self.gemini_is_interrupted()
+            self.gemini_transcribes()
         self.gemini_has_said_all()
         self.gemini_completes_the_turn()
         if handle and self.live:
@@ -278,5 +296,5 @@ class AnyOrder(RuleBasedStateMachine):
             assert not any(isinstance(write, do.OpenUpstream) for write in self.world.writes)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
