@@ -65,9 +65,8 @@ class Account:
                 self._link(heard.stream, record)
             case Began(continued, context):
                 record.continued, record.context = continued, context
-                for stream in {turn.stream for turn in context.turns if turn.role is Role.USER}:
-                    if stream is not None:
-                        self._link(stream, record)
+                for stream in context.voices:
+                    self._link(stream, record)
             case ContextChanged(context):
                 record.context = context
             case Answered(prompt, response, cached, greeting):

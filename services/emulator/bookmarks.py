@@ -24,18 +24,28 @@ class Bookmarks:
         store: Where handles are kept.
         lineage: What the session belongs to.
         model: The session's model; a handle is good for no other.
+        transparent: Whether updates tell up to which message the handle holds what the client sent.
     """
 
-    def __init__(self, around: Surroundings, store: HandleStore, lineage: str, model: str) -> None:
+    def __init__(
+        self, around: Surroundings, store: HandleStore, lineage: str, model: str, *, transparent: bool = False
+    ) -> None:
         self._around = around
         self._store = store
         self._lineage = lineage
         self._model = model
+        self._transparent = transparent
 
-    def plan(self, now: float, context: Context) -> None:
-        """Tell a handle for `context`, as it is at this moment, in a little while."""
+    def plan(self, now: float, context: Context, consumed: int) -> None:
+        """Tell a handle for `context`, as it is at this moment, in a little while.
+
+        Args:
+            now: This moment.
+            context: What the handle stands for.
+            consumed: The client's last message whose content is in it, counted from the setup, which is 0.
+        """
         delay = self._around.chance.uniform(EARLIEST, LATEST)
-        self._around.agenda.at(now + delay, partial(self._issue, context), _GROUP)
+        self._around.agenda.at(now + delay, partial(self._issue, context, consumed), _GROUP)
 
     def withdraw(self, now: float) -> None:
         """Say that the session cannot be resumed from now on; an update that is still to come comes first [?]."""
@@ -43,8 +53,8 @@ class Bookmarks:
             step(now)
         self._around.emit(Send(replies.not_resumable(explicit=self._around.settings.explicit_unresumable)))
 
-    def _issue(self, context: Context, due: float) -> None:
+    def _issue(self, context: Context, consumed: int, due: float) -> None:
         if self._around.strike(Moment.UPDATE, due).suppressed:
             return
         handle = self._store.issue(Snapshot(self._lineage, self._model, context))
-        self._around.emit(Send(replies.resumable(handle)))
+        self._around.emit(Send(replies.resumable(handle, consumed if self._transparent else None)))

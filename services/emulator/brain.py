@@ -1,12 +1,13 @@
 """The agent: scripted, deterministic, and forgetful of nothing but what is not in its context.
 
 It exists to make lost context visible. It greets once, so a second greeting means a lost context; it answers questions
-about facts from its context alone, so a wrong answer means lost words; and every other answer counts the turns.
+about facts from its context alone, so a wrong answer means lost words; and every other answer counts the turns. It says
+which advice it follows: the newest that its context or its instruction holds, and how much of it there is.
 """
 
 import random
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from services.emulator.context import Context, Kind, Role, Turn
 ADVICE: Final = "[SALES_MANAGER_INSTRUCTION]"
 """What begins with it is private advice, not the user's words."""
 
+_INSTRUCTED: Final = re.compile(rf"{re.escape(ADVICE)}[ \t]*([^\n]+)")
+_ADVICE_LENGTH: Final = 80
 _NAME: Final = re.compile(r"\bYour name is ([^.\n]+)\.", re.IGNORECASE)
 _COMPANY: Final = re.compile(r"\bYou work for ([^.\n]+)\.", re.IGNORECASE)
 _FACT: Final = re.compile(r"\bmy\s+([^.?!]+?)\s+is\s+([^?!]+?)\.(?=\s|$)", re.IGNORECASE)
@@ -60,21 +63,21 @@ class Brain:
 
     seed: int = 0
 
-    def answer(self, context: Context, tools: Container[str] = ()) -> Answer:
+    def answer(self, context: Context, tools: Container[str] = (), *, greets: bool = True) -> Answer:
         """The answer to what the user said last, with these tools at hand. It depends on these and the seed alone."""
         unanswered = [turn for turn in _unanswered(context.turns) if not is_advice(turn.text)]
         said = " ".join(turn.text for turn in unanswered if turn.kind is not Kind.TOOL).strip()
-        results = " ".join(turn.text for turn in unanswered if turn.kind is Kind.TOOL)
         calls = tuple(Call(match[1], _arguments(match[2] or "")) for match in _USE.finditer(said) if match[1] in tools)
         if calls:
             return Answer("", calls=calls)
-        words = self._words(said, results, context)
-        if context.answered:
+        words = " ".join(filter(None, (self._words(unanswered, said, context), following(advice(context)))))
+        if context.answered or not greets:
             return Answer(words)
         return Answer(f"{greeting(context.instruction)} {words}", greeting=True)
 
-    def _words(self, said: str, results: str, context: Context) -> str:
-        if results:
+    def _words(self, unanswered: list[Turn], said: str, context: Context) -> str:
+        results = " ".join(turn.text for turn in unanswered if turn.kind is Kind.TOOL)
+        if results and unanswered[-1].kind is Kind.TOOL:
             return f"The tool has answered. {results}"
         return self._recall(said, facts(context.turns)) or self._reply(said, context.answers + 1)
 
@@ -108,6 +111,20 @@ def facts(turns: Iterable[Turn]) -> dict[str, str]:
         if turn.role is Role.USER and turn.kind is not Kind.TOOL and not is_advice(turn.text)
         for match in _FACT.finditer(turn.text)
     }
+
+
+def advice(context: Context) -> list[str]:
+    """All advice that the model knows: what its instruction holds (to the end of each line), then turn by turn."""
+    instructed = [_plain(match[1]) for match in _INSTRUCTED.finditer(context.instruction)]
+    told = [turn.text.lstrip().removeprefix(ADVICE) for turn in context.turns if is_advice(turn.text)]
+    return [*instructed, *map(_plain, told)]
+
+
+def following(advice: Sequence[str]) -> str:
+    """How the agent shows that it follows advice: the newest, cut to 80 characters, and how much it knows of."""
+    if not advice:
+        return ""
+    return f"As advised ({len(advice)}): {advice[-1][:_ADVICE_LENGTH].rstrip('. ')}."
 
 
 def is_advice(text: str) -> bool:

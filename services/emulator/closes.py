@@ -46,6 +46,11 @@ LIFETIME: Final = Close(  # [OBS]
     "Connection aborted because the client failed to close the connection after receiving a GoAway signal "
     "once the session duration expired.",
 )
+DEADLINE: Final = Close(1011, "Deadline expired")  # [OBS]
+SESSION_LIMIT: Final = Close(1008, "The session has reached its maximum duration.")  # that it ends [DOC], how [?]
+TOO_MANY_SESSIONS: Final = Close(  # that there is a limit [DOC]; the code [?], the sentence is that of a quota
+    1011, "Resource has been exhausted (e.g. check quota)."
+)
 HANDLE_NOT_FOUND: Final = Close(1008, "BidiGenerateContent session not found")  # [OBS]
 STILL_OPEN: Final = Close(1011, "Internal error encountered.")  # the code [OBS], the reason [?]
 SHUTDOWN: Final = Close(1001, "The server is going away.")  # [?]
@@ -71,12 +76,21 @@ def invalid_value(path: str, kind: str, value: object) -> Close:
     return Close(1007, f"Invalid value at '{path}' ({kind}), {str(value)[:60]!r}")
 
 
-def model_not_found(model: str, version: str) -> Close:
+def model_not_found(version: str, model: str) -> Close:
     """No such model, or not for the Live API ([OBS])."""
     return Close(
         1008,
         f"{model} is not found for API version {version}, or is not supported for bidiGenerateContent. "
         "Call ModelService.ListModels to see the list of available models and their supported methods.",
+    )
+
+
+def publisher_model_not_found(model: str) -> Close:
+    """The same on Vertex ([OBS])."""
+    return Close(
+        1008,
+        f"Publisher Model `{model}` was not found or your project does not have access to it. Please ensure you are "
+        "using a valid model version.",
     )
 
 
@@ -88,17 +102,19 @@ def context_overflow(tokens: int, window: int) -> Close:
 EVERY: Final[tuple[tuple[str, Close, str], ...]] = (
     ("no API key", KEY_MISSING, "observed"),
     ("the key that is configured as bad", KEY_INVALID, "observed"),
-    ("an unknown model", model_not_found("models/x", "v1beta"), "observed"),
+    ("an unknown model", model_not_found("v1beta", "models/x"), "observed"),
+    ("an unknown model on Vertex", publisher_model_not_found("publishers/google/models/x"), "observed"),
     ("a frame that is not JSON", invalid_json("..."), "observed, the detail assumed"),
     ("a field that does not exist", unknown_name("x", "setup"), "observed"),
     ("a value of the wrong kind", invalid_value("setup.model", "TYPE_STRING", 5), "as in Google's REST API"),
     (
         (
             "anything before the setup, a second setup, content or a context update that the model refuses, a turn of "
-            "role system, an output modality that the model lacks, another model at a resume"
+            "role system, an output modality that the model lacks, another model at a resume, a resume after the "
+            "end at 58 minutes"
         ),
         INVALID_ARGUMENT,
-        "observed, the last two assumed",
+        "observed, the modality and the other model assumed",
     ),
     ("activityStart or activityEnd while detection is automatic", EXPLICIT_ACTIVITY, "observed"),
     ("an activity without any audio", PRECONDITION, "observed"),
@@ -106,6 +122,9 @@ EVERY: Final[tuple[tuple[str, Close, str], ...]] = (
     ("a handle that is unknown or dead", HANDLE_NOT_FOUND, "observed"),
     ("a resume while the old socket is open", STILL_OPEN, "observed, the reason assumed"),
     ("the end of the connection's life", LIFETIME, "observed"),
+    ("the same after 58 minutes (`FILO_EMULATOR_LONG_LIVED`)", DEADLINE, "observed"),
+    ("the end of a session without compression", SESSION_LIMIT, "documented that it ends, assumed how"),
+    ("more sessions at once than `FILO_EMULATOR_SESSIONS`", TOO_MANY_SESSIONS, "documented; the close assumed"),
     ("the emulator stops", SHUTDOWN, "assumed"),
     ("a defect in the emulator", INTERNAL, "observed on the real service"),
 )

@@ -22,8 +22,13 @@ class Settings:
         address: Where the WebSocket listens, with TLS; port 0 means any free one.
         control_address: Where the control API listens, plain HTTP, for tests and tools on this machine.
         data_dir: Where the CA and the server's certificate are kept.
-        lifetime: How long a connection lives; "around 10 minutes" [DOC].
-        goaway_lead: How long before its end goAway is sent; 0 sends none. 60 s [DOC]; 50 and 30 s were seen [OBS].
+        lifetime: How long a connection lives; the model's own if not set.
+        goaway_lead: How long before its end goAway is sent, 0 sends none; the model's own if not set, and at most a
+            quarter of the lifetime then.
+        long_lived: Models that were once seen open for 58 minutes and ended with 1011 [OBS] live so long, and end so.
+        session_audio: How long a session without compression lives, over all its connections [DOC].
+        session_video: The same once it has seen video [DOC].
+        sessions: How many sessions may be open at once; 1,000 a project on Vertex [DOC].
         handle_lifetime: How long a handle lives after its session ended; 2 h [DOC].
         window: Size of the context window in tokens; the model's own if not set.
         speed: Pace of answers relative to real time.
@@ -32,6 +37,7 @@ class Settings:
         refuse_resume_while_open: Refuse a resume with 1011 until the old socket is closed [OBS].
         close_delay: How long a client's close waits for its acknowledgement; 1.4 to 3 s were seen [OBS].
         explicit_unresumable: Send ``{"resumable": false}`` rather than the empty update of proto3 JSON.
+        pong_delay: How long a ping waits for its pong; 8 to 30 s were seen [OBS].
         bad_key: An API key that is refused; every other key but the empty one is accepted.
         faults: What shall go wrong from the start, read from a JSON file (see `faults`); the control API adds more.
         seed: Chooses wordings, the jitter of timings and the chance of faults.
@@ -41,8 +47,12 @@ class Settings:
     address: Address = _ADDRESS
     control_address: Address = _CONTROL_ADDRESS
     data_dir: Path = Path(".filo")
-    lifetime: float = 600.0
-    goaway_lead: float = 60.0
+    lifetime: float | None = None
+    goaway_lead: float | None = None
+    long_lived: bool = False
+    session_audio: float = 900.0
+    session_video: float = 120.0
+    sessions: int = 1_000
     handle_lifetime: float = 7200.0
     window: int | None = None
     speed: float = 1.0
@@ -51,6 +61,7 @@ class Settings:
     refuse_resume_while_open: bool = True
     close_delay: float = 0.0
     explicit_unresumable: bool = False
+    pong_delay: float = 0.0
     bad_key: str = "bad-key"
     faults: tuple[Fault, ...] = ()
     seed: int = 0
@@ -70,8 +81,12 @@ class Settings:
             address=env.address("ADDRESS", default.address),
             control_address=env.address("CONTROL_ADDRESS", default.control_address),
             data_dir=everywhere.path("DATA_DIR", default.data_dir),
-            lifetime=env.duration("LIFETIME", default.lifetime, low=0.1),
-            goaway_lead=env.duration("GOAWAY_LEAD", default.goaway_lead),
+            lifetime=_optional(env, "LIFETIME", low=0.1),
+            goaway_lead=_optional(env, "GOAWAY_LEAD"),
+            long_lived=env.flag("LONG_LIVED", default=default.long_lived),
+            session_audio=env.duration("SESSION_AUDIO", default.session_audio, low=0.1),
+            session_video=env.duration("SESSION_VIDEO", default.session_video, low=0.1),
+            sessions=env.integer("SESSIONS", default.sessions, low=1),
             handle_lifetime=env.duration("HANDLE_LIFETIME", default.handle_lifetime),
             window=env.integer("WINDOW", 0) or default.window,
             speed=env.number("SPEED", default.speed, low=0.1, high=10_000.0),
@@ -80,19 +95,22 @@ class Settings:
             refuse_resume_while_open=env.flag("REFUSE_RESUME_WHILE_OPEN", default=default.refuse_resume_while_open),
             close_delay=env.duration("CLOSE_DELAY", default.close_delay),
             explicit_unresumable=env.flag("EXPLICIT_UNRESUMABLE", default=default.explicit_unresumable),
+            pong_delay=env.duration("PONG_DELAY", default.pong_delay),
             bad_key=env.text("BAD_KEY", default.bad_key),
             faults=_faults(env),
             seed=env.integer("SEED", default.seed),
             log_level=everywhere.choice("LOG_LEVEL", default.log_level, _LEVELS),
         )
-        if settings.goaway_lead >= settings.lifetime:
-            env.wrong(
-                "GOAWAY_LEAD",
-                f"{settings.goaway_lead:g}s is not shorter than the connection's lifetime of {settings.lifetime:g}s",
-                None,
-            )
+        lead, lifetime = settings.goaway_lead, settings.lifetime
+        if lead is not None and lifetime is not None and lead >= lifetime:
+            env.wrong("GOAWAY_LEAD", f"{lead:g}s is not shorter than the connection's lifetime of {lifetime:g}s", None)
         env.check()
         return settings
+
+
+def _optional(env: Environment, name: str, low: float = 0.0) -> float | None:
+    """A duration that may be left to the model."""
+    return env.duration(name, low, low=low) if env.text(name, "") else None
 
 
 def _faults(env: Environment) -> tuple[Fault, ...]:

@@ -87,6 +87,12 @@ class Context:
         """How often the model has spoken; a tool call is no speech."""
         return sum(turn.role is Role.MODEL and turn.kind is not Kind.TOOL for turn in self.turns)
 
+    @property
+    def voices(self) -> frozenset[int]:
+        """The voice streams of the user's turns."""
+        streams = (turn.stream for turn in self.turns if turn.role is Role.USER)
+        return frozenset(stream for stream in streams if stream is not None)
+
     def beginning(self, earlier: "Context | None") -> Tokens:
         """What the longest common beginning with an earlier context costs: what a prefix cache still holds [?]."""
         if earlier is None or earlier.instruction != self.instruction:
@@ -118,6 +124,6 @@ def compress(context: Context, target: int) -> Context:
     rest = context.turns[context.prefix :]
     fixed = replace(context, turns=kept).tokens.total
     sizes = [turn.tokens.total for turn in rest]
-    starts = [at for at, turn in enumerate(rest) if turn.role is Role.USER] or [0]
+    starts = [at for at, turn in enumerate(rest) if turn.role is Role.USER and turn.kind is not Kind.TOOL] or [0]
     start = next((at for at in starts if fixed + sum(sizes[at:]) <= target), starts[-1])
     return replace(context, turns=(*kept, *rest[start:]), compressed=context.compressed + start)

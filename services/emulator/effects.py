@@ -45,6 +45,13 @@ class Stall:
 
 
 @dataclass(frozen=True, slots=True)
+class SlowPongs:
+    """Answer each ping so many seconds late from now on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
     """The setup was accepted, or the initial history came: the session now grows from this."""
 
@@ -77,4 +84,5 @@ class Answered:
 
 
 Fact = Began | VoiceHeard | ContextChanged | Answered
-Effect = Send | End | Cut | Stall | Fact
+Action = Send | End | Cut | Stall | SlowPongs
+Effect = Action | Fact

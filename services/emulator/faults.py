@@ -1,15 +1,20 @@
 """Faults on request: what shall go wrong, when, and how often. Data, from a setting, a test or the control API.
 
-A fault waits for a *moment* in the life of any session, lets `skip` of them pass, and then strikes `times` times, each
+A fault waits for a *moment* in the life of a session, lets `skip` of them pass, and then strikes `times` times, each
 time with the probability `chance`, `after` seconds later (and up to `spread` more). As JSON::
 
     {"do": "close", "when": "answer", "after": 0.2, "code": 1011, "reason": "Internal error encountered."}
+
+It waits for every session, or for those that carry a `voice` or whose system instruction contains `instruction`;
+moments are counted over all of these together, or in `each` conversation on its own.
 
 Everything random comes from one seeded source, so a plan strikes the same way twice in the same conversation.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -34,6 +39,8 @@ class Moment(StrEnum):
     """A session with a handle was told setupComplete."""
     ACTIVITY = "activity"
     """The user begins to speak."""
+    HEARD = "heard"
+    """The user has said something, and the model begins to think."""
     ANSWER = "answer"
     """The model begins to answer."""
     TURN = "turn"
@@ -53,6 +60,21 @@ class Loss(StrEnum):
     ALL = "all"
 
 
+@dataclass(slots=True)
+class Conversation:
+    """What faults can tell conversations apart by.
+
+    Attributes:
+        lineage: The session and all that it was resumed from.
+        instruction: The system instruction of its setup.
+        voices: The voice streams that it has heard.
+    """
+
+    lineage: str = ""
+    instruction: str = ""
+    voices: set[int] = field(default_factory=set)
+
+
 class _Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"):
     when: Moment
     after: _Seconds = 0.0
@@ -60,6 +82,14 @@ class _Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     skip: Annotated[int, msgspec.Meta(ge=0)] = 0
     times: Annotated[int, msgspec.Meta(ge=1)] = 1
     chance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    voice: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] | None = None
+    instruction: str = ""
+    each: bool = False
+
+    def concerns(self, conversation: Conversation) -> bool:
+        """Whether it is about this conversation."""
+        known = self.voice is None or self.voice in conversation.voices
+        return known and self.instruction in conversation.instruction
 
 
 class CloseFault(_Fault, frozen=True, tag="close"):
@@ -84,6 +114,12 @@ class StallFault(_Fault, frozen=True, tag="stall"):
     seconds: _Seconds | None = None
 
 
+class PongsFault(_Fault, frozen=True, tag="pongs"):
+    """Let every ping of the connection wait so many seconds for its pong from now on; 8 to 30 s were seen [OBS]."""
+
+    seconds: _Seconds
+
+
 class ForgetFault(_Fault, frozen=True, tag="forget"):
     """A false resume: the handle is accepted, and the audio or all of its context is lost. At ``resume``, at once."""
 
@@ -101,7 +137,7 @@ class GoAwayFault(_Fault, frozen=True, tag="goaway"):
     ends_in: _Seconds = 0.0
 
 
-Fault = CloseFault | CutFault | StallFault | ForgetFault | SuppressFault | GoAwayFault
+Fault = CloseFault | CutFault | StallFault | PongsFault | ForgetFault | SuppressFault | GoAwayFault
 
 
 def read(text: str | bytes) -> list[Fault]:
@@ -131,28 +167,31 @@ class Plan:
         """Forget all faults."""
         self._entries.clear()
 
-    def take(self, moment: Moment) -> list[tuple[float, Fault]]:
-        """What strikes at this moment: the delay in seconds, and the fault."""
-        struck = [entry.fault for entry in self._entries if entry.fault.when is moment and entry.strikes(self._chance)]
+    def take(self, moment: Moment, conversation: Conversation) -> list[tuple[float, Fault]]:
+        """What strikes this conversation at this moment: the delay in seconds, and the fault."""
+        waiting = (entry for entry in self._entries if entry.fault.when is moment)
+        concerned = [entry for entry in waiting if entry.fault.concerns(conversation)]
+        struck = [entry.fault for entry in concerned if entry.strikes(conversation, self._chance)]
         return [(fault.after + self._chance.uniform(0.0, fault.spread), fault) for fault in struck]
 
     def report(self) -> list[dict[str, object]]:
         """Each fault as JSON, with ``struck``: how often it has struck."""
-        return [msgspec.to_builtins(entry.fault) | {"struck": entry.struck} for entry in self._entries]
+        return [msgspec.to_builtins(entry.fault) | {"struck": entry.struck.total()} for entry in self._entries]
 
 
 class _Entry:
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
-        self.passed = 0
-        self.struck = 0
+        self.passed: Counter[str] = Counter()
+        self.struck: Counter[str] = Counter()
 
-    def strikes(self, chance: random.Random) -> bool:
+    def strikes(self, conversation: Conversation, chance: random.Random) -> bool:
         """Whether the fault strikes at this moment of its kind."""
-        if self.passed < self.fault.skip:
-            self.passed += 1
+        counted = conversation.lineage if self.fault.each else ""
+        if self.passed[counted] < self.fault.skip:
+            self.passed[counted] += 1
             return False
-        if self.struck >= self.fault.times or chance.random() >= self.fault.chance:
+        if self.struck[counted] >= self.fault.times or chance.random() >= self.fault.chance:
             return False
-        self.struck += 1
+        self.struck[counted] += 1
         return True

@@ -4,11 +4,14 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from services.emulator import closes
 from services.emulator.closes import RefusedError
+
+E = TypeVar("E", bound=StrEnum)
 
 # The fields of each message, by the last name of its path. A message that is not here is not looked into.
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
@@ -121,6 +124,16 @@ class Fields:
         if not isinstance(value, str):
             raise RefusedError(closes.invalid_value(self.at(name), "TYPE_STRING", value))
         return value
+
+    def choice(self, name: str, default: E) -> E:
+        """One of an enumeration's values, in either case; `default` if it is absent or left unspecified."""
+        text = self.text(name)
+        if not text or text.upper().endswith("_UNSPECIFIED"):
+            return default
+        try:
+            return type(default)(text.upper())
+        except ValueError as error:
+            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_ENUM", text)) from error
 
     def flag(self, name: str) -> bool:
         """A switch; off if it is absent."""

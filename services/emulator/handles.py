@@ -31,8 +31,10 @@ class Snapshot:
 
 @dataclass
 class _Lineage:
+    began_at: float
     open: set[str] = field(default_factory=set)
     ended_at: float = 0.0
+    spent: bool = False
     handles: "OrderedDict[str, Snapshot]" = field(default_factory=OrderedDict)
 
 
@@ -52,43 +54,70 @@ class HandleStore:
         self._refuse_while_open = refuse_while_open
         self._lineages: OrderedDict[str, _Lineage] = OrderedDict()
         self._lineage_of: dict[str, str] = {}
+        self._open = 0
 
-    def opened(self, lineage: str, connection: str) -> None:
-        """A connection carries this lineage from now on."""
-        self._lineages.setdefault(lineage, _Lineage()).open.add(connection)
+    @property
+    def open_sessions(self) -> int:
+        """How many connections carry a session now."""
+        return self._open
+
+    def opened(self, lineage: str, connection: str, now: float) -> float:
+        """A connection carries this lineage from now on; says when the lineage began."""
+        record = self._lineages.setdefault(lineage, _Lineage(now))
+        record.open.add(connection)
+        self._open += 1
         self._lineages.move_to_end(lineage)
-        while len(self._lineages) > LINEAGES:
+        while len(self._lineages) > LINEAGES or self._dead(next(iter(self._lineages.values())), now):
             _, oldest = self._lineages.popitem(last=False)
+            self._open -= len(oldest.open)
             self._forget(oldest.handles)
+        return record.began_at
 
     def closed(self, lineage: str, connection: str, now: float) -> None:
         """The connection's socket is closed, both ways."""
         if (record := self._lineages.get(lineage)) is not None:
+            self._open -= connection in record.open
             record.open.discard(connection)
             record.ended_at = now
+
+    def spend(self, lineage: str) -> None:
+        """The session has ended for good: a resume is refused with 1007 from now on [OBS: after 58 minutes]."""
+        if (record := self._lineages.get(lineage)) is not None:
+            record.spent = True
 
     def issue(self, snapshot: Snapshot) -> str:
         """A new handle for `snapshot`."""
         handle = self._new_handle()
-        record = self._lineages.setdefault(snapshot.lineage, _Lineage())
+        record = self._lineages.setdefault(snapshot.lineage, _Lineage(0.0))
         record.handles[handle] = snapshot
         self._lineage_of[handle] = snapshot.lineage
         while len(record.handles) > KEPT:
             self._forget([record.handles.popitem(last=False)[0]])
         return handle
 
+    def peek(self, handle: str) -> Snapshot | None:
+        """What the handle stands for, or stood; None for one that is unknown."""
+        record = self._lineages.get(self._lineage_of.get(handle, ""))
+        return None if record is None else record.handles.get(handle)
+
     def redeem(self, handle: str, now: float) -> Snapshot:
         """What the handle stands for; it can be redeemed again.
 
         Raises:
-            RefusedError: It is unknown or dead (1008), or its session's socket is still open (1011).
+            RefusedError: It is unknown or dead (1008), its session's socket is still open (1011), or its session has
+                ended for good (1007).
         """
         record = self._lineages.get(self._lineage_of.get(handle, ""))
-        if record is None or (not record.open and now >= record.ended_at + self._lifetime):
+        if record is None or self._dead(record, now):
             raise RefusedError(closes.HANDLE_NOT_FOUND)
+        if record.spent:
+            raise RefusedError(closes.INVALID_ARGUMENT)
         if record.open and self._refuse_while_open:
             raise RefusedError(closes.STILL_OPEN)
         return record.handles[handle]
+
+    def _dead(self, record: _Lineage, now: float) -> bool:
+        return not record.open and now >= record.ended_at + self._lifetime
 
     def _forget(self, handles: "OrderedDict[str, Snapshot] | list[str]") -> None:
         for handle in handles:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from services.emulator.context import Role
@@ -26,9 +27,10 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """The client wants handles, and may bring one."""
+    """The client wants handles, and may bring one; `transparent` tells what each holds of its messages (Vertex)."""
 
     handle: str | None = None
+    transparent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,14 @@ class Compression:
 
     trigger: int | None = None
     target: int | None = None
+
+
+class Coverage(StrEnum):
+    """What of the live input between two answers belongs to the user's turn."""
+
+    ACTIVITY = "TURN_INCLUDES_ONLY_ACTIVITY"
+    EVERYTHING = "TURN_INCLUDES_ALL_INPUT"
+    ACTIVITY_AND_VIDEO = "TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class Setup:
     resumption: Resumption | None = None
     compression: Compression | None = None
     detection: Detection = Detection()
+    coverage: Coverage = Coverage.ACTIVITY_AND_VIDEO
     transcribes_input: bool = False
     transcribes_output: bool = False
     brings_history: bool = False
@@ -118,13 +129,31 @@ class ClientContent:
     complete: bool
 
 
+class Scheduling(StrEnum):
+    """What the result of a tool that does not block does to the conversation."""
+
+    WHEN_IDLE = "WHEN_IDLE"
+    INTERRUPT = "INTERRUPT"
+    SILENT = "SILENT"
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionResponse:
-    """What a tool returned."""
+    """What a tool returned; the last two count only for a tool that does not block.
+
+    Attributes:
+        id: The call.
+        name: The function.
+        response: The result.
+        scheduling: When the model reacts to it.
+        continues: There is more to come.
+    """
 
     id: str
     name: str
     response: Mapping[str, Any]
+    scheduling: Scheduling = Scheduling.WHEN_IDLE
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

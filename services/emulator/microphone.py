@@ -7,7 +7,7 @@ from typing import Final
 from services.emulator import closes, replies
 from services.emulator.closes import RefusedError
 from services.emulator.effects import Effect, Send, VoiceHeard
-from services.emulator.messages import AudioInput, Setup
+from services.emulator.messages import AudioInput, Coverage, Setup
 from services.emulator.utterance import Utterance
 from services.emulator.vad import ActivityDetector, Ear, Edge, Sound
 
@@ -40,6 +40,8 @@ class Microphone:
         self._emit = emit
         self._ear = Ear()
         self._detector = ActivityDetector(setup.detection, silence)
+        self._covers_silence = setup.coverage is Coverage.EVERYTHING
+        self._between = 0.0
         self._utterance: Utterance | None = None
 
     @property
@@ -52,6 +54,8 @@ class Microphone:
         for sound in self._ear.hear(audio):
             if sound.heard is not None:
                 self._emit(VoiceHeard(sound.heard))
+            if self._utterance is None:
+                self._between += sound.seconds
             for event in self._detector.take(sound) if self._automatic else (sound,):
                 yield from self._sense(event)
 
@@ -86,6 +90,8 @@ class Microphone:
             yield Activity.BEGAN
         elif event is Edge.ENDED and utterance is not None:
             self._utterance = None
+            if self._covers_silence:
+                utterance.around, self._between = self._between + utterance.quiet, 0.0
             yield utterance
         elif isinstance(event, Sound) and utterance is not None:
             utterance.add(event)

@@ -7,9 +7,11 @@ from functools import partial
 from services.emulator import closes, replies
 from services.emulator.agenda import Agenda, Step
 from services.emulator.closes import Close
-from services.emulator.effects import Cut, Effect, End, Send, Stall
+from services.emulator.context import Context, Kind
+from services.emulator.effects import Cut, Effect, End, Send, SlowPongs, Stall
 from services.emulator.faults import (
     CloseFault,
+    Conversation,
     CutFault,
     Fault,
     ForgetFault,
@@ -17,6 +19,7 @@ from services.emulator.faults import (
     Loss,
     Moment,
     Plan,
+    PongsFault,
     StallFault,
     SuppressFault,
 )
@@ -33,6 +36,9 @@ class Struck:
 class Mishaps:
     """The faults of one session.
 
+    Attributes:
+        conversation: What is known so far of the conversation that the session carries.
+
     Args:
         plan: The faults of the whole emulator.
         agenda: Where what comes later is planned.
@@ -40,6 +46,7 @@ class Mishaps:
     """
 
     def __init__(self, plan: Plan, agenda: Agenda[Step], emit: Callable[[Effect], None]) -> None:
+        self.conversation = Conversation()
         self._plan = plan
         self._agenda = agenda
         self._emit = emit
@@ -47,7 +54,7 @@ class Mishaps:
     def strike(self, moment: Moment, now: float) -> Struck:
         """This moment has come: let strike what waits for it."""
         suppressed, loss = False, None
-        for delay, fault in self._plan.take(moment):
+        for delay, fault in self._plan.take(moment, self.conversation):
             match fault:
                 case SuppressFault():
                     suppressed = True
@@ -67,6 +74,15 @@ class Mishaps:
                 self._emit(Cut())
             case StallFault():
                 self._emit(Stall(fault.seconds))
+            case PongsFault():
+                self._emit(SlowPongs(fault.seconds))
             case GoAwayFault():
                 self._emit(Send(replies.go_away(fault.time_left)))
                 self._agenda.at(now + fault.ends_in, lambda _: self._emit(End(closes.LIFETIME)))
+
+
+def remaining(context: Context, loss: Loss | None) -> Context:
+    """What a false resume leaves of a context."""
+    if loss is None:
+        return context
+    return Context(turns=tuple(turn for turn in context.turns if loss is Loss.AUDIO and turn.kind is not Kind.AUDIO))

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from services.emulator import closes
+from services.emulator.closes import Close
+
 
 class Backend(StrEnum):
     """Whose API it is."""
@@ -34,6 +37,29 @@ class Instruction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a connection lives, and how it ends.
+
+    Attributes:
+        seconds: From its opening to its end.
+        goaway_lead: Seconds before the end at which goAway is sent; 0 sends none.
+        close: The end.
+        resumable: Whether the session's handles are good after the end.
+    """
+
+    seconds: float
+    goaway_lead: float
+    close: Close
+    resumable: bool = True
+
+
+TEN_MINUTES: Final = Lifetime(600.0, 60.0, closes.LIFETIME)
+""""Around 10 minutes", and goAway 60 s before [DOC]; 583 to 592 s and 50 or 30 s were seen [OBS]."""
+FIFTY_EIGHT_MINUTES: Final = Lifetime(3480.0, 0.0, closes.DEADLINE, resumable=False)
+"""Open to exactly 58:00, and a later resume was refused with 1007 [OBS]; no goAway [?]."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """How one model behaves on one backend.
 
@@ -47,6 +73,8 @@ class Profile:
         realtime_text_answers: Whether ``realtimeInput.text`` makes it answer at once.
         marks_unresumable: Whether it says that no handle is valid while it generates.
         response_tokens_field: Name of the response's count in ``usageMetadata``.
+        lifetime: How long its connections live.
+        long_lifetime: How long they live in the variant that was once seen; None where none was.
     """
 
     name: str
@@ -58,6 +86,8 @@ class Profile:
     realtime_text_answers: bool = True
     marks_unresumable: bool = True
     response_tokens_field: str = "responseTokenCount"
+    lifetime: Lifetime = TEN_MINUTES
+    long_lifetime: Lifetime | None = None
 
 
 _NATIVE_AUDIO_WINDOW: Final = 128_000  # [DOC]
@@ -73,8 +103,8 @@ DEVELOPER: Final[tuple[Profile, ...]] = (
     Profile("gemini-2.0-flash-live", _OTHER_WINDOW, text_output=True),
     # Refuses any clientContent in mid-session with 1007 [OBS]; window [?].
     Profile("gemini-3.1-flash-live", _NATIVE_AUDIO_WINDOW, content=Content.REFUSED),
-    # AI Studio ignores contextUpdate [OBS].
-    Profile("gemini-3.8-live", _NATIVE_AUDIO_WINDOW),
+    # AI Studio ignores contextUpdate [OBS]; 58 minutes were seen once [OBS].
+    Profile("gemini-3.8-live", _NATIVE_AUDIO_WINDOW, long_lifetime=FIFTY_EIGHT_MINUTES),
 )
 
 

@@ -85,9 +85,10 @@ def tool_call_cancellation(ids: Iterable[str]) -> Message:
     return {"toolCallCancellation": {"ids": list(ids)}}
 
 
-def resumable(handle: str) -> Message:
-    """The session can be resumed from here."""
-    return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}}
+def resumable(handle: str, consumed: int | None = None) -> Message:
+    """The session can be resumed from here; in transparent mode it holds the client's messages up to `consumed`."""
+    index = {} if consumed is None else {"lastConsumedClientMessageIndex": str(consumed)}  # int64 in proto3 JSON
+    return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": True, **index}}
 
 
 def not_resumable(*, explicit: bool) -> Message:

@@ -21,14 +21,15 @@ from services.common import logs
 from services.common.clock import Clock
 from services.emulator import closes, replies
 from services.emulator.account import Account
+from services.emulator.admission import Caller
 from services.emulator.brain import Brain
 from services.emulator.closes import Close
 from services.emulator.config import Settings
-from services.emulator.effects import Cut, End, Send, Stall
+from services.emulator.effects import Action, Cut, End, Send, SlowPongs, Stall
 from services.emulator.faults import Plan
 from services.emulator.handles import HandleStore
 from services.emulator.profiles import Backend
-from services.emulator.session import Caller, Session, Shared
+from services.emulator.session import Session, Shared
 
 _DEVELOPER: Final = r"/{_:/*}ws/google.ai.generativelanguage.{version:v1|v1beta|v1alpha}.GenerativeService."
 PATHS: Final[Mapping[str, Backend]] = {
@@ -43,6 +44,8 @@ CLOSE_TIMEOUT: Final = 5.0
 """How long the server waits for the client's half of the closing handshake, in seconds."""
 SEND_TIMEOUT: Final = 30.0
 """How long a client may let a message wait in its socket before the connection is dropped, in seconds."""
+PINGS: Final = 64
+"""How many pings of a connection may wait for their pongs; what comes beyond is not answered."""
 SHUTDOWN_TIMEOUT: Final = 1.0
 """The same when the server stops: whoever stops it does not want to wait."""
 
@@ -80,7 +83,9 @@ class Emulator:
         return application
 
     async def _connect(self, backend: Backend, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, timeout=CLOSE_TIMEOUT, compress=False, autoclose=False)
+        socket = web.WebSocketResponse(
+            max_msg_size=MAX_MESSAGE, timeout=CLOSE_TIMEOUT, compress=False, autoping=False, autoclose=False
+        )
         await socket.prepare(request)
         self._connections += 1
         caller = Caller(
@@ -91,7 +96,9 @@ class Emulator:
         )
         chance = random.Random(f"{self._seed}/{caller.connection}")  # noqa: S311 - jitter that can be repeated
         session = Session(self._shared, caller, chance, self._clock.monotonic())
-        connection = _Connection(caller.connection, request, socket, session, self.account, self._clock)
+        connection = _Connection(
+            caller.connection, request, socket, session, self.account, self._clock, self._shared.settings.pong_delay
+        )
         self._open.add(connection)
         try:
             await connection.run(self._shared.settings.close_delay)
@@ -128,6 +135,7 @@ class _Connection:
         session: Session,
         account: Account,
         clock: Clock,
+        pong_delay: float,
     ) -> None:
         self.done = asyncio.Event()
         self._name = name
@@ -137,7 +145,9 @@ class _Connection:
         self._account = account
         self._clock = clock
         self._wake = asyncio.Event()
-        self._todo: deque[Send | End | Cut | Stall] = deque()
+        self._todo: deque[Action] = deque()
+        self._pings: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(PINGS)
+        self._pong_delay = pong_delay
         self._close: Close | None = None
         self._log: structlog.stdlib.BoundLogger = _log.bind(connection=name)
 
@@ -157,8 +167,10 @@ class _Connection:
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write())
+                ponger = tasks.create_task(self._pong())
                 await self._read()
                 await self._acknowledge(close_delay)
+                ponger.cancel()
                 if self._close is None:
                     writer.cancel()
         finally:
@@ -173,6 +185,17 @@ class _Connection:
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 self._decide(partial(self._session.receive, message.data))
                 self._wake.set()
+            elif message.type is WSMsgType.PING:
+                with suppress(asyncio.QueueFull):
+                    self._pings.put_nowait((self._clock.monotonic() + self._pong_delay, message.data))
+
+    async def _pong(self) -> None:
+        """Answer pings, in order; a stall holds up no pong, and slow pongs hold up nothing else."""
+        with suppress(ConnectionError):  # the reader sees it as well
+            while True:
+                due, data = await self._pings.get()
+                await self._clock.sleep(due - self._clock.monotonic())
+                await self._socket.pong(data)
 
     async def _acknowledge(self, delay: float) -> None:
         """Answer the client's close, if it was the client that closed."""
@@ -202,7 +225,7 @@ class _Connection:
             self._log.exception("the session failed")
             self._session.end(closes.INTERNAL)
         for effect in self._session.effects():
-            if isinstance(effect, Send | End | Cut | Stall):
+            if isinstance(effect, Action):
                 self._todo.append(effect)
             else:
                 self._account.note(self._name, effect)
@@ -218,6 +241,8 @@ class _Connection:
                     self._close = close
                 case Cut():
                     self._abort()
+                case SlowPongs(seconds):
+                    self._pong_delay = seconds
                 case Stall(seconds):
                     self._log.info("stalled", seconds=seconds)
                     await (asyncio.Event().wait() if seconds is None else self._clock.sleep(seconds))

@@ -16,7 +16,7 @@ OPEN     the dialogue goes on (see `dialogue`)
 CLOSED   nothing has an effect
 =======  ===============================================================================================
 
-Beside it the connection grows old: goAway, then the end with 1008.
+Beside it the connection grows old (see `age`): goAway, then the end.
 
 A handle holds the context as it was when a turn completed, and comes 20 to 70 ms later. Audio that was heard but is
 not yet answered is in no handle; a cut answer leaves no trace in a session that is resumed from an earlier one.
@@ -28,25 +28,34 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final
 
-from services.emulator import closes, profiles, replies, wire
+from services.emulator import admission, closes, mishaps, replies, wire
+from services.emulator.admission import Caller
+from services.emulator.age import Age
 from services.emulator.agenda import Agenda, Step
 from services.emulator.bookmarks import Bookmarks
 from services.emulator.brain import Brain
 from services.emulator.closes import Close, RefusedError
 from services.emulator.config import Settings
-from services.emulator.context import Context, Kind
+from services.emulator.context import Context
 from services.emulator.dialogue import Dialogue
-from services.emulator.effects import Began, Continued, Cut, Effect, End, Send
-from services.emulator.faults import Loss, Moment, Plan
+from services.emulator.effects import Began, Continued, Cut, Effect, End, Send, VoiceHeard
+from services.emulator.faults import Moment, Plan
 from services.emulator.handles import HandleStore
-from services.emulator.messages import ClientContent, ClientMessage, ContextUpdate, RealtimeInput, Setup, ToolResponse
+from services.emulator.messages import (
+    ClientContent,
+    ClientMessage,
+    ContextUpdate,
+    RealtimeInput,
+    Setup,
+    ToolResponse,
+    VideoInput,
+)
 from services.emulator.mishaps import Mishaps
-from services.emulator.profiles import Backend, Profile
+from services.emulator.profiles import Backend, Lifetime, Profile
 from services.emulator.surroundings import Surroundings
 
 HELD: Final = 10_000
 """How many messages are held while initial history is awaited."""
-_MODALITIES: Final = frozenset({"AUDIO", "TEXT"})
 
 
 class Phase(Enum):
@@ -66,23 +75,6 @@ class Shared:
     brain: Brain
     handles: HandleStore
     faults: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who opened the connection.
-
-    Attributes:
-        connection: The connection's id.
-        key: The API key, empty if there was none.
-        version: The API version in the path.
-        backend: Whose API the path belongs to.
-    """
-
-    connection: str
-    key: str
-    version: str = "v1beta"
-    backend: Backend = Backend.DEVELOPER
 
 
 class Session:
@@ -105,12 +97,9 @@ class Session:
         self._mishaps = Mishaps(shared.faults, self._agenda, self._emit)
         self._lineage: str | None = None
         self._dialogue: Dialogue | None = None
-        self._held: list[ClientMessage] = []
-        settings = shared.settings
-        self._ends_at = now + settings.lifetime
-        if settings.goaway_lead:
-            self._agenda.at(self._ends_at - settings.goaway_lead, self._go_away)
-        self._agenda.at(self._ends_at, self._expire)
+        self._held: list[tuple[int, ClientMessage]] = []
+        self._message = 0
+        self._age = Age(now, shared.settings, self._agenda, self._emit, self._mishaps.strike)
 
     @property
     def due(self) -> float | None:
@@ -129,8 +118,9 @@ class Session:
             return
         try:
             if self.phase is Phase.SETUP:
-                self._admit()
-            self._take(wire.decode(frame, self._caller.backend), now)
+                admission.check_key(self._caller, self._shared.settings)
+            self._take(self._message, wire.decode(frame, self._caller.backend), now)
+            self._message += 1
         except RefusedError as refused:
             self.end(refused.close)
 
@@ -155,67 +145,76 @@ class Session:
 
     # Messages
 
-    def _admit(self) -> None:
-        if not self._caller.key:
-            raise RefusedError(closes.KEY_MISSING)
-        if self._caller.key == self._shared.settings.bad_key:
-            raise RefusedError(closes.KEY_INVALID)
-
-    def _take(self, message: ClientMessage, now: float) -> None:
+    def _take(self, number: int, message: ClientMessage, now: float) -> None:
         take = self._TAKES.get((self.phase, type(message)))
         if take is None:
             raise RefusedError(closes.INVALID_ARGUMENT)
+        if self._dialogue is not None:
+            self._dialogue.message = number
         take(self, message, now)
 
     def _set_up(self, setup: Setup, now: float) -> None:
         handle = setup.resumption.handle if setup.resumption else None
+        self._recognise(setup, handle)
         struck = self._mishaps.strike(Moment.RESUME if handle else Moment.SETUP, now)
         if self.phase is Phase.CLOSED:
             return
-        profile = self._profile(setup)
-        snapshot = self._shared.handles.redeem(handle, now) if handle else None
-        if snapshot is not None and snapshot.model != setup.model:
-            raise RefusedError(closes.INVALID_ARGUMENT)  # anything but the model may change at a resume [DOC]
-        self._lineage = snapshot.lineage if snapshot else self._caller.connection
-        self._shared.handles.opened(self._lineage, self._caller.connection)
+        profile = admission.check_setup(setup, self._caller, self._shared.settings, self._shared.handles.open_sessions)
+        snapshot = admission.redeem(handle, setup.model, self._shared.handles, now) if handle else None
+        lineage = snapshot.lineage if snapshot else self._caller.connection
+        began = self._shared.handles.opened(lineage, self._caller.connection, now)
+        self._lineage = self._mishaps.conversation.lineage = lineage
+        self._age.settle(profile, self._spend)
+        if setup.compression is None:
+            self._age.limit_session(began)
         # Nothing says that the system instruction persists: it is this setup's, or there is none.
-        context = _remaining(snapshot.context if snapshot else Context(), struck.loss).instructed(setup.instruction)
+        context = mishaps.remaining(snapshot.context if snapshot else Context(), struck.loss).instructed(
+            setup.instruction
+        )
         self._emit(Began(Continued.HANDLE if snapshot else Continued.NEW, context))
-        self._emit(Send(replies.setup_complete(self._lineage if self._caller.backend is Backend.VERTEX else None)))
-        self._dialogue = self._begin(setup, profile, context)
+        self._emit(Send(replies.setup_complete(lineage if self._caller.backend is Backend.VERTEX else None)))
+        self._dialogue = self._begin(setup, profile, context, lineage)
         self._dialogue.bookmark(now)
         self.phase = Phase.HISTORY if setup.brings_history else Phase.OPEN
         self._mishaps.strike(Moment.RESUMED if snapshot else Moment.OPEN, now)
 
-    def _profile(self, setup: Setup) -> Profile:
-        profile = profiles.find(setup.model, self._caller.backend)
-        if profile is None:
-            raise RefusedError(closes.model_not_found(setup.model, self._caller.version))
-        if not _MODALITIES.issuperset(setup.modalities) or ("TEXT" in setup.modalities and not profile.text_output):
-            raise RefusedError(closes.INVALID_ARGUMENT)
-        return profile
+    def _recognise(self, setup: Setup, handle: str | None) -> None:
+        """Note what is known of the conversation before it is resumed or begun."""
+        conversation = self._mishaps.conversation
+        conversation.lineage, conversation.instruction = self._caller.connection, setup.instruction
+        if handle and (known := self._shared.handles.peek(handle)) is not None:
+            conversation.lineage = known.lineage
+            conversation.voices |= known.context.voices
 
-    def _begin(self, setup: Setup, profile: Profile, context: Context) -> Dialogue:
+    def _begin(self, setup: Setup, profile: Profile, context: Context, lineage: str) -> Dialogue:
         around = Surroundings(
             self._shared.settings, self._shared.brain, self._agenda, self._emit, self._mishaps.strike, self._chance
         )
-        if setup.resumption is None or self._lineage is None:
+        if setup.resumption is None:
             return Dialogue(setup, profile, context, around, None)
-        bookmarks = Bookmarks(around, self._shared.handles, self._lineage, setup.model)
+        transparent = setup.resumption.transparent
+        bookmarks = Bookmarks(around, self._shared.handles, lineage, setup.model, transparent=transparent)
         return Dialogue(setup, profile, context, around, bookmarks)
+
+    def _spend(self, lifetime: Lifetime) -> None:
+        """The connection's life is over, and perhaps the session's with it."""
+        if self._lineage is not None and not lifetime.resumable:
+            self._shared.handles.spend(self._lineage)
 
     def _emit(self, effect: Effect) -> None:
         """Add an effect; nothing follows the end."""
         if self.phase is Phase.CLOSED:
             return
         self._effects.append(effect)
+        if isinstance(effect, VoiceHeard):
+            self._mishaps.conversation.voices.add(effect.heard.stream)
         if isinstance(effect, End | Cut):
             self.phase = Phase.CLOSED
 
     def _hold(self, message: ClientMessage, _now: float) -> None:
         if len(self._held) >= HELD:
             raise RefusedError(closes.INVALID_ARGUMENT)
-        self._held.append(message)
+        self._held.append((self._message, message))
 
     def _seed(self, content: ClientContent, now: float) -> None:
         dialogue = self._talk
@@ -227,8 +226,8 @@ class Session:
         dialogue.bookmark(now)
         self.phase = Phase.OPEN
         held, self._held = self._held, []
-        for message in held:
-            self._take(message, now)
+        for number, message in held:
+            self._take(number, message, now)
 
     @property
     def _talk(self) -> Dialogue:
@@ -238,6 +237,8 @@ class Session:
 
     def _realtime(self, message: RealtimeInput, now: float) -> None:
         for item in message.items:
+            if isinstance(item, VideoInput):
+                self._age.saw_video()
             self._talk.realtime(item, now)
 
     def _content(self, message: ClientContent, now: float) -> None:
@@ -248,15 +249,6 @@ class Session:
 
     def _tool_response(self, message: ToolResponse, now: float) -> None:
         self._talk.tool_results(message.responses, now)
-
-    # Age
-
-    def _go_away(self, due: float) -> None:
-        if self.phase is not Phase.SETUP and not self._mishaps.strike(Moment.GO_AWAY, due).suppressed:
-            self._emit(Send(replies.go_away(self._ends_at - due)))
-
-    def _expire(self, _due: float) -> None:
-        self.end(closes.LIFETIME)
 
     # What each phase does with each message. What is not here is an invalid argument [OBS: audio before the setup].
     _TAKES: ClassVar[Mapping[tuple[Phase, type], Callable[["Session", Any, float], None]]] = {
@@ -269,10 +261,3 @@ class Session:
         (Phase.OPEN, ContextUpdate): _update,
         (Phase.OPEN, ToolResponse): _tool_response,
     }
-
-
-def _remaining(context: Context, loss: Loss | None) -> Context:
-    """What a false resume leaves of a context."""
-    if loss is None:
-        return context
-    return Context(turns=tuple(turn for turn in context.turns if loss is Loss.AUDIO and turn.kind is not Kind.AUDIO))

@@ -11,7 +11,19 @@ from services.emulator.vad import Sound
 
 @dataclass
 class Utterance:
-    """What the user says in one activity, as it grows."""
+    """What the user says in one activity, as it grows.
+
+    Attributes:
+        text: The words that were understood.
+        seconds: From the first sound to the last, silence between them included.
+        unknown: Seconds of ordinary speech.
+        stream: The voice that spoke first.
+        utterances: The utterances of the test voice, in order.
+        frames: The frames of that voice, in order of arrival.
+        sounds: How many sounds came, silence included.
+        quiet: Seconds of silence since the last speech.
+        around: Seconds of silence around it that belong to the turn all the same.
+    """
 
     text: str = ""
     seconds: float = 0.0
@@ -20,17 +32,18 @@ class Utterance:
     utterances: tuple[int, ...] = ()
     frames: Runs = ()
     sounds: int = 0
-    _quiet: float = 0.0
+    quiet: float = 0.0
+    around: float = 0.0
     _transcribed: int = 0
 
     def add(self, sound: Sound) -> None:
         """One more sound; silence counts only when speech follows it."""
         self.sounds += 1
         if not sound.speech:
-            self._quiet += sound.seconds
+            self.quiet += sound.seconds
             return
-        self.seconds += self._quiet + sound.seconds
-        self._quiet = 0.0
+        self.seconds += self.quiet + sound.seconds
+        self.quiet = 0.0
         if sound.heard is None:
             self.unknown += sound.seconds
         else:
@@ -66,7 +79,7 @@ class Utterance:
             Role.USER,
             Kind.AUDIO,
             self.transcript,
-            tokens.of_audio(self.seconds),
+            tokens.of_audio(self.seconds + self.around),
             self.stream,
             self.utterances,
             self.frames,

@@ -40,11 +40,14 @@ class Ear:
     def __init__(self) -> None:
         """Hear nothing yet."""
         self._listeners = {rate: Listener(rate) for rate in (16_000, 24_000)}
+        self._split = 0
 
     def hear(self, audio: AudioInput) -> list[Sound]:
         """The sounds in the next piece of audio; a rate unknown to the test voice is judged by energy alone."""
+        samples = audio.data[self._split :]  # a chunk may begin in the middle of a sample
+        self._split = (len(audio.data) + self._split) % _SAMPLE_BYTES
         if audio.rate not in self._listeners:
-            return [Sound(len(audio.data) / _SAMPLE_BYTES / audio.rate, _is_loud(audio.data))]
+            return [Sound(len(audio.data) / _SAMPLE_BYTES / audio.rate, _is_loud(samples))]
         sounds = []
         loud: bool | None = None
         for event in self._listeners[audio.rate].feed(audio.data):
@@ -53,7 +56,7 @@ class Ear:
             elif isinstance(event, Silence):
                 sounds.append(Sound(event.duration, speech=False))
             else:
-                loud = _is_loud(audio.data) if loud is None else loud
+                loud = _is_loud(samples) if loud is None else loud
                 sounds.append(Sound(event.duration, loud))
         return sounds
 

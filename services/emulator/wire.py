@@ -25,11 +25,13 @@ from services.emulator.messages import (
     Compression,
     ContentTurn,
     ContextUpdate,
+    Coverage,
     Detection,
     FunctionResponse,
     RealtimeInput,
     RealtimeItem,
     Resumption,
+    Scheduling,
     Setup,
     TextInput,
     ToolResponse,
@@ -38,7 +40,7 @@ from services.emulator.messages import (
 from services.emulator.profiles import Backend
 
 _DEFAULT_RATE: Final = 16_000
-_RATE: Final = re.compile(r"rate\s*=\s*(\d{4,6})")
+_RATE: Final = re.compile(r"rate\s*=\s*([1-9]\d{3,5})")
 
 
 def decode(frame: str | bytes, backend: Backend = Backend.DEVELOPER) -> ClientMessage:
@@ -72,6 +74,7 @@ def _setup(fields: Fields) -> Setup:
         resumption=_resumption(fields),
         compression=_compression(fields),
         detection=_detection(config),
+        coverage=config.choice("turnCoverage", Coverage.ACTIVITY_AND_VIDEO),
         transcribes_input=fields.has("inputAudioTranscription"),
         transcribes_output=fields.has("outputAudioTranscription"),
         brings_history=fields.message("historyConfig").flag("initialHistoryInClientContent"),
@@ -81,7 +84,8 @@ def _setup(fields: Fields) -> Setup:
 def _resumption(fields: Fields) -> Resumption | None:
     if not fields.has("sessionResumption"):
         return None
-    return Resumption(fields.message("sessionResumption").text("handle") or None)
+    resumption = fields.message("sessionResumption")
+    return Resumption(resumption.text("handle") or None, resumption.flag("transparent"))
 
 
 def _compression(fields: Fields) -> Compression | None:
@@ -172,7 +176,13 @@ def _role(turn: Fields) -> Role | None:
 def _tool_response(fields: Fields) -> ToolResponse:
     return ToolResponse(
         tuple(
-            FunctionResponse(item.text("id"), item.text("name"), item.opaque("response"))
+            FunctionResponse(
+                item.text("id"),
+                item.text("name"),
+                item.opaque("response"),
+                item.choice("scheduling", Scheduling.WHEN_IDLE),
+                item.flag("willContinue"),
+            )
             for item in fields.messages("functionResponses")
         )
     )

@@ -8,16 +8,17 @@ from itertools import count
 from typing import Any
 
 from services.common import voice
+from services.emulator.admission import Caller
 from services.emulator.brain import Brain
 from services.emulator.closes import Close
 from services.emulator.config import Settings
 from services.emulator.context import Context
-from services.emulator.effects import ContextChanged, Cut, Effect, End, Fact, Send, Stall
+from services.emulator.effects import Action, ContextChanged, Effect, End, Fact, Send
 from services.emulator.faults import Plan
 from services.emulator.handles import HandleStore
 from services.emulator.profiles import Backend
 from services.emulator.replies import Message
-from services.emulator.session import Caller, Session, Shared
+from services.emulator.session import Session, Shared
 
 MODEL = "models/gemini-live-2.5-flash-native-audio"
 TEXT_MODEL = "models/gemini-live-2.5-flash-preview"
@@ -152,7 +153,7 @@ class Call:
     @property
     def facts(self) -> list[Fact]:
         """What was told to the account."""
-        return [effect for _, effect in self.effects if not isinstance(effect, Send | End | Cut | Stall)]
+        return [effect for _, effect in self.effects if not isinstance(effect, Action)]
 
     @property
     def close(self) -> Close | None:

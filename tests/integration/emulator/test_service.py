@@ -96,6 +96,6 @@ async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
         async with client(emulator).aio.live.connect(model=MODEL, config=config()) as session:
             with pytest.raises(ConnectionClosedError):
                 await chatter(Talk(session))
-        report = emulator.account.voice(7)
+    report = emulator.account.voice(7)
     assert report is not None
     assert report["connections"][0]["closed"]["code"] == 1006

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from services.emulator import brain
 from services.emulator.brain import Brain
-from services.emulator.context import Context, Role, text_turn
+from services.emulator.context import Context, Kind, Role, Turn, text_turn
+from services.emulator.tokens import NONE
 
 
 def context(*said: str, instruction: str = "") -> Context:
@@ -50,7 +51,7 @@ def test_the_greeting(instruction: str, greeting: str) -> None:
         (
             "[SALES_MANAGER_INSTRUCTION] My dog is Rex.",
             "What is my dog?",
-            "I am sorry, I do not think you told me your dog.",
+            "I am sorry, I do not think you told me your dog. As advised (1): My dog is Rex.",
         ),
     ],
 )
@@ -96,7 +97,32 @@ def test_unknown_speech_is_answered() -> None:
 
 
 def test_advice_is_no_speech_of_the_user() -> None:
-    """Private advice is recognised by its mark."""
+    """Private advice is recognised by its mark, and its words are no subject of the conversation."""
     assert brain.is_advice(" [SALES_MANAGER_INSTRUCTION] Ask for the budget.")
     answer = Brain().answer(context("Hi.", "Hello.", "[SALES_MANAGER_INSTRUCTION] Mention blockchain."))
-    assert "blockchain" not in answer.text
+    assert "blockchain" not in answer.text.partition(" As advised")[0]
+
+
+@pytest.mark.parametrize(
+    ("instruction", "told", "followed"),
+    [
+        ("", [], ""),
+        ("", ["Ask for the budget."], " As advised (1): Ask for the budget."),
+        ("", ["Ask for the budget.", "Be \n brief"], " As advised (2): Be brief."),
+        ("Your name is Ada.\n[SALES_MANAGER_INSTRUCTION] Be kind.\nNo more.", [], " As advised (1): Be kind."),
+        ("[SALES_MANAGER_INSTRUCTION] Be kind.", ["Be brief."], " As advised (2): Be brief."),
+        ("", ["x" * 200], f" As advised (1): {'x' * 80}."),
+    ],
+)
+def test_advice_is_followed_while_it_is_known(instruction: str, told: list[str], followed: str) -> None:
+    """The newest advice in the context, or else in the instruction, is said at the end of every answer; else none."""
+    turns = ["My dog is Rex.", "Noted.", *(f"[SALES_MANAGER_INSTRUCTION] {advice}" for advice in told)]
+    known = context(*turns[:2]).plus(*(text_turn(Role.USER, turn) for turn in [*turns[2:], "What is my dog?"]))
+    assert Brain().answer(known.instructed(instruction)).text == f"You told me your dog is Rex.{followed}"
+
+
+def test_a_result_that_nobody_reacts_to_is_no_question() -> None:
+    """A tool's silent result before the user's words does not take their place."""
+    result = Turn(Role.USER, Kind.TOOL, "get_price: {}", NONE)
+    known = context("My dog is Rex.", "Noted.").plus(result, text_turn(Role.USER, "What is my dog?"))
+    assert Brain().answer(known).text == "You told me your dog is Rex."

@@ -23,6 +23,11 @@ def test_everything_set() -> None:
             "FILO_EMULATOR_CONTROL_ADDRESS": "127.0.0.1:2",
             "FILO_EMULATOR_LIFETIME": "6s",
             "FILO_EMULATOR_GOAWAY_LEAD": "1500ms",
+            "FILO_EMULATOR_LONG_LIVED": "yes",
+            "FILO_EMULATOR_SESSION_AUDIO": "1m",
+            "FILO_EMULATOR_SESSION_VIDEO": "30s",
+            "FILO_EMULATOR_SESSIONS": "7",
+            "FILO_EMULATOR_PONG_DELAY": "8s",
             "FILO_EMULATOR_HANDLE_LIFETIME": "24h",
             "FILO_EMULATOR_WINDOW": "32000",
             "FILO_EMULATOR_SPEED": "20",
@@ -40,6 +45,11 @@ def test_everything_set() -> None:
         data_dir=Path("/data"),
         lifetime=6.0,
         goaway_lead=1.5,
+        long_lived=True,
+        session_audio=60.0,
+        session_video=30.0,
+        sessions=7,
+        pong_delay=8.0,
         handle_lifetime=86400.0,
         window=32000,
         speed=20.0,
@@ -57,7 +67,8 @@ def test_all_problems_are_told_at_once() -> None:
     """Each bad value is named, whatever room it belongs to."""
     with pytest.raises(ConfigError) as caught:
         Settings.from_env(
-            {"FILO_EMULATOR_SPEED": "fast", "FILO_EMULATOR_LIFETIME": "5s", "FILO_LOG_LEVEL": "LOUD"},
+            {"FILO_EMULATOR_SPEED": "fast", "FILO_EMULATOR_LIFETIME": "5s", "FILO_EMULATOR_GOAWAY_LEAD": "5s"}
+            | {"FILO_LOG_LEVEL": "LOUD"},
         )
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [
         "FILO_EMULATOR_SPEED",

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from services.common.config import ConfigError
 from services.emulator import faults
 from services.emulator.config import Settings
-from services.emulator.effects import Began, Cut, Stall
-from services.emulator.faults import CloseFault, CutFault, Moment, Plan
+from services.emulator.effects import Began, Cut, SlowPongs, Stall
+from services.emulator.faults import CloseFault, Conversation, CutFault, Moment, Plan
 from services.emulator.session import Phase
 from tests.support.session import Call, House, is_audio, is_turn_complete, is_update, kind
+
+ANYBODY = Conversation()
 
 
 def house(*planned: dict[str, Any]) -> House:
@@ -31,9 +33,9 @@ def resume(shared: House, first: Call) -> Call:
 def test_skip_and_times(skip: int, times: int, moments: int) -> None:
     """The first moments pass, then it strikes so many times, then never again; other moments are not its own."""
     plan = Plan([CutFault(when=Moment.ANSWER, skip=skip, times=times)])
-    struck = [bool(plan.take(Moment.ANSWER)) for _ in range(moments)]
+    struck = [bool(plan.take(Moment.ANSWER, ANYBODY)) for _ in range(moments)]
     assert struck == ([False] * skip + [True] * times + [False] * moments)[:moments]
-    assert plan.take(Moment.TURN) == []
+    assert plan.take(Moment.TURN, ANYBODY) == []
     assert plan.report()[0]["struck"] == sum(struck)
 
 
@@ -41,8 +43,8 @@ def test_chance_is_repeatable() -> None:
     """The same seed strikes the same moments, with the same delays, within the spread."""
     fault = CutFault(when=Moment.TURN, after=1.0, spread=2.0, chance=0.5, times=1000)
     first, second = (Plan([fault], seed=3) for _ in range(2))
-    struck = [first.take(Moment.TURN) for _ in range(200)]
-    assert struck == [second.take(Moment.TURN) for _ in range(200)]
+    struck = [first.take(Moment.TURN, ANYBODY) for _ in range(200)]
+    assert struck == [second.take(Moment.TURN, ANYBODY) for _ in range(200)]
     delays = [delay for taken in struck for delay, _ in taken]
     assert 50 < len(delays) < 150
     assert all(1.0 <= delay <= 3.0 for delay in delays)
@@ -168,3 +170,54 @@ def test_an_early_goaway(told: float | None, message: dict[str, Any]) -> None:
     assert call.effects[-1][0] == pytest.approx(told_at + 2)
     assert call.close is not None
     assert call.close.code == 1008
+
+
+def test_slow_pongs() -> None:
+    """The driver is told how long pings have to wait from that moment on."""
+    call = house({"do": "pongs", "when": "turn", "seconds": 20}).call()
+    assert SlowPongs(20.0) not in [effect for _, effect in call.effects]
+    call.ask("Hello.")
+    assert SlowPongs(20.0) in [effect for _, effect in call.effects]
+
+
+def test_a_close_while_the_model_thinks() -> None:
+    """Between the user's last word and the first of the answer there is a moment, too."""
+    call = house({"do": "close", "when": "heard", "code": 1011}).call().speak("Hello.").hush().wait(5.0)
+    assert call.close is not None
+    assert not any(is_audio(message) for message in call.messages)
+
+
+def test_a_fault_for_one_voice() -> None:
+    """It waits for that voice, also where it is known only from the handle, and counts no other's moments."""
+    shared = house({"do": "close", "when": "resume", "code": 1011, "voice": 8, "skip": 1})
+    calls = {stream: shared.call().speak("Hello.", stream=stream).hush().wait(20.0) for stream in (7, 8)}
+    codes = {}
+    for stream, call in calls.items():
+        for attempt in range(3):
+            again = resume(shared, call)
+            codes[stream, attempt] = again.close.code if again.close else None
+            again.hang_up()
+    assert {at for at, code in codes.items() if code} == {(8, 1)}
+
+
+def test_a_fault_for_one_instruction() -> None:
+    """It waits for sessions whose system instruction contains the words."""
+    shared = house({"do": "cut", "when": "open", "instruction": "Ada", "times": 9})
+    ada, bob = (shared.call(systemInstruction={"parts": [{"text": f"I am {name}."}]}) for name in ("Ada", "Bob"))
+    assert (ada.session.phase, bob.session.phase) == (Phase.CLOSED, Phase.OPEN)
+
+
+def test_a_fault_in_each_conversation() -> None:
+    """Counted in each conversation on its own, over all its connections; the report counts them all."""
+    shared = house({"do": "close", "when": "turn", "code": 1011, "each": True, "skip": 1})
+    for _ in range(3):
+        call = shared.call()
+        call.ask("Hello.")
+        again = resume(shared, call)
+        again.speak("Hello.").hush().wait_for(is_turn_complete)
+        assert again.close is not None
+        third = resume(shared, again.hang_up())
+        third.ask("Hello.")
+        assert third.close is None
+        third.hang_up()
+    assert shared.faults.report()[0]["struck"] == 3

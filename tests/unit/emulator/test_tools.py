@@ -101,4 +101,70 @@ def test_an_unknown_tool_is_not_called() -> None:
 )
 def test_declarations(tools: list[dict[str, Any]], names: tuple[str, ...]) -> None:
     """Names are found in both casings, and whatever is malformed declares nothing."""
-    assert declared(tools) == names
+    assert tuple(declared(tools)) == names
+
+
+BACKGROUND: dict[str, Any] = {
+    "tools": [{"functionDeclarations": [{"name": "get_price", "behavior": "NON_BLOCKING"}, {"name": "get_stock"}]}]
+}
+
+
+def late(of: dict[str, Any], scheduling: str | None = None, *, more: bool = False) -> dict[str, Any]:
+    """The result of a call that does not block."""
+    answer = {"id": of["id"], "name": of["name"], "response": {"price": 5}, "willContinue": more}
+    return {"toolResponse": {"functionResponses": [answer | ({"scheduling": scheduling} if scheduling else {})]}}
+
+
+def test_a_call_that_does_not_block() -> None:
+    """The model talks on at once; when the result comes and it is idle, it tells it; only once."""
+    call = House().call(**BACKGROUND).send(text(QUESTION))
+    call.wait_for(is_turn_complete)
+    (asked,) = calls(call)
+    assert heard(call.messages).startswith("Hello, this is Filo")
+    start = len(call.messages)
+    call.send(late(asked)).wait(30.0)
+    assert heard(call.messages[start:]) == 'The tool has answered. get_price: {"price":5}'
+    start = len(call.messages)
+    call.send(late(asked)).wait(30.0)
+    assert call.messages[start:] == []
+
+
+def test_a_result_during_the_answer_waits_or_interrupts() -> None:
+    """WHEN_IDLE, the default, waits for the end of the answer; INTERRUPT cuts it off."""
+    for scheduling, cut in ((None, False), ("WHEN_IDLE", False), ("INTERRUPT", True)):
+        call = House().call(**BACKGROUND).send(text(QUESTION)).wait(0.5)
+        (asked,) = calls(call)
+        call.send(late(asked, scheduling)).wait(60.0)
+        assert ("interrupted" in [kind(message) for message in call.messages]) is cut
+        assert call.context.turns[-1].text == 'The tool has answered. get_price: {"price":5}'
+
+
+def test_a_silent_result_is_only_known() -> None:
+    """SILENT enters the context and is not answered; the next answer is to the user's words."""
+    call = House().call(**BACKGROUND).send(text(QUESTION))
+    call.wait_for(is_turn_complete)
+    call.send(late(calls(call)[0], "SILENT")).wait(30.0)
+    assert sum(is_turn_complete(message) for message in call.messages) == 1
+    assert call.context.turns[-1].kind is Kind.TOOL
+    call.ask("My dog is Rex.")
+    assert "tool has answered" not in call.ask("What is my dog?")
+
+
+def test_results_in_pieces() -> None:
+    """As long as willContinue says so, more may come from the same call."""
+    call = House().call(**BACKGROUND).send(text(QUESTION))
+    call.wait_for(is_turn_complete)
+    (asked,) = calls(call)
+    for more in (True, True, False, False):
+        call.send(late(asked, more=more)).wait(30.0)
+    assert sum("The tool has answered" in turn.text for turn in call.context.turns) == 3
+
+
+def test_speaking_does_not_cancel_what_does_not_block() -> None:
+    """The answer is cut off, the call goes on; one that blocks, beside it, is cancelled."""
+    call = House().call(**BACKGROUND).send(text("Use the tool get_price. Use the tool get_stock.")).wait(1.0)
+    price, stock = calls(call)
+    call.speak("Never mind.").hush().wait(30.0)
+    assert {"toolCallCancellation": {"ids": [stock["id"]]}} in call.messages
+    call.send(late(price)).wait(30.0)
+    assert call.context.turns[-1].text == 'The tool has answered. get_price: {"price":5}'

@@ -1,0 +1,72 @@
+"""Who is let in: the key, the model, what the setup asks of it, and the handle it brings."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from services.emulator import closes, profiles
+from services.emulator.closes import RefusedError
+from services.emulator.config import Settings
+from services.emulator.handles import HandleStore, Snapshot
+from services.emulator.messages import Setup
+from services.emulator.profiles import Backend, Profile
+
+_MODALITIES: Final = frozenset({"AUDIO", "TEXT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who opened the connection.
+
+    Attributes:
+        connection: The connection's id.
+        key: The API key, empty if there was none.
+        version: The API version in the path.
+        backend: Whose API the path belongs to.
+    """
+
+    connection: str
+    key: str
+    version: str = "v1beta"
+    backend: Backend = Backend.DEVELOPER
+
+
+def check_key(caller: Caller, settings: Settings) -> None:
+    """Look at the caller's key.
+
+    Raises:
+        RefusedError: There is none, or it is the one that is refused.
+    """
+    if not caller.key:
+        raise RefusedError(closes.KEY_MISSING)
+    if caller.key == settings.bad_key:
+        raise RefusedError(closes.KEY_INVALID)
+
+
+def check_setup(setup: Setup, caller: Caller, settings: Settings, open_sessions: int) -> Profile:
+    """The profile of the setup's model.
+
+    Raises:
+        RefusedError: There is no such model, it cannot do what the setup asks, or there are too many sessions.
+    """
+    profile = profiles.find(setup.model, caller.backend)
+    if profile is None and caller.backend is Backend.VERTEX:
+        raise RefusedError(closes.publisher_model_not_found(setup.model))
+    if profile is None:
+        raise RefusedError(closes.model_not_found(caller.version, setup.model))
+    if not _MODALITIES.issuperset(setup.modalities) or ("TEXT" in setup.modalities and not profile.text_output):
+        raise RefusedError(closes.INVALID_ARGUMENT)
+    if open_sessions >= settings.sessions:
+        raise RefusedError(closes.TOO_MANY_SESSIONS)
+    return profile
+
+
+def redeem(handle: str, model: str, handles: HandleStore, now: float) -> Snapshot:
+    """What the handle stands for.
+
+    Raises:
+        RefusedError: It cannot be redeemed, or not with this model: anything else may change at a resume [DOC].
+    """
+    snapshot = handles.redeem(handle, now)
+    if snapshot.model != model:
+        raise RefusedError(closes.INVALID_ARGUMENT)
+    return snapshot
