@@ -19,7 +19,7 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str) -> pb.Report
         run: The run, with its outcome if it has ended.
         record: What was counted while it ran.
         held: What of it the agent's context has.
-        counted_by: Who said so: `BY_EMULATOR` or `BY_CLIENT`; `NOT_COUNTED` while the run is in progress.
+        counted_by: Who said so; `NOT_COUNTED` while the run is in progress.
     """
     facts = checks.facts(record.turns)
     doubled = {*held.doubled, *checks.redelivered(record.turns)}
@@ -37,11 +37,15 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str) -> pb.Report
         audio=pb.Audio(
             frames_sent=record.frames_sent, frames_lost=held.frames_lost, frames_doubled=held.frames_doubled
         ),
-        tokens=pb.Tokens(
-            context_by_turn=[record.context_by_turn.get(turn.number, 0) for turn in record.completed],
-            billed=record.billed,
-            by_category=record.by_category,
-        ),
+        tokens=_tokens(record),
         restarted_turns=sum(turn.restarts > 0 for turn in record.turns),
         counted_by=counted_by,
+    )
+
+
+def _tokens(record: Record) -> pb.Tokens:
+    return pb.Tokens(
+        context_by_turn=[record.context_by_turn.get(turn.number, 0) for turn in record.completed],
+        billed=record.billed,
+        by_category=record.by_category,
     )

@@ -28,6 +28,7 @@ def test_everything_can_be_set() -> None:
             "FILO_SIMULATOR_ADDRESS": "127.0.0.1:0",
             "FILO_SIMULATOR_METRICS_ADDRESS": "127.0.0.1:1",
             "FILO_RELAY_CONTROL_ADDRESS": "relay:2",
+            "FILO_ALLOW_PLAINTEXT": "true",
             "FILO_RELAY_CLIENT_URL": "wss://relay:3/",
             "FILO_SIMULATOR_EMULATOR_URL": "http://emulator:4",
             "FILO_DATA_DIR": "/data",
