@@ -27,7 +27,9 @@ class Settings:
         handles_address: Where the handle store is, gRPC.
         upstream_url: Gemini's base URL, or the emulator's.
         upstream_ca: A PEM file to trust besides the system's, for the emulator.
-        api_key: Gemini's API key.
+        vertex: The upstream is Vertex AI rather than the Gemini Developer API.
+        api_key: Gemini's API key; the Developer API's only.
+        access_token: A token for Vertex AI; empty for the machine's Application Default Credentials.
         session_keys: The key ring that signs session tokens, one file for all relays; made when it is not there.
         session_ttl: Seconds that a session token is good for.
         auth_timeout: Seconds in which the first message must bring the token when the URL does not.
@@ -48,7 +50,9 @@ class Settings:
     handles_address: Address = Address("127.0.0.1", 7402)
     upstream_url: str = GEMINI_URL
     upstream_ca: Path | None = None
+    vertex: bool = False
     api_key: str = field(default="", repr=False)
+    access_token: str = field(default="", repr=False)
     session_keys: Path = Path(".filo/session.key")
     session_ttl: float = 3600.0
     auth_timeout: float = 10.0
@@ -72,11 +76,7 @@ class Settings:
         default = cls()
         shared, env = Environment(values, "FILO_"), Environment(values, "FILO_RELAY_")
         env.problems = shared.problems
-        api_key = (Environment(values, "").secret("GEMINI_API_KEY") or "").strip()
-        if not api_key:
-            shared.problems.append("GEMINI_API_KEY: is missing; set it to your key (anything, for the emulator)")
-        elif not (api_key.isascii() and api_key.isprintable()):
-            shared.problems.append("GEMINI_API_KEY: holds characters that no key has; set it to your key")
+        vertex = env.choice("BACKEND", "developer", ("developer", "vertex")) == "vertex"
         url = env.text("UPSTREAM_URL", GEMINI_URL).rstrip("/")
         if _BASE_URL.fullmatch(url) is None:
             env.problems.append(
@@ -94,7 +94,9 @@ class Settings:
             handles_address=handles,
             upstream_url=url,
             upstream_ca=Path(ca).expanduser() if ca else None,
-            api_key=api_key,
+            vertex=vertex,
+            api_key="" if vertex else _api_key(values, shared),
+            access_token=env.secret("ACCESS_TOKEN") or "",
             session_keys=env.path("SESSION_KEYS", shared.path("DATA_DIR", Path(".filo")) / "session.key"),
             session_ttl=env.duration("SESSION_TTL", default.session_ttl, low=60.0),
             auth_timeout=env.duration("AUTH_TIMEOUT", default.auth_timeout, low=0.1),
@@ -110,6 +112,15 @@ class Settings:
         )
         shared.check()
         return settings
+
+
+def _api_key(values: Mapping[str, str], env: Environment) -> str:
+    key = (Environment(values, "").secret("GEMINI_API_KEY") or "").strip()
+    if not key:
+        env.problems.append("GEMINI_API_KEY: is missing; set it to your key (anything, for the emulator)")
+    elif not (key.isascii() and key.isprintable()):
+        env.problems.append("GEMINI_API_KEY: holds characters that no key has; set it to your key")
+    return key
 
 
 def _breaker(env: Environment) -> BreakerPolicy:

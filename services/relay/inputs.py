@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from services.relay.core.model import Mark
+from services.relay.core.model import START, Mark
 from services.relay.log import Log
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Upstream
@@ -37,6 +37,26 @@ class Inputs:
         self._most = int(replay_seconds * _BYTES_A_SECOND)
         self._sending = False
         self._control: deque[bytes] = deque()
+        self._index = 0
+        self._transparent = False
+        self._marks: deque[tuple[int, Mark]] = deque()
+
+    def connected(self, *, already: int, transparent: bool) -> None:
+        """A connection has begun.
+
+        Args:
+            already: So many messages were sent after its setup.
+            transparent: It will ask which input a message was.
+        """
+        self._index = already
+        self._transparent = transparent
+        self._marks.clear()
+
+    def consumed(self, index: int) -> Mark:
+        """The newest input among the connection's messages up to an index; what is older is not asked for again."""
+        while len(self._marks) > 1 and self._marks[1][0] <= index:
+            self._marks.popleft()
+        return self._marks[0][1] if self._marks and self._marks[0][0] <= index else START
 
     def take(self, payload: bytes, seq: int, *, is_audio: bool) -> int:
         """Add an input.
@@ -81,10 +101,14 @@ class Inputs:
         """Send to a connection until cancelled; a slow one slows this down."""
         while True:
             if self._control:
+                self._index += 1
                 await upstream.send(self._control.popleft())
             elif self._sending and (entry := self._log.after(self.sent.position)):
                 position, item = entry
                 self.sent = Mark(position, item.seq)
+                self._index += 1
+                if self._transparent:
+                    self._marks.append((self._index, self.sent))
                 await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
             else:
                 await self._log.wait()

@@ -20,6 +20,7 @@ from services.relay.live import Surroundings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
 from services.relay.store import Store
+from services.relay.upstream import backend
 from services.relay.upstream.connection import Dialler
 from services.relay.watching import Watch
 
@@ -54,7 +55,7 @@ async def running(
         store = Store(channel)
         dialler = Dialler(
             settings.upstream_url,
-            settings.api_key,
+            backend.vertex(settings.access_token) if settings.vertex else backend.developer(settings.api_key),
             settings.upstream_ca,
             connect_timeout=settings.connect_timeout,
             close_timeout=settings.close_timeout,

@@ -96,9 +96,13 @@ class UpstreamLink:
             stored = self._store.turns(self._name, 0)
             content = [turn async for turn in stored if turn.number <= effect.history_through] + content
         history = effect.handle is None and bool(content)
-        upstream = await self._dialler.dial(setup(self._agent, handle=effect.handle, history=history))
+        transparent = self._dialler.transparent
+        upstream = await self._dialler.dial(
+            setup(self._agent, handle=effect.handle, history=history, transparent=transparent)
+        )
         if content:
             await upstream.send(wire.content(content, complete=history))
+        self._inputs.connected(already=1 if content else 0, transparent=transparent)
         return upstream
 
     async def _carry(self, upstream: Upstream) -> None:
@@ -117,7 +121,7 @@ class UpstreamLink:
         async for frame in upstream.frames():
             self._heard_at = self._clock.monotonic()
             try:
-                received = reader.read(frame, self._inputs.sent)
+                received = reader.read(frame, self._inputs.sent, self._inputs.consumed)
             except ValueError:
                 self._log.warning("a message of the upstream was not understood", size=len(frame))
                 continue

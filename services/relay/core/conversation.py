@@ -18,6 +18,7 @@ from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import (
+    START,
     Continuity,
     Mark,
     Policy,
@@ -239,7 +240,7 @@ class Conversation:
         self._connection.ready(now)
         self._refusals, self._rebasing = 0, False
         self.continuity = self._connection.continuity
-        self._out.append(do.StartSending(self.talk.boundary))
+        self._out.append(do.StartSending(self._replay_after()))
         if not self._untouched:
             self.coverage.context_survived(self.continuity)
         if self._replacing is not None:
@@ -249,6 +250,11 @@ class Conversation:
             self._replacing = None
         if self._welcome_owed:
             self._welcome(self.continuity)
+
+    def _replay_after(self) -> Mark:
+        """Where the input begins that the new connection has not got: after the completed turns, or even later."""
+        resumed = self._connection.continuity is Continuity.HANDLE
+        return max(self.talk.boundary, self.coverage.ahead or START) if resumed else self.talk.boundary
 
     def _rotate(self, reason: RotationReason, now: float) -> None:
         self.phase = step(self.phase, Signal.ROTATE)

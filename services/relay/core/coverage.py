@@ -8,7 +8,7 @@ being told again).
 from services.relay.core.effects import Checkpoint
 from services.relay.core.events import CheckpointStored
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, Turn, UpstreamHandle
+from services.relay.core.model import Continuity, Mark, Turn, UpstreamHandle
 from services.relay.core.notices import HandleRenewed, InputCovered, Notice
 
 
@@ -22,6 +22,7 @@ class Coverage:
         ledger: The stored ledger.
 
     Attributes:
+        ahead: The input of a turn not yet completed that the context behind the handle holds; None for none.
         baseline: The usage of the newest turn in the context behind the handle, if it is known.
     """
 
@@ -37,7 +38,8 @@ class Coverage:
         self._known: int | None = None
         self._trusted = True
         self._unsaved: list[Turn] = []
-        self._handle_unsaved = False
+        self.ahead: Mark | None = None
+        self._to_store: UpstreamHandle | None = None
         self._continuity_unsaved: Continuity | None = None
         self._in_flight = False
 
@@ -78,15 +80,23 @@ class Coverage:
         self._unsaved.append(turn)
         self._known = turn.number
 
-    def handle_updated(self, secret: str) -> None:
-        """Gemini issued a handle; it covers the turns completed before."""
+    def handle_updated(self, secret: str, ahead: Mark | None = None) -> None:
+        """Gemini issued a handle; it covers the turns completed before.
+
+        Args:
+            secret: The handle.
+            ahead: It holds the client's input up to here too, of a turn that is not completed. Such a handle serves
+                this relay, which knows what to send after it, and is not stored: another relay would not know.
+        """
         if self._known is None or not self._trusted:
             return
         covers = self._known
         self.baseline = self.ledger.usage
         self.handle = UpstreamHandle(secret, covers)
+        self.ahead = ahead
         self._uncovered = [turn for turn in self._uncovered if turn.number > covers]
-        self._handle_unsaved = True
+        if ahead is None:
+            self._to_store = self.handle
 
     def handle_lost(self) -> None:
         """The handle is dead or proved false: nothing is covered, and the history comes from the store.
@@ -97,7 +107,8 @@ class Coverage:
         self.handle = None
         self.baseline = None
         self.renewal = None
-        self._handle_unsaved = False
+        self.ahead = None
+        self._to_store = None
         self._uncovered = list(self._unsaved)
 
     def context_survived(self, continuity: Continuity) -> None:
@@ -110,15 +121,15 @@ class Coverage:
         Args:
             last: Nothing will be asked again: do not wait for the one under way. A turn stored twice is stored once.
         """
-        if (self._in_flight and not last) or not (self._unsaved or self._handle_unsaved):
+        if (self._in_flight and not last) or not (self._unsaved or self._to_store):
             return None
         effect = Checkpoint(
             turns=tuple(self._unsaved),
-            handle=self.handle if self._handle_unsaved else None,
+            handle=self._to_store,
             ledger=self.ledger,
             continuity=self._continuity_unsaved,
         )
-        self._in_flight, self._handle_unsaved, self._continuity_unsaved = True, False, None
+        self._in_flight, self._to_store, self._continuity_unsaved = True, None, None
         return effect
 
     def stored(self, event: CheckpointStored) -> list[Notice]:

@@ -112,7 +112,8 @@ class Dialogue:
 
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
-            self.coverage.handle_updated(event.secret)
+            ahead = event.consumed if event.consumed and event.consumed > self.talk.boundary else None
+            self.coverage.handle_updated(event.secret, ahead)
 
     def _checkpoint_stored(self, event: on.CheckpointStored) -> None:
         for notice in self.coverage.stored(event):

@@ -76,9 +76,16 @@ class UpstreamClosed:
 
 @dataclass(frozen=True, slots=True)
 class HandleUpdated:
-    """Gemini's ``sessionResumptionUpdate``; ``secret`` is None where it is not resumable now."""
+    """Gemini's ``sessionResumptionUpdate``.
+
+    Args:
+        secret: None where it is not resumable now.
+        consumed: The newest input that the context behind it holds, where Gemini tells it; it may be in the middle of
+            an utterance.
+    """
 
     secret: str | None = field(repr=False)
+    consumed: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)

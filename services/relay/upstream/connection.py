@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from services.relay.breaker import Gate
 from services.relay.core.model import START
 from services.relay.upstream import wire
+from services.relay.upstream.backend import Backend, CredentialsError
 
-UPSTREAM_PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 NO_CLOSE_FRAME: Final = 1006
 _POLICY_VIOLATION: Final = 1008
@@ -35,7 +35,7 @@ class Dialler:
 
     Args:
         url: The base URL, ``wss://host``.
-        api_key: Sent as ``x-goog-api-key``.
+        backend: Whose API it is.
         ca: A PEM file to trust besides the system's.
         connect_timeout: Seconds for one dial, setup included.
         close_timeout: Seconds in which a close must be acknowledged.
@@ -43,16 +43,21 @@ class Dialler:
     """
 
     def __init__(
-        self, url: str, api_key: str, ca: Path | None, *, connect_timeout: float, close_timeout: float, gate: Gate
+        self, url: str, backend: Backend, ca: Path | None, *, connect_timeout: float, close_timeout: float, gate: Gate
     ) -> None:
         self._gate = gate
-        self._url = url + UPSTREAM_PATH
-        self._headers = {"x-goog-api-key": api_key}
+        self._url = url + backend.path
+        self._backend = backend
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
         self._tls = ssl.create_default_context() if url.startswith("wss://") else None
         if self._tls is not None and ca is not None:
             self._tls.load_verify_locations(ca)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether handles tell what they hold of the client's messages."""
+        return self._backend.transparent
 
     async def dial(self, setup: bytes) -> "Upstream":
         """Wait for the gate, connect, send the setup, wait until it is complete.
@@ -76,7 +81,7 @@ class Dialler:
             async with asyncio.timeout(self._connect_timeout):
                 socket = await connect(
                     self._url,
-                    additional_headers=self._headers,
+                    additional_headers=await self._backend.headers(),
                     ssl=self._tls,
                     compression=None,
                     max_size=_LARGEST_MESSAGE,
@@ -88,6 +93,8 @@ class Dialler:
                 return await _set_up(Upstream(socket), setup)
         except InvalidStatus as error:
             raise _refused(error) from error
+        except CredentialsError as error:
+            raise UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers: {error}") from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
 

@@ -9,13 +9,14 @@ from google.protobuf.json_format import MessageToDict
 from filo.handles.v1 import resources_pb2 as resources
 
 
-def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool) -> bytes:
+def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool, transparent: bool = False) -> bytes:
     """Render the first message of a connection.
 
     Args:
         agent: The conversation's own configuration.
         handle: The upstream handle to resume from, or None.
         history: History follows as content before the talk begins.
+        transparent: Ask that handles tell what they hold of the client's messages; only Vertex AI can.
     """
     message = types.LiveClientMessage(
         setup=types.LiveClientSetup(
@@ -25,7 +26,7 @@ def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool) ->
             if agent.system_instruction
             else None,
             tools=[types.Tool.model_validate(MessageToDict(tool)) for tool in agent.tools] or None,
-            session_resumption=types.SessionResumptionConfig(handle=handle),
+            session_resumption=types.SessionResumptionConfig(handle=handle, transparent=transparent or None),
             context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
             input_audio_transcription=types.AudioTranscriptionConfig(),
             output_audio_transcription=types.AudioTranscriptionConfig(),

@@ -6,7 +6,7 @@ while it parses. Fields that are not known are ignored: Google adds some without
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -128,6 +128,7 @@ class _GoAway(_Camel):
 class _Resumption(_Camel):
     new_handle: str = ""
     resumable: bool = False
+    last_consumed_client_message_index: int | None = None  # Vertex's transparent mode; int64, in JSON a string
 
 
 class _ModalityCount(_Camel):
@@ -161,12 +162,14 @@ class Reader:
     def __init__(self) -> None:
         self._answering = False
 
-    def read(self, frame: bytes | str, sent: Mark) -> list[Received]:
+    def read(self, frame: bytes | str, sent: Mark, consumed: Callable[[int], Mark] | None = None) -> list[Received]:
         """What a message says, in the order in which it is to be acted upon.
 
         Args:
             frame: One WebSocket message, text or binary.
             sent: The newest input that has been sent to this connection.
+            consumed: The newest input among this connection's messages up to an index, counted from the setup, which
+                is 0; for handles that tell it.
 
         Raises:
             ValueError: It is not a JSON object of the known shape.
@@ -184,8 +187,7 @@ class Reader:
         if message.tool_call_cancellation is not None:
             found.append(on.ToolCallsCancelled(tuple(message.tool_call_cancellation.ids)))
         if message.session_resumption_update is not None:
-            update = message.session_resumption_update
-            found.append(on.HandleUpdated(update.new_handle if update.resumable and update.new_handle else None))
+            found.append(_handle(message.session_resumption_update, consumed))
         if message.go_away is not None:
             found.append(on.GoAway(_seconds(message.go_away.time_left)))
         if message.usage_metadata is not None:
@@ -217,6 +219,13 @@ class Reader:
         if not self._answering:
             self._answering = True
             found.append(on.AnswerBegan(sent))
+
+
+def _handle(update: _Resumption, consumed: Callable[[int], Mark] | None) -> on.HandleUpdated:
+    if not (update.resumable and update.new_handle):
+        return on.HandleUpdated(None)
+    index = update.last_consumed_client_message_index
+    return on.HandleUpdated(update.new_handle, None if index is None or consumed is None else consumed(index))
 
 
 def _usage(usage: _UsageMetadata) -> on.UsageCounted:

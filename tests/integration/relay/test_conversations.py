@@ -256,3 +256,20 @@ async def test_another_relay_goes_on_where_the_first_one_stopped(tmp_path: Path)
             await recall(back, speaker)
         found = await nothing_lost(second, speaker)
     assert found["greetings"] == 1
+
+
+async def test_on_vertex_as_well(tmp_path: Path) -> None:
+    """Another path, an access token, another name of the response's tokens, handles that tell what they hold."""
+    async with running_relay(tmp_path, emulator={"lifetime": 1.2}, vertex=True, access_token="ya29.t") as relay:
+        session = await relay.create()
+        speaker = Speaker(7)
+        async with Client(relay.socket(session)) as client:
+            await plant(client, speaker)
+            while len(client.all("session:rotated")) < 2:
+                await client.turn(speaker, f"Tell me about point {len(speaker.lines)}.")
+            await recall(client, speaker)
+            usage = (await client.wait("usage", turn=1))["byCategory"]
+            assert usage["model"] > 0
+        found = await nothing_lost(relay, speaker, as_text=True)
+    assert {mark["continuity"] for mark in client.all("session:rotated")} == {"handle"}
+    assert found["greetings"] == 1

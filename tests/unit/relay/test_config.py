@@ -50,6 +50,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_CLOSE_TIMEOUT": "50ms",
             "FILO_RELAY_REPLAY": "1s",
             "FILO_RELAY_OUTBOX_BYTES": "65536",
+            "FILO_RELAY_BACKEND": "vertex",
+            "FILO_RELAY_ACCESS_TOKEN": "ya29.token",
             "FILO_RELAY_BREAKER_FAILURES": "3",
             "FILO_RELAY_BREAKER_PROBE_INTERVAL": "4s",
             "FILO_RELAY_DIALS_A_SECOND": "5",
@@ -60,7 +62,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     )
     default = Settings()
     kept = [field.name for field in fields(Settings) if getattr(settings, field.name) == getattr(default, field.name)]
-    assert kept == []
+    assert kept == ["api_key"], "which Vertex AI does not take"
     assert [getattr(settings.policy, field.name) for field in fields(Policy)] == [2] * len(fields(Policy))
     assert settings.breaker == BreakerPolicy(failures=3, probe_interval=4.0, dials_a_second=5.0)
     assert settings.handles_address == Address("::1", 4)
@@ -119,3 +121,10 @@ def test_base_urls(url: str) -> None:
 def test_no_secret_is_shown() -> None:
     """A settings object may end up in a log."""
     assert KEY not in repr(Settings.from_env(ENOUGH))
+
+
+def test_vertex_needs_no_api_key() -> None:
+    """It takes an access token, or the machine's own credentials; a token is never shown."""
+    settings = Settings.from_env({"FILO_RELAY_BACKEND": "vertex", "FILO_RELAY_ACCESS_TOKEN": "ya29.token"})
+    assert (settings.vertex, settings.api_key, settings.access_token) == (True, "", "ya29.token")
+    assert "ya29" not in repr(settings)
