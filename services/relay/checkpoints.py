@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from services.common import logs
 from services.common.clock import Clock
-from services.common.errors import ServiceError
+from services.common.errors import Reason, ServiceError
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.metrics import Metrics
@@ -17,6 +18,15 @@ _LAST_WORDS: Final = 5.0
 """Seconds in which the last writes must be taken when the conversation is let go."""
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 5.0
+
+REFUSED: Final[Mapping[Reason, on.Event]] = MappingProxyType(
+    {
+        Reason.EPOCH_FENCED: on.Fenced(),
+        Reason.CONVERSATION_NOT_FOUND: on.EndedElsewhere(),
+        Reason.CONVERSATION_ENDED: on.EndedElsewhere(),
+    }
+)
+"""What a refusal means for the conversation."""
 
 Write = do.Checkpoint | do.InvalidateHandle | do.Release | do.EndConversation
 
@@ -64,8 +74,7 @@ class StoreWriter:
                 await self._repeat(write)
             except ServiceError as error:
                 self._log.warning("the store refused a write", reason=error.reason.value, detail=error.detail)
-                self._post(on.Fenced())
-                return
+                self._post(REFUSED.get(error.reason, on.StoreRefused()))
 
     async def finished_in_time(self, running: asyncio.Task[None]) -> None:
         """Wait for `run` after `finish`, bounded."""

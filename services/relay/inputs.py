@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.relay.core.model import START, Mark
 from services.relay.log import Log
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Upstream
 
-_BYTES_A_SECOND = 32_000
+_BYTES_A_SECOND: Final = 32_000
+_FRAMES_A_SECOND: Final = 50
+_OVERHEAD: Final = 64
+"""What an input costs besides its payload, so that empty ones are bounded too."""
 
 
 class _Input(NamedTuple):
@@ -34,12 +37,22 @@ class Inputs:
         self.last_seq = covered_seq
         self.sent = Mark(0, covered_seq)
         self._log: Log[_Input] = Log()
-        self._most = int(replay_seconds * _BYTES_A_SECOND)
+        self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * _OVERHEAD))
         self._sending = False
         self._control: deque[bytes] = deque()
         self._index = 0
         self._transparent = False
         self._marks: deque[tuple[int, Mark]] = deque()
+
+    @property
+    def newest(self) -> Mark:
+        """The newest input, sent or not."""
+        return Mark(self._log.last, self.last_seq)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether inputs wait for a connection."""
+        return not self._sending
 
     def connected(self, *, already: int, transparent: bool) -> None:
         """A connection has begun.
@@ -70,7 +83,7 @@ class Inputs:
             How many older frames of audio had to be dropped.
         """
         self.last_seq = seq
-        self._log.append(_Input(seq, payload, is_audio), len(payload) if is_audio else 0)
+        self._log.append(_Input(seq, payload, is_audio), len(payload) + _OVERHEAD if is_audio else 0)
         return self._log.trim(self._most)
 
     def skip(self, seq: int) -> None:

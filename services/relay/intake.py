@@ -80,11 +80,12 @@ class Intake:
     def _audio(self, pcm: bytes) -> None:
         if not self._is_news():
             return
+        before = self._inputs.newest
         dropped = self._inputs.take(pcm, self._next - 1, is_audio=True)
         if dropped:
             self._metrics.dropped.inc(dropped)
         if self._speech.began(pcm):
-            self._post(on.SpeechBegan())
+            self._post(on.SpeechBegan(before, waiting=self._inputs.waiting))
 
     def _input(self, message: protocol.Input) -> None:
         if not self._is_news():

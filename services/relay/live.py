@@ -19,7 +19,7 @@ from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
 from services.common.errors import INTERNAL_DETAIL, MEANING, Reason, ServiceError
 from services.relay import client_protocol as protocol
-from services.relay.checkpoints import StoreWriter
+from services.relay.checkpoints import REFUSED, StoreWriter
 from services.relay.client_link import ClientLink
 from services.relay.config import Settings
 from services.relay.core import effects as do
@@ -44,6 +44,7 @@ _FAREWELLS: Mapping[do.Farewell, int] = {
     do.Farewell.DRAIN: 1001,
     do.Farewell.REPLACED: MEANING[Reason.EPOCH_FENCED].close,
     do.Farewell.UPSTREAM_REFUSED: MEANING[Reason.UPSTREAM_REFUSED].close,
+    do.Farewell.FAILED: MEANING[Reason.INTERNAL].close,
     do.Farewell.STORE_UNAVAILABLE: MEANING[Reason.STORE_UNAVAILABLE].close,
     do.Farewell.UPSTREAM_UNAVAILABLE: MEANING[Reason.UPSTREAM_UNAVAILABLE].close,
 }
@@ -284,7 +285,7 @@ class LiveConversation:
             except ServiceError as error:
                 if not error.meaning.retryable:
                     self._log.warning("fenced", reason=error.reason.value)
-                    self.post(on.Fenced())
+                    self.post(REFUSED.get(error.reason, on.StoreRefused()))
             self._renew_token()
 
     def _renew_token(self) -> None:

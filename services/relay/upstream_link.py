@@ -95,6 +95,7 @@ class UpstreamLink:
         if effect.history_through:
             stored = self._store.turns(self._name, 0)
             content = [turn async for turn in stored if turn.number <= effect.history_through] + content
+        content = [turn for turn in content if turn.user_text or turn.agent_text]
         history = effect.handle is None and bool(content)
         transparent = self._dialler.transparent
         upstream = await self._dialler.dial(

@@ -333,6 +333,15 @@ class Conversation:
     def _fenced(self, _event: on.Fenced, _now: float) -> None:
         self._let_go([do.CloseClient(do.Farewell.REPLACED, "the conversation went on elsewhere")], keep=False)
 
+    def _ended_elsewhere(self, _event: on.EndedElsewhere, _now: float) -> None:
+        reason = "ended by the platform"
+        over = do.Tell(tell.ConversationOver(reason))
+        self._let_go([over, do.CloseClient(do.Farewell.OVER, reason)], keep=False)
+
+    def _store_refused(self, _event: on.StoreRefused, _now: float) -> None:
+        farewell = do.CloseClient(do.Farewell.FAILED, "what was said could not be stored")
+        self._let_go([do.Release(), farewell], keep=False)
+
     def _tick(self, event: on.Tick, now: float) -> None:
         """Only time has passed; `_settle` sees what is due."""
         self._connection.heard(now - event.silence)
@@ -372,5 +381,7 @@ class Conversation:
         on.TurnCompleted: _turn_completed,
         on.UsageCounted: _usage_counted,
         on.Fenced: _fenced,
+        on.EndedElsewhere: _ended_elsewhere,
+        on.StoreRefused: _store_refused,
         on.Tick: _tick,
     }

@@ -5,11 +5,16 @@ completed, it is stored (then the client may forget its input), and a handle cov
 being told again).
 """
 
+from typing import Final
+
 from services.relay.core.effects import Checkpoint
 from services.relay.core.events import CheckpointStored
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Mark, Turn, UpstreamHandle
 from services.relay.core.notices import HandleRenewed, InputCovered, Notice
+
+MOST_TURNS: Final = 200
+"""Turns in one checkpoint; the store takes a few more. What waits behind them goes with the next one."""
 
 
 class Coverage:
@@ -123,13 +128,11 @@ class Coverage:
         """
         if (self._in_flight and not last) or not (self._unsaved or self._to_store):
             return None
-        effect = Checkpoint(
-            turns=tuple(self._unsaved),
-            handle=self._to_store,
-            ledger=self.ledger,
-            continuity=self._continuity_unsaved,
-        )
-        self._in_flight, self._to_store, self._continuity_unsaved = True, None, None
+        turns = tuple(self._unsaved[:MOST_TURNS])
+        handle = self._to_store if len(turns) == len(self._unsaved) else None
+        effect = Checkpoint(turns=turns, handle=handle, ledger=self.ledger, continuity=self._continuity_unsaved)
+        self._in_flight, self._continuity_unsaved = True, None
+        self._to_store = None if handle else self._to_store
         return effect
 
     def stored(self, event: CheckpointStored) -> list[Notice]:

@@ -61,8 +61,8 @@ class Dialogue:
     def _tell(self, notice: tell.Notice) -> None:
         self._out.append(do.Tell(notice))
 
-    def _speech_began(self, _event: on.SpeechBegan) -> None:
-        self.talk.began_to_speak()
+    def _speech_began(self, event: on.SpeechBegan) -> None:
+        self.talk.began_to_speak(event.after, waiting=event.waiting)
 
     def _client_wrote(self, event: on.ClientWrote) -> None:
         self.talk.wrote(event.text)

@@ -105,6 +105,7 @@ class Farewell(StrEnum):
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     STORE_UNAVAILABLE = "store_unavailable"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

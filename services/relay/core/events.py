@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.relay.core.model import Mark, RotationMode, ToolCall, Usage
+from services.relay.core.model import START, Mark, RotationMode, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,15 @@ class ClientLeft:
 
 @dataclass(frozen=True, slots=True)
 class SpeechBegan:
-    """The client's voice was heard by the relay's own detector."""
+    """The client's voice was heard by the relay's own detector, after a pause.
+
+    Args:
+        after: The newest input before it.
+        waiting: It is not sent yet, for want of a connection.
+    """
+
+    after: Mark = START
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +197,16 @@ class Fenced:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedElsewhere:
+    """The store says that the conversation was ended, not by this relay."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRefused:
+    """The store will never take a write: a defect on one of the two sides."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time that `conversation.Conversation.deadline` asked for has come.
 
@@ -222,6 +240,8 @@ Event = (
     | UsageCounted
     | CheckpointStored
     | Fenced
+    | EndedElsewhere
+    | StoreRefused
     | Tick
 )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from services.relay.core.model import Mark, ToolCall, Turn
+from services.relay.core.model import START, Mark, ToolCall, Turn
 
 
 class Stage(StrEnum):
@@ -29,6 +29,7 @@ class _Progress:
     said: list[str] = field(default_factory=list)
     calls: dict[str, ToolCall] = field(default_factory=dict)
     answered_from: Mark | None = None
+    spoke_on: Mark | None = None
     whole: bool = False
     interrupted: bool = False
 
@@ -79,9 +80,17 @@ class Talk:
         """Whether the model waits for a tool's result."""
         return any(call.result is None for call in self._turn.calls.values())
 
-    def began_to_speak(self) -> None:
-        """The client's voice was heard by the relay itself."""
+    def began_to_speak(self, after: Mark = START, *, waiting: bool = False) -> None:
+        """The client's voice was heard by the relay itself, after a pause.
+
+        Where Gemini has heard something of this turn already and not answered yet, this is the next utterance. So it is
+        where two of them wait for a connection: what is sent at once after a long gap may hold the end of one and the
+        beginning of another, and only the first belongs to the answer that comes.
+        """
+        another = bool(self._turn.heard) or (waiting and self._speaking)
         self._speaking = True
+        if another and self._turn.spoke_on is None:
+            self._turn.spoke_on = after
 
     def wrote(self, text: str) -> None:
         """The client typed; into an answer, it belongs to the next turn."""
@@ -102,7 +111,7 @@ class Talk:
     def answer_began(self, sent: Mark) -> None:
         """The first output of the answer has come."""
         if self._turn.answered_from is None:
-            self._turn.answered_from = sent
+            self._turn.answered_from = min(sent, self._turn.spoke_on or sent)
             self._speaking = False
 
     def said(self, text: str) -> None:

@@ -8,8 +8,9 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.capabilities import CAPABILITIES, capability
+from services.relay.core.coverage import MOST_TURNS
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, RotationReason, ToolCall, Usage
+from services.relay.core.model import Continuity, Mark, RotationReason, ToolCall, Usage
 from services.relay.core.states import Phase
 from tests.unit.relay.core.scene import CLIENT, POLICY, Scene, resumed
 
@@ -207,3 +208,55 @@ def test_a_store_that_stays_away_ends_it_in_the_end() -> None:
     assert scene.core.phase is Phase.OVER
     assert scene.one(do.CloseClient).why is do.Farewell.STORE_UNAVAILABLE
     assert [turn.number for turn in scene.one(do.Checkpoint).turns] == [1, 2, 3, 4]
+
+
+def test_two_utterances_that_waited_are_two_turns() -> None:
+    """After a gap both are sent at once: the answer is to the first, and the second is still to be sent after a cut."""
+    scene = Scene().live().turn().gets_handle("h1")
+    first, second = Mark(scene.position, scene.position), Mark(scene.position + 10, scene.position + 10)
+    scene.let(on.SpeechBegan(first, waiting=True), on.SpeechBegan(second, waiting=True))
+    scene.position += 20
+    scene.let(on.UserHeard("first"))
+    scene.answers().completes()
+    assert scene.core.talk.boundary == second
+
+
+def test_a_noise_before_the_speech_moves_no_boundary() -> None:
+    """Live, a second beginning that Gemini has not answered to may be the first that it hears."""
+    scene = Scene().live().turn().gets_handle("h1")
+    scene.let(on.SpeechBegan(Mark(11, 11)), on.SpeechBegan(Mark(15, 15)))
+    scene.position = 30
+    scene.let(on.UserHeard("hello"))
+    scene.answers().completes()
+    assert scene.core.talk.boundary == Mark(30, 30)
+
+
+def test_many_turns_that_waited_are_stored_in_several_checkpoints() -> None:
+    """The store takes only so many at once; the handle goes with the last of them."""
+    scene = Scene().live()
+    for _ in range(MOST_TURNS + 5):
+        scene.asks().answers().completes()
+    scene.let(on.HandleUpdated("h"))
+    scene.let(on.CheckpointStored(10, 1))
+    first = scene.one(do.Checkpoint)
+    assert (len(first.turns), first.handle) == (MOST_TURNS, None)
+    scene.let(on.CheckpointStored(10 * MOST_TURNS, first.turns[-1].number))
+    second = scene.one(do.Checkpoint)
+    assert [turn.number for turn in second.turns] == list(range(MOST_TURNS + 2, MOST_TURNS + 6))
+    assert second.handle is not None
+
+
+def test_the_end_elsewhere_is_told_as_an_end() -> None:
+    """The platform ended it at another replica: the client is told so, and nothing more is written."""
+    scene = Scene().live().turn()
+    scene.let(on.EndedElsewhere())
+    assert tell.ConversationOver("ended by the platform") in scene.told
+    assert scene.one(do.CloseClient).why is do.Farewell.OVER
+    assert not scene.found(do.Checkpoint)
+
+
+def test_a_write_that_can_never_be_taken_is_a_failure() -> None:
+    """It is nobody else's conversation: the client is closed with 1011 and may come back."""
+    scene = Scene().live().turn()
+    scene.let(on.StoreRefused())
+    assert scene.one(do.CloseClient).why is do.Farewell.FAILED
