@@ -45,6 +45,15 @@ VERTEX_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     **FIELDS,
     "session_resumption": FIELDS["session_resumption"] | {"transparent"},
 }
+# A request of generateContent; what is in a part or in generationConfig is not looked for.
+REST_FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(fields.split())
+    for name, fields in {
+        "": "model contents systemInstruction tools toolConfig safetySettings generationConfig cachedContent labels",
+        "contents": "role parts",
+        "system_instruction": "role parts",
+    }.items()
+}
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 

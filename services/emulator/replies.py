@@ -61,15 +61,16 @@ def turn_complete(prompt: Tokens, response: Tokens, cached: Tokens, response_fie
         "promptTokenCount": prompt.total,
         response_field: response.total,
         "totalTokenCount": prompt.total + response.total,
-        "promptTokensDetails": _details(prompt),
-        response_field.replace("TokenCount", "TokensDetails"): _details(response),
+        "promptTokensDetails": details(prompt),
+        response_field.replace("TokenCount", "TokensDetails"): details(response),
     }
     if cached.total:
-        usage |= {"cachedContentTokenCount": cached.total, "cacheTokensDetails": _details(cached)}
+        usage |= {"cachedContentTokenCount": cached.total, "cacheTokensDetails": details(cached)}
     return {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
 
 
-def _details(tokens: Tokens) -> list[Message]:
+def details(tokens: Tokens) -> list[Message]:
+    """A number of tokens by modality; those that are not there are left out."""
     counts = ((modality, getattr(tokens, name)) for modality, name in _MODALITIES)
     return [{"modality": modality, "tokenCount": count} for modality, count in counts if count]
 

@@ -6,7 +6,6 @@ what the session wants said, and waits for the session's next due time or for th
 
 import asyncio
 import random
-import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from services.common import logs
 from services.common.clock import Clock
-from services.emulator import closes, replies
+from services.emulator import closes, credentials, replies, rest
 from services.emulator.account import Account
 from services.emulator.admission import Caller
 from services.emulator.brain import Brain
@@ -38,7 +37,6 @@ PATHS: Final[Mapping[str, Backend]] = {
     r"/{_:/*}ws/google.cloud.aiplatform.{version:v1|v1beta1}.LlmBidiService/BidiGenerateContent": Backend.VERTEX,
 }
 """Where clients connect. A slash at the end of a client's base URL doubles the first one: both are the same place."""
-_CREDENTIAL: Final = re.compile(r"(?:Bearer|Token)\s+(\S+)", re.IGNORECASE)
 MAX_MESSAGE: Final = 16 * 2**20
 CLOSE_TIMEOUT: Final = 5.0
 """How long the server waits for the client's half of the closing handshake, in seconds."""
@@ -76,9 +74,10 @@ class Emulator:
 
     def application(self) -> web.Application:
         """The web application; when it shuts down, every connection is closed with 1001."""
-        application = web.Application()
+        application = web.Application(client_max_size=rest.MAX_BODY)
         for path, backend in PATHS.items():
             application.router.add_get(path, partial(self._connect, backend))
+        rest.add_routes(application, self._shared.settings, self._shared.brain)
         application.on_shutdown.append(self._shut_down)
         return application
 
@@ -90,7 +89,7 @@ class Emulator:
         self._connections += 1
         caller = Caller(
             f"c{self._connections}",
-            _key(request),
+            credentials.key(request),
             request.match_info["version"],
             backend,
         )
@@ -114,14 +113,6 @@ class Emulator:
             async with asyncio.timeout(SHUTDOWN_TIMEOUT):
                 for connection in connections:
                     await connection.done.wait()
-
-
-def _key(request: web.Request) -> str:
-    """The API key or token, from wherever the SDKs put it; empty if there is none."""
-    credential = _CREDENTIAL.fullmatch(request.headers.get("Authorization", ""))
-    named = (request.query.get(name) for name in ("key", "access_token"))
-    found = (request.headers.get("x-goog-api-key"), *named, credential and credential[1])
-    return next((key for key in found if key), "")
 
 
 class _Connection:

@@ -11,7 +11,7 @@ from services.common import lifecycle, logs
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.lifecycle import StartupError, port_error
-from services.emulator import control, tls
+from services.emulator import control, tls, trust
 from services.emulator.account import Account
 from services.emulator.config import Settings
 from services.emulator.faults import Plan
@@ -70,14 +70,15 @@ async def listening(settings: Settings, clock: Clock | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def serve(settings: Settings, clock: Clock | None = None) -> AsyncIterator[str]:
-    """Run the emulator; entering says where it listens, for `lifecycle.run`.
+    """Run the emulator; entering says where it listens, for `lifecycle.run`, and below that how to trust it.
 
     Raises:
         StartupError: A port is in use, or the data directory cannot be used.
     """
     async with listening(settings, clock) as running:
         ca = settings.data_dir / tls.CA_FILE
-        yield f"wss://{running.address} control http://{running.control_address} ca {ca}"
+        where = f"wss://{running.address} control http://{running.control_address} ca {ca}"
+        yield f"{where}\n{trust.instructions(running.address, ca)}"
 
 
 async def _listen(site: web.TCPSite, wanted: Address, runner: web.AppRunner) -> Address:

@@ -69,8 +69,8 @@ def _setup(fields: Fields) -> Setup:
     return Setup(
         model=fields.text("model"),
         modalities=tuple(str(item).upper() for item in generation.items("responseModalities")),
-        instruction=_text_of(fields.message("systemInstruction")),
-        tools=_tools(fields),
+        instruction=text_of(fields.message("systemInstruction")),
+        tools=tools(fields),
         resumption=_resumption(fields),
         compression=_compression(fields),
         detection=_detection(config),
@@ -106,15 +106,25 @@ def _detection(config: Fields) -> Detection:
     )
 
 
-def _tools(fields: Fields) -> tuple[Mapping[str, Any], ...]:
-    tools = fields.items("tools")
-    for index, tool in enumerate(tools):
+def tools(fields: Fields) -> tuple[Mapping[str, Any], ...]:
+    """The tools that a message declares, not looked into.
+
+    Raises:
+        RefusedError: They are no list of messages.
+    """
+    declared = fields.items("tools")
+    for index, tool in enumerate(declared):
         if not isinstance(tool, dict):
             raise RefusedError(closes.invalid_value(f"{fields.at('tools')}[{index}]", "MESSAGE", tool))
-    return tuple(tools)
+    return tuple(declared)
 
 
-def _text_of(content: Fields) -> str:
+def text_of(content: Fields) -> str:
+    """The text of all parts of a content.
+
+    Raises:
+        RefusedError: They are no parts.
+    """
     return "".join(part.text("text") for part in content.messages("parts"))
 
 
@@ -160,11 +170,16 @@ _REALTIME: Final[Mapping[str, Callable[[Fields, str], RealtimeItem]]] = {
 
 
 def _client_content(fields: Fields) -> ClientContent:
-    turns = tuple(ContentTurn(_role(turn), _text_of(turn)) for turn in fields.messages("turns"))
+    turns = tuple(ContentTurn(role_of(turn), text_of(turn)) for turn in fields.messages("turns"))
     return ClientContent(turns, complete=fields.flag("turnComplete"))
 
 
-def _role(turn: Fields) -> Role | None:
+def role_of(turn: Fields) -> Role | None:
+    """Whose turn it is: the user's where nothing is said, None for ``system``.
+
+    Raises:
+        RefusedError: There is no such role.
+    """
     name = turn.text("role") or "user"
     if name == "system":
         return None
@@ -191,8 +206,8 @@ def _tool_response(fields: Fields) -> ToolResponse:
 def _context_update(fields: Fields) -> ContextUpdate:
     has_instruction, has_tools = fields.has("systemInstruction"), fields.has("tools")
     return ContextUpdate(
-        instruction=_text_of(fields.message("systemInstruction")) if has_instruction else None,
-        tools=_tools(fields.message("tools")) if has_tools else None,  # a list in a message, so that it can be empty
+        instruction=text_of(fields.message("systemInstruction")) if has_instruction else None,
+        tools=tools(fields.message("tools")) if has_tools else None,  # a list in a message, so that it can be empty
     )
 
 

@@ -1,23 +1,85 @@
-"""What the documentation says to paste works."""
+"""What the documentation and the emulator itself say to paste works."""
 
 import asyncio
+import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 
+import pytest
+from google import genai
+from google.genai import types
+
+from services.common.config import Address
+from services.emulator import faults, trust
 from tests.support.emulator import RunningEmulator
 
-PAGE = Path(__file__).parents[3] / "docs" / "emulator.md"
+PAGE = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text(encoding="utf-8")
+EVENT = 50.0
+pytest_plugins = ["pytester"]
 
 
-async def test_the_python_example(emulator: RunningEmulator) -> None:
-    """The example for google-genai, with the address and the CA of this emulator, prints an answer and ends."""
-    found = re.search(r"```python\n(import asyncio\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def block(beginning: str) -> str:
+    """The Python block of the page that begins so."""
+    found = re.search(rf"```python\n({re.escape(beginning)}.*?)```", PAGE, re.DOTALL)
     assert found is not None
-    code = found[1].replace("https://127.0.0.1:7443", emulator.url.replace("wss:", "https:"))
-    code = code.replace(".filo/emulator-ca.pem", str(emulator.ca_path))
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
-    async with asyncio.timeout(30):
-        printed, _ = await process.communicate()
-    assert process.returncode == 0
-    assert printed.decode().startswith("Hello, this is Filo from the emulator.")
+    return found[1]
+
+
+async def run(*command: str, cwd: Path) -> str:
+    """Run Python with these arguments; what it prints."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=cwd, stdout=pipe, stderr=pipe)
+    async with asyncio.timeout(EVENT):
+        printed, told = await process.communicate()
+    assert process.returncode == 0, printed.decode() + told.decode()
+    return printed.decode()
+
+
+async def test_the_python_example(emulator: RunningEmulator, tmp_path: Path) -> None:
+    """The example for google-genai, with the address and the CA of this emulator, prints an answer and ends."""
+    code = block("import asyncio\nimport ssl\n").replace(
+        "https://127.0.0.1:7443", emulator.url.replace("wss:", "https:")
+    )
+    printed = await run("-c", code.replace(".filo/emulator-ca.pem", str(emulator.ca_path)), cwd=tmp_path)
+    assert printed.startswith("Hello, this is Filo from the emulator.")
+
+
+def test_the_fixture_in_another_project(pytester: pytest.Pytester) -> None:
+    """A project with nothing but the documented files has working tests, with its own settings too."""
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeconftest(block("pytest_plugins") + block("import pytest\n\nfrom services.emulator import embedded"))
+    pytester.makepyfile(block("import asyncio\n\nimport pytest"))
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+
+
+async def test_what_the_emulator_prints(emulator: RunningEmulator) -> None:
+    """The printed Python, pasted, makes a client that gets through; the JavaScript names the same place."""
+    address = Address("127.0.0.1", int(emulator.url.rpartition(":")[2]))
+    printed = trust.instructions(address, emulator.ca_path)
+    code = re.search(r"google-genai:\n\n(.*?)\n\nJavaScript", printed, re.DOTALL)
+    assert code is not None
+    names: dict[str, genai.Client] = {}
+    exec(textwrap.dedent(code[1]), names)  # noqa: S102 - that is the point
+    config = types.LiveConnectConfig(response_modalities=[types.Modality.AUDIO])
+    async with names["client"].aio.live.connect(model="gemini-3.8-live", config=config) as session:
+        await session.send_realtime_input(text="Hello.")
+        assert [message async for message in session.receive()]
+    assert f'baseUrl: "https://{address}"' in printed
+    assert f"NODE_EXTRA_CA_CERTS={emulator.ca_path}" in printed
+
+
+@pytest.mark.parametrize("plan", re.findall(r"`(\{\"do\".*?\})`", PAGE))
+def test_every_documented_fault(plan: str) -> None:
+    """Each plan on the page can be read, and all its fields are known."""
+    (fault,) = faults.read(plan)
+    assert fault.when.value == json.loads(plan)["when"]
+
+
+def test_every_kind_of_fault_and_every_moment_is_documented() -> None:
+    """The tables of the page name them all."""
+    for moment in faults.Moment:
+        assert re.search(rf"^\| .*`{moment}`.* \|", PAGE, re.MULTILINE)
+    for kind in ("close", "cut", "stall", "pongs", "forget", "suppress", "goaway"):
+        assert re.search(rf"^\| `{kind}` \|", PAGE, re.MULTILINE)

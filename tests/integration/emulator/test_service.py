@@ -27,7 +27,7 @@ async def start(**environ: str) -> asyncio.subprocess.Process:
 
 
 async def test_ready_and_stopped(tmp_path: Path) -> None:
-    """One line on standard output says where it listens and what to trust; SIGTERM ends it with exit code 0."""
+    """The first line says where it listens, the rest what to paste to trust it; SIGTERM ends it with exit code 0."""
     process = await start(
         FILO_DATA_DIR=str(tmp_path), FILO_EMULATOR_ADDRESS="127.0.0.1:0", FILO_EMULATOR_CONTROL_ADDRESS="127.0.0.1:0"
     )
@@ -37,7 +37,8 @@ async def test_ready_and_stopped(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         rest, _ = await process.communicate()
     assert re.fullmatch(rf"emulator ready: wss://127.0.0.1:\d+ control http://127.0.0.1:\d+ ca {tmp_path}/\S+\n", line)
-    assert rest == b""
+    assert f'cafile="{tmp_path}/emulator-ca.pem"' in rest.decode()
+    assert f"NODE_EXTRA_CA_CERTS={tmp_path}/emulator-ca.pem" in rest.decode()
     assert process.returncode == 0
 
 
@@ -92,10 +93,12 @@ async def chatter(talk: Talk) -> None:
 async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes no more is not waited for beyond its bound; the account says 1006."""
     monkeypatch.setattr(server, "SEND_TIMEOUT", 0.2)
-    async with running_emulator(speed=10_000.0, thinking=0.0) as emulator:
-        async with client(emulator).aio.live.connect(model=MODEL, config=config()) as session:
-            with pytest.raises(ConnectionClosedError):
-                await chatter(Talk(session))
+    async with (
+        running_emulator(speed=10_000.0, thinking=0.0) as emulator,
+        client(emulator).aio.live.connect(model=MODEL, config=config()) as session,
+    ):
+        with pytest.raises(ConnectionClosedError):
+            await chatter(Talk(session))
     report = emulator.account.voice(7)
     assert report is not None
     assert report["connections"][0]["closed"]["code"] == 1006
