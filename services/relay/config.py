@@ -111,9 +111,7 @@ class Settings:
             policy=_policy(env),
         )
         if 0 < settings.policy.max_age < settings.policy.stable_after:
-            env.problems.append(
-                "FILO_RELAY_MAX_AGE: is less than FILO_RELAY_STABLE_AFTER; nothing would be stable"
-            )
+            env.problems.append("FILO_RELAY_MAX_AGE: is less than FILO_RELAY_STABLE_AFTER; nothing would be stable")
         shared.check()
         return settings
 

@@ -98,9 +98,10 @@ class Registry:
 
     async def _attach(self, claims: Claims, request: protocol.Request, owner: resources.Owner) -> LiveConversation:
         mode = protocol.MODES[request.mode]
-        attached = await self._around.store.attach(claims.conversation, mode, owner, request.resume_handle)
+        handle, test = request.resume_handle, request.test
+        attached = await self._around.store.attach(claims.conversation, mode, owner, handle, test=test)
         self._count(attached.handle_result)
-        live = LiveConversation(self._around, attached, claims, test=attached.conversation.test or request.test)
+        live = LiveConversation(self._around, attached, claims, test=attached.conversation.test)
         self._live[live.name] = live
         self._owners[live.name] = _digest(owner)
         self._around.metrics.conversations.labels(yes_or_no(live.test)).inc()

@@ -60,11 +60,17 @@ class Store:
         return await self._stub.GetConversation(pb.GetConversationRequest(name=name))
 
     async def attach(
-        self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner, resume_handle: str | None
+        self,
+        name: str,
+        mode: resources.Mode.ValueType,
+        owner: resources.Owner,
+        resume_handle: str | None,
+        *,
+        test: bool,
     ) -> Attached:
         """Take the conversation; the turns that its handle does not cover come with it."""
         request = pb.AttachConversationRequest(
-            name=name, mode=mode, owner=owner, holder=self.holder, resume_handle=resume_handle or ""
+            name=name, mode=mode, owner=owner, holder=self.holder, resume_handle=resume_handle or "", test=test
         )
         response = await self._stub.AttachConversation(request)
         conversation = response.conversation

@@ -67,10 +67,15 @@ class RunningRelay:
         return value
 
     async def create(
-        self, *, mode: Mode.ValueType = MODE_SALES_AGENT, owner: Owner = SHARED, agent: AgentConfig = AGENT
+        self,
+        *,
+        mode: Mode.ValueType = MODE_SALES_AGENT,
+        owner: Owner = SHARED,
+        agent: AgentConfig = AGENT,
+        test: bool = True,
     ) -> pb.CreateSessionResponse:
         """Create a session."""
-        request = pb.CreateSessionRequest(request_id=str(uuid.uuid4()), mode=mode, owner=owner, agent=agent, test=True)
+        request = pb.CreateSessionRequest(request_id=str(uuid.uuid4()), mode=mode, owner=owner, agent=agent, test=test)
         return await self.control.CreateSession(request)
 
     def url(self, query: Mapping[str, str]) -> str:

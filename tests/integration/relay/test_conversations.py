@@ -273,3 +273,20 @@ async def test_on_vertex_as_well(tmp_path: Path) -> None:
         found = await nothing_lost(relay, speaker, as_text=True)
     assert {mark["continuity"] for mark in client.all("session:rotated")} == {"handle"}
     assert found["greetings"] == 1
+
+
+async def test_test_mode_is_a_label(relay: RunningRelay) -> None:
+    """R2.1: `testMode` marks a conversation that was not created as a test, in the store and in the figures."""
+    session = await relay.create(test=False)
+    speaker = Speaker(8)
+    async with Client(relay.socket(session)) as client:
+        await client.turn(speaker, "My company is Brightwater.")
+    assert relay.metric("filo_relay_turns_total", test="no") == 1
+    await relay.where.registry.drain()
+    async with another_relay(relay) as second:
+        async with Client(second.socket(session, testMode="true")) as client:
+            await client.turn(speaker, "My budget is small.")
+        assert second.metric("filo_relay_turns_total", test="yes") == 1
+        assert second.metric("filo_relay_turns_total", test="no") == 0
+        shown = await second.control.GetSession(pb.GetSessionRequest(conversation=session.conversation))
+    assert shown.session.test
