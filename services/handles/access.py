@@ -44,7 +44,6 @@ CALLERS: Final[Mapping[str, frozenset[Caller]]] = MappingProxyType(
         "ReleaseConversation": _RELAYS,
         "EndConversation": _BOTH,
         "DeleteConversation": _BOTH,
-        "DeleteConversation": _BOTH,
     }
 )
 """Who may make each call. A call without a row is refused."""

@@ -1,13 +1,27 @@
 """The seam for encryption at rest: every secret column passes through one codec.
 
-`Plain` stores values as they are. A sealed value begins with a byte that names how it was sealed, so that rows written
-before encryption was switched on can still be read after it. `place` is where the value stands (its table and its
-conversation): a codec that authenticates binds the value to it, so that a row copied elsewhere does not open.
+A stored value begins with a byte that names how it was sealed: 0 as it is (rows of the first versions, which are still
+read), 1 AES-256-GCM: the number of the key (4 bytes), a random nonce (12 bytes), the ciphertext and its tag. `place` is
+where the value stands, its table and its row: it is authenticated with the value, so that a row copied elsewhere does
+not open. A random nonce is safe for 2**32 values a key (NIST SP 800-38D, 8.3): rotate before that.
 """
 
+import secrets
+from collections.abc import Callable
 from typing import Final, Protocol
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.handles.keyfile import KeyRing
+
 _PLAIN: Final = b"\x00"
+_SEALED: Final = b"\x01"
+_ID_BYTES: Final = 4
+_NONCE_BYTES: Final = 12
+
+HEAD: Final = len(_SEALED) + _ID_BYTES
+"""How many first bytes of a stored value tell how it was sealed."""
 
 
 class Codec(Protocol):
@@ -23,6 +37,10 @@ class Codec(Protocol):
         Raises:
             ValueError: It was not sealed by this codec, or not for this place.
         """
+        ...
+
+    def current(self, head: bytes) -> bool:
+        """Whether a value that begins with `head` is sealed as `seal` would seal it today."""
         ...
 
 
@@ -42,3 +60,66 @@ class Plain:
         if not sealed.startswith(_PLAIN):
             raise ValueError(f"a value in {place} is sealed in a way this codec does not know")
         return sealed.removeprefix(_PLAIN)
+
+    def current(self, head: bytes) -> bool:
+        """Whether a value that begins with `head` is stored as it is."""
+        return head.startswith(_PLAIN)
+
+
+class Sealing:
+    """AES-256-GCM under a ring of keys: the first one seals, each of them opens.
+
+    Args:
+        ring: The keys.
+        reload: Reads the ring again; asked when a value names a key that is not in it, since another process may have
+            begun to seal with a new one.
+    """
+
+    def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing] | None = None) -> None:
+        self._reload = reload
+        self.ring = ring
+
+    @property
+    def ring(self) -> KeyRing:
+        """The keys in use."""
+        return self._ring
+
+    @ring.setter
+    def ring(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._ciphers = {number: AESGCM(key) for number, key in ring.sealing.items()}
+        self._newest = ring.newest.to_bytes(_ID_BYTES, "big")
+        self._cipher = self._ciphers[ring.newest]
+
+    def seal(self, value: bytes, place: str) -> bytes:
+        """What is stored for `value`: sealed with the first key."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return _SEALED + self._newest + nonce + self._cipher.encrypt(nonce, value, place.encode())
+
+    def open(self, sealed: bytes, place: str) -> bytes:
+        """The value behind what is stored.
+
+        Raises:
+            ValueError: It was sealed for another place, changed, cut, or sealed with a key that is not in the ring.
+        """
+        if sealed.startswith(_PLAIN):
+            return sealed[1:]
+        nonce, body = sealed[HEAD : HEAD + _NONCE_BYTES], sealed[HEAD + _NONCE_BYTES :]
+        if not sealed.startswith(_SEALED) or not body:
+            raise ValueError(f"a value in {place} is sealed in a way this codec does not know")
+        try:
+            return self._key(sealed, place).decrypt(nonce, body, place.encode())
+        except InvalidTag as error:
+            raise ValueError(f"a value in {place} was not sealed for it, or was changed since") from error
+
+    def current(self, head: bytes) -> bool:
+        """Whether a value that begins with `head` is sealed with the first key."""
+        return head == _SEALED + self._newest
+
+    def _key(self, sealed: bytes, place: str) -> AESGCM:
+        number = int.from_bytes(sealed[len(_SEALED) : HEAD], "big")
+        if number not in self._ciphers and self._reload is not None:
+            self.ring = self._reload()
+        if number not in self._ciphers:
+            raise ValueError(f"a value in {place} is sealed with key {number}, which is not in the key file")
+        return self._ciphers[number]

@@ -1,69 +1,223 @@
-"""Opening the database at start: the file, the schema, and the key that its hashes were made with."""
+"""Opening the database at start: the connections, the schema, and the keys that it was written with."""
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.common import logs
 from services.common.lifecycle import StartupError
-from services.handles import keyfile, schema, sqlite
-from services.handles.codec import Plain
+from services.handles import keyfile, postgres, programs, schema, sqlite
+from services.handles.codec import Sealing
 from services.handles.config import Settings
-from services.handles.digests import Digests
-from services.handles.models import Meta
-from services.handles.sql_store import SqlStore
-from services.handles.store import Store
+from services.handles.digests import Digests, sealing_check
+from services.handles.keyfile import KeyRing
+from services.handles.sql_store import Backend, SqlStore
 
-_KEY_CHECK: Final = "key_check"
+T = TypeVar("T")
+
+KEY_CHECK: Final = "key_check"
+"""The fact that tells whether the key of the hashes is the right one."""
+
+SEALING_CHECK: Final = "sealing_key_"
+"""With a key's number: the fact that values may be sealed with it, and which key it is."""
+
+_SHOWN: Final = 'printf "%s\\n1 %s\\n" $(openssl rand -hex 32) $(openssl rand -hex 32)'
 
 _log = logs.get("handles")
 
 
+class Opened(NamedTuple):
+    """An open store.
+
+    Args:
+        store: Where everything is.
+        digests: The hashes under the key file's key.
+        sealing: What encrypts; its ring may be replaced while the store is in use.
+        backend: What the store's programs run on.
+    """
+
+    store: SqlStore
+    digests: Digests
+    sealing: Sealing
+    backend: Backend
+
+
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Store, Digests]]:
-    """Open the store and its key, made at the first start; closed when the context is left.
+async def opened(settings: Settings) -> AsyncIterator[Opened]:
+    """Open the store and its keys; closed when the context is left.
+
+    An embedded database is made and brought up to date, and its key file made at the first start. One on a server must
+    have the schema of this code, and the key file be there.
 
     Raises:
         StartupError: The database or the key file cannot be used, or one does not belong to the other.
     """
-    path = settings.database_file
-    sqlite.prepare(path)
-    engines = sqlite.engines(settings.database)
+    if settings.embedded:
+        sqlite.prepare(settings.database_file)
+        await _migrating(settings.database, partial(schema.migrate, forward_only=True))
+        backend: Backend = sqlite.Sqlite(settings.database_file, settings.durability)
+    else:
+        await _migrating(settings.database, schema.check)
+        backend = await postgres.opened(settings.database, settings.durability, settings.connections)
     try:
-        try:
-            async with engines.writer.begin() as connection:
-                await connection.run_sync(schema.upgrade)
-                digests = await connection.run_sync(_digests, settings.key_file)
-        except DBAPIError as error:
-            raise sqlite.unusable(path, str(error.orig)) from error
-        yield SqlStore(engines, Plain()), digests
+        ring = await _ring(settings, await backend.read(programs.meta))
+        digests, sealing = Digests(ring.hashes), Sealing(ring, partial(_again, settings.key_file))
+        checks = {KEY_CHECK: digests.key_check(), **_checks(ring)}
+        _compare(await backend.write(partial(programs.put_meta, checks)), ring, settings.key_file)
+        yield Opened(SqlStore(backend, sealing), digests, sealing, backend)
     finally:
-        await engines.dispose()
+        await backend.close()
 
 
-def _digests(connection: Connection, path: Path) -> Digests:
-    """The hashes under the key file's key, if it is the key that the database was made with.
+async def migrate(settings: Settings, target: str = schema.HEAD) -> tuple[str, str]:
+    """Bring a database to a schema, forward or back: what ``filo handles migrate`` does.
+
+    Args:
+        settings: Which database.
+        target: A revision, ``head`` or ``base``.
+
+    Returns:
+        The revision before, and the one after.
 
     Raises:
-        StartupError: The key file is missing although the database was in use, or it is another database's.
+        StartupError: The database cannot be used, or there is no such revision.
     """
-    check = connection.execute(select(Meta.value).where(Meta.name == _KEY_CHECK)).scalar_one_or_none()
-    key = keyfile.load(path)
-    if key is None and check is not None:
+    if settings.embedded:
+        sqlite.prepare(settings.database_file)
+    return await _migrating(settings.database, partial(schema.migrate, target=target))
+
+
+async def take_keys(opened: Opened, path: Path) -> None:
+    """Read the key file again, and use what it holds from now on; the keys in use stay when it cannot be used.
+
+    Raises:
+        StartupError: It is missing, cannot be used, or lacks a key that values are sealed with.
+        ServiceError: STORE_UNAVAILABLE.
+    """
+    ring = keyfile.load(path)
+    if ring is None or not ring.sealing:
+        raise StartupError(f"the key file {path} is missing, or has no encryption key")
+    facts = await opened.backend.read(programs.meta)
+    _compare({**_checks(ring), **facts}, ring, path)
+    await opened.backend.write(partial(programs.put_meta, _checks(ring)))
+    opened.sealing.ring = ring
+
+
+def unused(ring: KeyRing, facts: Mapping[str, bytes]) -> list[str]:
+    """The facts about sealing keys other than the newest: to be forgotten once nothing is sealed with them."""
+    return [name for name in facts if name.startswith(SEALING_CHECK) and name != f"{SEALING_CHECK}{ring.newest}"]
+
+
+async def _migrating(url: URL, work: Callable[[Connection], T]) -> T:
+    """Do something with the schema in a transaction of SQLAlchemy's."""
+    sqlite_file = url.drivername.startswith("sqlite")
+    engine = create_async_engine(url if sqlite_file else url.set(drivername="postgresql+asyncpg"), hide_parameters=True)
+    if sqlite_file:
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    except DBAPIError as error:
+        raise _unusable(url, error.orig or error) from error
+    except OSError as error:
+        raise _unusable(url, error) from error
+    finally:
+        await engine.dispose()
+
+
+def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver begins no transaction of its own
+    cursor = connection.cursor()
+    for name, value in sqlite.PRAGMAS.items():
+        cursor.execute(f"PRAGMA {name}={value}")
+    cursor.close()
+
+
+def _unusable(url: URL, error: BaseException) -> StartupError:
+    if url.drivername.startswith("sqlite"):
+        return sqlite.unusable(Path(url.database or ""), str(error))
+    return postgres.unusable(url, error)
+
+
+async def _ring(settings: Settings, facts: Mapping[str, bytes]) -> KeyRing:
+    """The keys of the key file, made where this is the first start of an embedded database.
+
+    Raises:
+        StartupError: They are missing.
+    """
+    path = settings.key_file
+    ring = keyfile.load(path)
+    if ring is None and KEY_CHECK in facts:
         raise StartupError(f"the key file {path} is missing and the database cannot be used without it; restore it")
-    if key is None:
-        key = keyfile.create(path)
+    if ring is None and not settings.embedded:
+        raise StartupError(f"the key file {path} is missing; make one, for all replicas: {_SHOWN} > {path}")
+    if ring is None:
+        ring = keyfile.create(path)
         _log.warning(
             "made a new key file; back it up with the database, which is worth nothing without it", file=str(path)
         )
-    digests = Digests(key)
-    if check is None:
-        connection.execute(insert(Meta).values(name=_KEY_CHECK, value=digests.key_check()))
-    elif not hmac.compare_digest(check, digests.key_check()):
+    if not ring.sealing:
+        ring = _first_sealing_key(settings, ring)
+    return ring
+
+
+def _first_sealing_key(settings: Settings, ring: KeyRing) -> KeyRing:
+    """A key file of the first version gets a key to encrypt with."""
+    path = settings.key_file
+    if not settings.embedded:
+        raise StartupError(
+            f'the key file {path} has no encryption key; add a line to it: echo "1 $(openssl rand -hex 32)"'
+        )
+    ring = ring.extended()
+    keyfile.replace(path, ring)
+    _log.warning("added an encryption key to the key file; back it up again", file=str(path))
+    return ring
+
+
+def _again(path: Path) -> KeyRing:
+    """Read the ring again.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    try:
+        ring = keyfile.load(path)
+    except StartupError as error:
+        raise ValueError(str(error)) from error
+    if ring is None or not ring.sealing:
+        raise ValueError(f"the key file {path} is missing, or has no encryption key")
+    return ring
+
+
+def _checks(ring: KeyRing) -> dict[str, bytes]:
+    """The fact that values may be sealed with the newest key from now on."""
+    return {f"{SEALING_CHECK}{ring.newest}": sealing_check(ring.sealing[ring.newest])}
+
+
+def _compare(facts: Mapping[str, bytes], ring: KeyRing, path: Path) -> None:
+    """See that the keys are those that the database was written with.
+
+    Raises:
+        StartupError: The key of the hashes is another one, or an encryption key is missing or another one.
+    """
+    if not hmac.compare_digest(facts[KEY_CHECK], Digests(ring.hashes).key_check()):
         raise StartupError(f"the key file {path} is not the one this database was made with; restore the right one")
-    return digests
+    for name, check in facts.items():
+        if not name.startswith(SEALING_CHECK):
+            continue
+        number = int(name.removeprefix(SEALING_CHECK))
+        if number not in ring.sealing:
+            raise StartupError(f"encryption key {number} is missing from the key file {path}; restore it")
+        if not hmac.compare_digest(check, sealing_check(ring.sealing[number])):
+            raise StartupError(f"encryption key {number} in {path} is not the one this database was written with")

@@ -184,31 +184,59 @@ def end(epoch: int, reason: str, now: datetime) -> Decide[Conversation]:
         before = policy.fenced(view, epoch)
         if before.ended_at is not None:
             return Decision(None, before)
-        after = replace(
-            before,
-            ended_at=now,
-            end_reason=reason,
-            holder="",
-            lease_until=None,
-            handles_revoked=before.handles_issued,
-        )
+        after = _ended(before, reason, now)
         return Decision(Change(after, None), after)
 
     return decide
 
 
-def revoke() -> Decide[Conversation]:
-    """Revoke every handle given out so far and delete the upstream handle, at an operator's word: no epoch is asked.
+def bury(due: datetime) -> Decide[Conversation | None]:
+    """Make the expiry of handles final, where the last sign of life came before `due`; None where it did not."""
 
-    The conversation and its holder go on; the next checkpoint makes a new handle.
-    """
-
-    def decide(view: View) -> Decision[Conversation]:
-        before = policy.existing(view)
-        after = replace(before, handles_revoked=before.handles_issued)
+    def decide(view: View) -> Decision[Conversation | None]:
+        before = view.conversation
+        if before is None or before.seen_at > due:
+            return Decision(_as_it_is(view), None)
+        after = replace(before, handles_expired=before.handles_issued)
         return Decision(Change(after, None), after)
 
     return decide
+
+
+def abandon(due: datetime, now: datetime) -> Decide[Conversation | None]:
+    """End a conversation that gave no sign of life since `due`; None where it did."""
+
+    def decide(view: View) -> Decision[Conversation | None]:
+        before = view.conversation
+        if before is None or before.seen_at > due or before.ended_at is not None:
+            return Decision(_as_it_is(view), None)
+        after = replace(_ended(before, "abandoned", now), handles_expired=before.handles_issued)
+        return Decision(Change(after, None), after)
+
+    return decide
+
+
+def seal_off(now: datetime) -> Decide[bool]:
+    """End a conversation that is to be erased, whoever holds it; False when there is none."""
+
+    def decide(view: View) -> Decision[bool]:
+        before = view.conversation
+        if before is None:
+            return Decision(None, answer=False)
+        return Decision(Change(_ended(before, "deleted", before.ended_at or now), None), answer=True)
+
+    return decide
+
+
+def _as_it_is(view: View) -> Change | None:
+    """Write a record as it is, so that what follows from it is put right."""
+    return None if view.conversation is None else Change(view.conversation, view.upstream)
+
+
+def _ended(before: Conversation, reason: str, now: datetime) -> Conversation:
+    return replace(
+        before, ended_at=now, end_reason=reason, holder="", lease_until=None, handles_revoked=before.handles_issued
+    )
 
 
 def _seen(before: Conversation, upstream: UpstreamHandle | None, now: datetime, rules: Rules) -> Change:

@@ -66,3 +66,8 @@ class Digests:
 
     def _digest(self, domain: bytes, data: bytes) -> bytes:
         return hmac.digest(self._key, b"filo.handles/" + domain + b"\0" + data, "sha256")
+
+
+def sealing_check(key: bytes) -> bytes:
+    """A value that is kept in the database and tells whether an encryption key is the one it was written with."""
+    return hmac.digest(key, b"filo.handles/sealing-check", "sha256")

@@ -1,59 +1,165 @@
-"""The file with the key of the hashes: one line of hex, readable by its owner alone."""
+"""The key file: the key of the hashes, and the ring of keys that values are encrypted with.
+
+::
+
+    # a line of 64 hex digits: the key of the hashes; it never changes
+    7c1f...
+    # NUMBER and 64 hex digits: encryption keys; the first one seals, each of them opens
+    2 90aa...
+    1 1be4...
+
+It is for its owner alone. A file that a platform mounts may be readable by a group, as Kubernetes does with `fsGroup`,
+when nobody may write it or it belongs to another user (`mode_problem`).
+"""
 
 import os
 import re
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from services.common.lifecycle import StartupError
 from services.handles.digests import KEY_BYTES
 
-_LINE: Final = re.compile(rb"[0-9a-f]{%d}\n?" % (2 * KEY_BYTES))
-_LONGEST: Final = 1024
-_OTHERS: Final = 0o077
+_KEY: Final = rf"[0-9a-f]{{{2 * KEY_BYTES}}}"
+_HASHES: Final = re.compile(_KEY)
+_SEALING: Final = re.compile(rf"(?P<number>[1-9][0-9]{{0,8}}) (?P<key>{_KEY})")
+_LONGEST: Final = 65536
+
+_OTHERS: Final = 0o007
+_GROUP: Final = 0o070
+_GROUP_MORE_THAN_READS: Final = 0o030
+_WRITERS: Final = 0o222
 
 
-def load(path: Path) -> bytes | None:
-    """Read the key.
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """What a key file holds; kept out of its own ``repr``.
+
+    Args:
+        hashes: The key of the hashes.
+        sealing: The encryption keys by number, the sealing one first; may be empty in a file of the first version.
+    """
+
+    hashes: bytes = field(repr=False)
+    sealing: Mapping[int, bytes] = field(repr=False)
+
+    @property
+    def newest(self) -> int:
+        """The number of the key that seals."""
+        return next(iter(self.sealing))
+
+    def __str__(self) -> str:
+        lines = [self.hashes.hex(), *(f"{number} {key.hex()}" for number, key in self.sealing.items())]
+        return "".join(f"{line}\n" for line in lines)
+
+    def extended(self) -> "KeyRing":
+        """The ring with a new key, which seals from now on."""
+        number = max(self.sealing, default=0) + 1
+        return KeyRing(self.hashes, MappingProxyType({number: secrets.token_bytes(KEY_BYTES), **self.sealing}))
+
+    def only(self, number: int) -> "KeyRing":
+        """The ring with no other encryption key than one."""
+        return KeyRing(self.hashes, MappingProxyType({number: self.sealing[number]}))
+
+
+def new() -> KeyRing:
+    """Fresh keys."""
+    return KeyRing(secrets.token_bytes(KEY_BYTES), MappingProxyType({})).extended()
+
+
+def load(path: Path) -> KeyRing | None:
+    """Read the keys.
 
     Returns:
-        The key; None when there is no such file.
+        The keys; None when there is no such file.
 
     Raises:
-        StartupError: The file cannot be read, others may read it, or it does not hold a key.
+        StartupError: The file cannot be read, others may read it, or it does not hold what it must.
     """
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            line = file.read(_LONGEST)
+            status = os.fstat(file.fileno())
+            text = file.read(_LONGEST).decode("ascii", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(path, error) from error
+    problem = mode_problem(status.st_mode, own=status.st_uid == os.geteuid())
+    if problem:
+        raise StartupError(f"the key file {path} {problem}; run: chmod 600 {path}")
+    return _parse(path, text)
+
+
+def mode_problem(mode: int, *, own: bool) -> str:
+    """Why a key file with this mode is not private enough; empty when it is.
+
+    Args:
+        mode: Of the file.
+        own: It belongs to this process's user, who could have kept it to himself.
+    """
     if mode & _OTHERS:
-        raise StartupError(f"the key file {path} can be read by others; run: chmod 600 {path}")
-    if _LINE.fullmatch(line) is None:
+        return "can be read by others"
+    if mode & _GROUP_MORE_THAN_READS:
+        return "can be written by its group"
+    if mode & _GROUP and own and mode & _WRITERS:
+        return "can be read by others"
+    return ""
+
+
+def _parse(path: Path, text: str) -> KeyRing:
+    lines = [line.strip() for line in text.splitlines()]
+    first, *rest = [line for line in lines if line and not line.startswith("#")] or [""]
+    found = [_SEALING.fullmatch(line) for line in rest]
+    if _HASHES.fullmatch(first) is None:
         raise StartupError(f"the key file {path} does not hold a key of {2 * KEY_BYTES} hex digits; restore it")
-    return bytes.fromhex(line.decode())
+    sealing = {int(match["number"]): bytes.fromhex(match["key"]) for match in found if match}
+    if len(sealing) != len(rest):
+        raise StartupError(
+            f"the key file {path} has a line that is not a new NUMBER and {2 * KEY_BYTES} hex digits; restore it"
+        )
+    return KeyRing(bytes.fromhex(first), MappingProxyType(sealing))
 
 
-def create(path: Path) -> bytes:
-    """Make a new key and store it durably.
+def create(path: Path) -> KeyRing:
+    """Make new keys and store them durably.
 
     Raises:
         StartupError: The file exists already, or cannot be written.
     """
-    key = secrets.token_bytes(KEY_BYTES)
+    ring = new()
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        _write(path, ring)
         _sync_directory(path.parent)
     except OSError as error:
         raise _unusable(path, error) from error
-    return key
+    return ring
+
+
+def replace(path: Path, ring: KeyRing) -> None:
+    """Store other keys in place of a file's: the whole old file or the whole new one is there at any moment.
+
+    Raises:
+        StartupError: It cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.unlink(missing_ok=True)
+        _write(beside, ring)
+        beside.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _write(path: Path, ring: KeyRing) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(str(ring))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_directory(path: Path) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.common.clock import Clock
 from services.common.errors import Reason, ServiceError
 from services.handles.policy import Redemption
 from services.handles.refusals import ALWAYS, REFUSALS
+from services.handles.sweeps import Kind
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _UNFORESEEN: Final = ("internal", "cancelled")
@@ -39,6 +40,25 @@ class Metrics:
             registry, "validations", "Resume handles judged without use, by what they were.", "result", Redemption
         )
         self.turns = Counter("filo_handles_turns_total", "Turns stored for the first time.", registry=registry)
+        self.deletions = _counter(
+            registry,
+            "deletions",
+            "Conversations by what was done: expired (their handles were deleted), abandoned (they were ended), ended "
+            "(they were deleted, some time after the end), asked (they were deleted at somebody's word).",
+            "kind",
+            (*Kind, "asked"),
+        )
+        self.sweep_lag = Gauge(
+            "filo_handles_sweep_lag_seconds",
+            "How long the longest overdue conversation had waited for the sweeper when it came, by what is swept.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in Kind:
+            self.sweep_lag.labels(kind)
+        self.sweeps = _counter(
+            registry, "sweeps", "Rounds of the sweeper, by result.", "result", ("done", "store_unavailable", "internal")
+        )
         fenced = (call for call, reasons in REFUSALS.items() if Reason.EPOCH_FENCED in reasons)
         self.fenced = _counter(registry, "fenced", "Writes refused for an older epoch, by call.", "call", fenced)
         self._seconds = Histogram(

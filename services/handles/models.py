@@ -6,7 +6,18 @@ What changes often (`conversations`, `upstream_handles`) is apart from what is l
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, LargeBinary, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import BigInteger, TypeDecorator
 
@@ -58,10 +69,25 @@ class Meta(Base):
     value: Mapped[bytes]
 
 
+def _partial(name: str, column: str, where: str, on_sqlite: str | None = None) -> Index:
+    """An index over the rows of which `where` is true; SQLite wants the condition in the very words of its queries."""
+    return Index(name, column, sqlite_where=text(on_sqlite or where), postgresql_where=text(where))
+
+
 class Conversation(Base):
-    """One row a conversation: all that a decision reads."""
+    """One row a conversation: all that a decision reads.
+
+    `seen_slot` and `handles_live` follow from the record (see `programs.derived`). They are what the sweeper searches
+    by: they change seldom, so that a heartbeat moves no index entry, as an index on `seen_at` would have it.
+    """
 
     __tablename__ = "conversations"
+    __table_args__ = (
+        Index("ix_conversations_created_at_id", "created_at", "id"),
+        _partial("ix_conversations_live", "seen_slot", "handles_live", "handles_live = 1"),
+        _partial("ix_conversations_active", "seen_slot", "ended_at IS NULL"),
+        _partial("ix_conversations_ended", "ended_at", "ended_at IS NOT NULL"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     request_id: Mapped[str] = mapped_column(String(36), unique=True)
@@ -84,6 +110,8 @@ class Conversation(Base):
     handles_revoked: Mapped[int]
     ledger: Mapped[bytes | None]
     continuity: Mapped[int]
+    seen_slot: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    handles_live: Mapped[bool] = mapped_column(server_default=false())
 
 
 class Agent(Base):

@@ -60,6 +60,21 @@ class Rules:
         return self.lease / 3
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is over is kept.
+
+    Args:
+        expired: Expired handles, after their expiry.
+        abandoned: A conversation that has not ended, after its last sign of life; then it is ended.
+        ended: An ended conversation, after its end; then it is deleted.
+    """
+
+    expired: timedelta
+    abandoned: timedelta
+    ended: timedelta
+
+
 class Redemption(StrEnum):
     """What a presented resume handle is, as counted inside."""
 
@@ -176,8 +191,13 @@ def existing(view: View) -> Conversation:
         ServiceError: CONVERSATION_NOT_FOUND.
     """
     if view.conversation is None:
-        raise ServiceError(Reason.CONVERSATION_NOT_FOUND, "There is no such conversation.")
+        raise not_found()
     return view.conversation
+
+
+def not_found() -> ServiceError:
+    """What to tell of a conversation that does not exist."""
+    return ServiceError(Reason.CONVERSATION_NOT_FOUND, "There is no such conversation.")
 
 
 def fenced(view: View, epoch: int) -> Conversation:

@@ -1,8 +1,9 @@
 """The process: settings, store, metrics and gRPC, wired together."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -11,10 +12,11 @@ from filo.handles.v1 import handles_pb2, handles_pb2_grpc
 from services.common import grpc_server, lifecycle, logs, metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address, ConfigError
-from services.handles import access, database
+from services.handles import access, database, rotation
 from services.handles.config import Settings
 from services.handles.metrics import Metrics
 from services.handles.servicer import HandlesServicer
+from services.handles.sweeper import Sweeper
 
 NAME: Final = "handles"
 SERVICE: Final = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
@@ -34,7 +36,7 @@ class Running(NamedTuple):
     settings: Settings
 
     def __str__(self) -> str:
-        database = self.settings.database_file
+        database = self.settings.shown_database
         return f"grpc {self.address}, metrics http://{self.metrics_address}/metrics, database {database}"
 
 
@@ -54,9 +56,10 @@ async def running(
     """
     clock = clock or SystemClock()
     registry = registry or CollectorRegistry()
-    async with database.opened(settings) as (store, digests):
+    async with database.opened(settings) as opened:
         counts = Metrics(registry, clock)
-        servicer = HandlesServicer(store, digests, settings.rules, clock, counts)
+        servicer = HandlesServicer(opened.store, opened.digests, settings.rules, clock, counts)
+        sweeper = Sweeper(opened.store, settings.rules, settings.retention, clock, counts)
         guard = access.guard(counts) if settings.transport.encrypted else None
 
         def register(server: grpc.aio.Server) -> None:
@@ -66,8 +69,23 @@ async def running(
             serving = grpc_server.serving(
                 settings.address, [SERVICE], register, transport=settings.transport, guard=guard
             )
-            async with serving as address:
+            async with (
+                serving as address,
+                _beside(sweeper.forever(settings.sweep_interval), rotation.follow(opened, settings.key_file, clock)),
+            ):
                 yield Running(address, metrics_address, settings)
+
+
+@asynccontextmanager
+async def _beside(*tasks: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run what never ends while the context is open."""
+    running = [asyncio.ensure_future(task) for task in tasks]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def main(environ: Mapping[str, str]) -> int:

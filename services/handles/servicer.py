@@ -200,6 +200,18 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
                 conversation=render.conversation(record, await self._store.agent(conversation_id))
             )
 
+    @override
+    async def DeleteConversation(
+        self, request: pb.DeleteConversationRequest, context: object
+    ) -> pb.DeleteConversationResponse:
+        with self._metrics.call("DeleteConversation"):
+            conversation_id = limits.conversation_id(request.name)
+            if not await self._store.erase(conversation_id, self._clock.now()):
+                raise policy.not_found()
+            self._metrics.deletions.labels("asked").inc()
+            self._log.info("deleted", conversation=request.name)
+            return pb.DeleteConversationResponse()
+
 
 def _checkpoint(request: pb.CheckpointRequest, resume_digest: bytes | None) -> Checkpoint:
     """What a request asks to store.

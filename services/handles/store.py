@@ -1,12 +1,20 @@
 """What the service asks of a database."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
 
+from services.common import logs
+from services.common.errors import Reason, ServiceError
 from services.handles.decisions import Decide
-from services.handles.records import Created, NewConversation, Turn, View
+from services.handles.records import Conversation, Created, NewConversation, Turn, View
+from services.handles.resealing import Resealed
+from services.handles.statements import SealedColumn
+from services.handles.sweeps import Kind, Swept
 
 T = TypeVar("T")
+
+_RETRY_AFTER: Final = 1.0
 
 
 class Store(Protocol):
@@ -44,3 +52,36 @@ class Store(Protocol):
     async def turns(self, conversation_id: str, after: int, limit: int) -> Sequence[Turn]:
         """The turns after number `after`, in order, at most `limit`."""
         ...
+
+    async def newest(self, before: tuple[datetime, str], limit: int) -> Sequence[Conversation]:
+        """Conversations created before a moment (and, at that moment, below an id), the newest first."""
+        ...
+
+    async def erase(self, conversation_id: str, now: datetime) -> bool:
+        """Delete a conversation and all that belongs to it, in bounded pieces; False when there is none."""
+        ...
+
+    async def sweep(self, kind: Kind, due: datetime, now: datetime, limit: int) -> Swept:
+        """Do one bounded batch of what is due; conversations that another sweeper works on are passed over.
+
+        Args:
+            kind: What is swept.
+            due: Whose last sign of life, or end, came before this moment.
+            now: The present moment.
+            limit: The most conversations of the batch.
+        """
+        ...
+
+    async def reseal(self, column: SealedColumn, after: tuple[str | int, ...] | None, limit: int) -> Resealed:
+        """Re-encrypt one bounded batch of a column with the newest key, from the row after a key on."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Remove what deleted rows left outside of the tables; False where something was in the way."""
+        ...
+
+
+def unavailable(error: Exception) -> ServiceError:
+    """What to tell when the database does not answer; the log has the details, which hold no values."""
+    logs.get("handles").warning("store unavailable", error=str(error) or type(error).__name__)
+    return ServiceError(Reason.STORE_UNAVAILABLE, "The store does not answer; try again.", None, _RETRY_AFTER)

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT
+from services.handles import decisions
 from services.handles.decisions import Decide
 from services.handles.policy import KEPT_RESUME_HANDLES, Rules
+from services.handles.programs import slot
 from services.handles.records import (
     Conversation,
     Created,
@@ -19,6 +21,9 @@ from services.handles.records import (
     UpstreamHandle,
     View,
 )
+from services.handles.resealing import Resealed
+from services.handles.statements import SealedColumn
+from services.handles.sweeps import Kind, Swept
 
 T = TypeVar("T")
 
@@ -82,3 +87,49 @@ class MemoryStore:
     async def turns(self, conversation_id: str, after: int, limit: int) -> Sequence[Turn]:
         """The turns after a number."""
         return [turn for turn in self._turns.get(conversation_id, []) if turn.number > after][:limit]
+
+    async def newest(self, before: tuple[datetime, str], limit: int) -> Sequence[Conversation]:
+        """Conversations before a moment and an id, the newest first."""
+        older = [kept for kept in self._conversations.values() if (kept.created_at, kept.id) < before]
+        return sorted(older, key=lambda kept: (kept.created_at, kept.id), reverse=True)[:limit]
+
+    async def erase(self, conversation_id: str, now: datetime) -> bool:  # noqa: ARG002 - it goes at once
+        """Delete a conversation and all that belongs to it."""
+        if self._conversations.pop(conversation_id, None) is None:
+            return False
+        self._requests = {key: new for key, new in self._requests.items() if new.conversation.id != conversation_id}
+        self._resume = {key: kept for key, kept in self._resume.items() if kept.conversation_id != conversation_id}
+        for kept in (self._agents, self._upstream, self._turns):
+            kept.pop(conversation_id, None)
+        return True
+
+    async def sweep(self, kind: Kind, due: datetime, now: datetime, limit: int) -> Swept:
+        """Do one batch of what is due."""
+        found = sorted(self._due(kind, due), key=lambda kept: kept.ended_at or kept.seen_at)[:limit]
+        for kept in found:
+            if kind is Kind.ENDED:
+                await self.erase(kept.id, now)
+                continue
+            decide = decisions.bury(due) if kind is Kind.EXPIRED else decisions.abandon(due, now)
+            await self.change(kept.id, decide)
+            self._resume = {key: handle for key, handle in self._resume.items() if handle.conversation_id != kept.id}
+        return Swept(len(found), len(found) == limit, (found[0].ended_at or found[0].seen_at) if found else None)
+
+    def _due(self, kind: Kind, due: datetime) -> list[Conversation]:
+        kept = self._conversations.values()
+        match kind:
+            case Kind.EXPIRED:
+                live = [one for one in kept if one.handles_issued > max(one.handles_expired, one.handles_revoked)]
+                return [one for one in live if slot(one.seen_at) < slot(due)]
+            case Kind.ABANDONED:
+                return [one for one in kept if one.ended_at is None and slot(one.seen_at) < slot(due)]
+            case Kind.ENDED:
+                return [one for one in kept if one.ended_at is not None and one.ended_at <= due]
+
+    async def reseal(self, column: SealedColumn, after: tuple[str | int, ...] | None, limit: int) -> Resealed:  # noqa: ARG002 - nothing is sealed
+        """Nothing is sealed in memory."""
+        return Resealed(0, 0, None)
+
+    async def scrub(self) -> bool:
+        """Nothing is left of what was deleted."""
+        return True

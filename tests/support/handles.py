@@ -1,13 +1,17 @@
 """A real handle store on a free port, and what a relay would ask of it."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import grpc
 from prometheus_client import CollectorRegistry
+from sqlalchemy.engine import make_url
 
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1 import handles_pb2_grpc, resources_pb2
@@ -15,8 +19,10 @@ from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT, AgentConfig, Convers
 from services.common.clock import Clock
 from services.common.config import Address
 from services.common.grpc_client import channel
+from services.handles import database, keyfile
 from services.handles.config import Settings
 from services.handles.service import running
+from tests.support import postgres
 
 SHARE_TOKEN = "share-token-of-the-tests"
 OWNER = Owner(share_token=SHARE_TOKEN)
@@ -141,3 +147,31 @@ async def running_handles(
     registry = CollectorRegistry()
     async with running(settings, clock=clock, registry=registry) as service, channel(service.address) as to:
         yield RunningHandles(service.address, settings, registry, to)
+
+
+def postgres_environ(directory: Path) -> dict[str, str]:
+    """Settings for a store on a PostgreSQL database of its own; both database and keys are made at the first call."""
+    noted, key = directory / "database-url", directory / "handles.key"
+    if not noted.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        noted.write_text(postgres.server().database(_template()))
+        keyfile.create(key)
+    return {
+        "FILO_DATA_DIR": str(directory),
+        "FILO_HANDLES_DATABASE_URL": noted.read_text(),
+        "FILO_HANDLES_DATABASE_CONNECTIONS": "4",
+    }
+
+
+def on_postgres(directory: Path) -> Settings:
+    """As `postgres_environ`, read."""
+    return Settings.from_env(postgres_environ(directory))
+
+
+@cache
+def _template() -> str:
+    """The name of a database with the newest schema and no rows: to copy it takes less than to migrate."""
+    url = postgres.server().database()
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread has an event loop of its own
+        thread.submit(asyncio.run, database.migrate(Settings.from_env({"FILO_HANDLES_DATABASE_URL": url}))).result()
+    return str(make_url(url).database)

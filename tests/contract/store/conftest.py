@@ -10,6 +10,7 @@ from services.handles import database
 from services.handles.config import Settings
 from services.handles.store import Store
 from tests.support.conversations import MemoryStore
+from tests.support.handles import on_postgres
 
 Open = Callable[[Path], AbstractAsyncContextManager[Store]]
 
@@ -21,11 +22,17 @@ async def _memory(_: Path) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _sqlite(directory: Path) -> AsyncIterator[Store]:
-    async with database.opened(Settings.from_env({"FILO_DATA_DIR": str(directory)})) as (store, _):
-        yield store
+    async with database.opened(Settings.from_env({"FILO_DATA_DIR": str(directory)})) as opened:
+        yield opened.store
 
 
-BACKENDS: dict[str, Open] = {"memory": _memory, "sqlite": _sqlite}
+@asynccontextmanager
+async def _postgres(directory: Path) -> AsyncIterator[Store]:
+    async with database.opened(on_postgres(directory)) as opened:
+        yield opened.store
+
+
+BACKENDS: dict[str, Open] = {"memory": _memory, "postgres": _postgres, "sqlite": _sqlite}
 DURABLE = sorted(BACKENDS.keys() - {"memory"})
 
 

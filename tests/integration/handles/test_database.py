@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import shutil
 import sqlite3
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,23 +12,20 @@ from pathlib import Path
 
 import pytest
 import structlog
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy import Connection, create_engine, text
 
+from filo.handles.v1.handles_pb2 import DeleteConversationRequest
 from filo.handles.v1.resources_pb2 import AgentConfig
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
-from services.handles import database, schema, sql_store, sqlite
-from services.handles.codec import Plain
+from services.handles import database, programs, schema, sqlite
 from services.handles.config import Settings
+from services.handles.database import Opened
 from services.handles.models import Base
 from services.handles.records import NewConversation
-from services.handles.sql_store import SqlStore
-from services.handles.sqlite import Engines
+from services.handles.sqlite import Sqlite
 from tests.support.conversations import conversation
 from tests.support.handles import running_handles
 
@@ -58,8 +54,8 @@ async def test_the_first_start_makes_everything_for_its_owner_alone(tmp_path: Pa
     """Directory, database, WAL and key file: nobody else may read any of it; the log says that a key was made."""
     directory = tmp_path / "deep" / "data"
     with structlog.testing.capture_logs() as logged:
-        async with database.opened(settings(directory)) as (store, _):
-            await store.look("f" * 32)
+        async with database.opened(settings(directory)) as opened:
+            await opened.store.look("f" * 32)
             modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
     assert modes == dict.fromkeys(("handles.db", "handles.db-shm", "handles.db-wal", "handles.key"), 0o600)
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -184,31 +180,32 @@ async def test_a_full_disk_is_unavailable(tmp_path: Path, monkeypatch: pytest.Mo
         assert (await handles.checkpoint(created, 1, 1)).turn_count == 1
 
 
-@pytest.fixture(name="engines")
-async def _engines(tmp_path: Path) -> AsyncIterator[Engines]:
-    """The engines of a store that exists."""
-    await open_and_close(tmp_path)
-    engines = sqlite.engines(settings(tmp_path).database)
-    yield engines
-    await engines.dispose()
+@pytest.fixture(name="opened")
+async def _opened(tmp_path: Path) -> AsyncIterator[Opened]:
+    """An open store."""
+    async with database.opened(settings(tmp_path)) as opened:
+        yield opened
 
 
-async def test_durability_is_what_the_documents_say(engines: Engines) -> None:
-    """The effective settings of the connections in use: WAL, a sync at every commit, foreign keys, patience."""
-    for engine, read_only in ((engines.writer, 0), (engines.reader, 1)):
-        async with engine.connect() as connection:
-            values = [
-                (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
-                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
-            ]
-        assert values == ["wal", 2, 1, 5000, read_only]
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("relaxed", 1)])
+async def test_durability_is_what_the_documents_say(tmp_path: Path, durability: str, synchronous: int) -> None:
+    """The effective settings of the connections in use: WAL, a sync at every commit, nothing left behind."""
+    environ = {"FILO_DATA_DIR": str(tmp_path), "FILO_HANDLES_DURABILITY": durability}
+    async with database.opened(Settings.from_env(environ)) as opened:
+        backend = opened.backend
+        assert isinstance(backend, Sqlite)
+        for connection, read_only in ((backend._writer, 0), (backend._looker, 1), (backend._reader, 1)):
+            names = ("journal_mode", "foreign_keys", "busy_timeout", "secure_delete", "query_only")
+            values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+            assert values == ["wal", 1, 5000, 1, read_only]
+        assert backend._writer.execute("PRAGMA synchronous").fetchone()[0] == synchronous
 
 
 def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
     """No column, type, index or constraint is in one and not in the other."""
     engine = create_engine(f"sqlite:///{tmp_path}/handles.db")
     with engine.begin() as connection:
-        schema.upgrade(connection)
+        schema.migrate(connection)
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
@@ -218,19 +215,12 @@ def test_the_migrations_go_back(tmp_path: Path) -> None:
     """Down to nothing, and up again."""
     engine = create_engine(f"sqlite:///{tmp_path}/handles.db")
     with engine.begin() as connection:
-        schema.upgrade(connection)
-        command.downgrade(_config(connection), "base")
+        schema.migrate(connection)
+        schema.migrate(connection, schema.BASE)
         assert _tables(connection) == {"alembic_version"}
-        schema.upgrade(connection)
+        schema.migrate(connection)
         assert _tables(connection) == {"alembic_version", *Base.metadata.tables}
     engine.dispose()
-
-
-def _config(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _tables(connection: Connection) -> set[str]:
@@ -238,84 +228,40 @@ def _tables(connection: Connection) -> set[str]:
     return set(rows.scalars())
 
 
-async def test_no_query_grows_with_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every statement the service issues searches by an index; none scans a table."""
-    statements: set[str] = set()
-    made: list[Engines] = []
-    make = sqlite.engines
-
-    def engines(*args: object) -> Engines:
-        made.append(make(*args))  # type: ignore[arg-type]  # passed on
-        for engine in made[-1]:
-            event.listen(engine.sync_engine, "before_cursor_execute", lambda *seen: statements.add(seen[2]))
-        return made[-1]
-
-    monkeypatch.setattr(sqlite, "engines", engines)
-    async with running_handles(tmp_path) as handles:
-        statements.clear()
-        request_id = str(uuid.uuid4())
-        created = await handles.create(request_id=request_id)
-        await handles.create(request_id=request_id)
-        await handles.attach(created, resume_handle="rh_" + "A" * 43)
-        stored = await handles.checkpoint(created, 1, 1, 2, secret="s")
-        await handles.validate(created, stored.resume_handle)
-        await handles.turns(created)
-    plans = {statement: _plan(tmp_path / "handles.db", statement) for statement in statements if " " in statement}
-    searched = {statement: plan for statement, plan in plans.items() if plan and "PRAGMA" not in statement}
-    assert len(searched) >= 8
-    for statement, plan in searched.items():
-        assert "SCAN" not in plan, (statement, plan)
-
-
-def _plan(path: Path, statement: str) -> str:
-    with closing(sqlite3.connect(path)) as connection:
-        try:
-            rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?"))
-        except sqlite3.OperationalError:  # BEGIN and the like have no plan
-            return ""
-        return "; ".join(row[3] for row in rows)
-
-
-async def test_a_write_that_came_too_late_writes_nothing(engines: Engines) -> None:
+async def test_a_write_that_came_too_late_writes_nothing(opened: Opened) -> None:
     """Even without the lock, a record whose epoch has moved on is not written over."""
-    store = SqlStore(engines, Plain())
     record = conversation(epoch=4)
-    await store.create(NewConversation(record, "request", b"digest", b"agent"))
-    async with engines.writer.begin() as connection:
-        with pytest.raises(ServiceError) as caught:
-            await sql_store._compare_and_set(connection, 3, replace(record, epoch=5))
+    await opened.store.create(NewConversation(record, "request", b"digest", b"agent"))
+    with pytest.raises(ServiceError) as caught:
+        await opened.backend.write(lambda: programs.compare_and_set(3, replace(record, epoch=5)))
     assert (caught.value.reason, caught.value.retry_after) == (Reason.STORE_UNAVAILABLE, 0.0)
-    assert (await store.look(record.id)).conversation == record
+    assert (await opened.store.look(record.id)).conversation == record
 
 
-async def test_an_id_is_used_once(engines: Engines) -> None:
+async def test_an_id_is_used_once(opened: Opened) -> None:
     """Two creations that should ever draw the same id do not share a conversation in silence."""
-    store = SqlStore(engines, Plain())
-    await store.create(NewConversation(conversation(), "request 1", b"digest", b"agent"))
-    with pytest.raises(IntegrityError):
-        await store.create(NewConversation(conversation(), "request 2", b"digest", b"agent"))
+    await opened.store.create(NewConversation(conversation(), "request 1", b"digest", b"agent"))
+    with pytest.raises(sqlite3.IntegrityError):
+        await opened.store.create(NewConversation(conversation(), "request 2", b"digest", b"agent"))
 
 
-async def test_a_moment_without_a_time_zone_is_a_mistake(engines: Engines) -> None:
+async def test_a_moment_without_a_time_zone_is_a_mistake(opened: Opened) -> None:
     """It is not stored as if it were UTC."""
-    naive = conversation(seen_at=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
-    with pytest.raises(StatementError, match="time zone"):
-        await SqlStore(engines, Plain()).create(NewConversation(naive, "request", b"digest", b"agent"))
+    naive = conversation(lease_until=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
+    with pytest.raises(ValueError, match="time zone"):
+        await opened.store.create(NewConversation(naive, "request", b"digest", b"agent"))
 
 
-async def test_deleting_a_conversation_deletes_what_belongs_to_it(engines: Engines, tmp_path: Path) -> None:
+async def test_deleting_a_conversation_deletes_what_belongs_to_it(tmp_path: Path) -> None:
     """The foreign keys cascade, so that erasure cannot forget a table."""
     async with running_handles(tmp_path) as handles:
         created = await handles.create()
         await handles.attach(created)
         await handles.checkpoint(created, 1, 1, secret="s")
-    async with engines.writer.begin() as connection:
-        await connection.execute(text("DELETE FROM conversations"))
-        left = [
-            (await connection.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()  # noqa: S608 - our own names
-            for table in Base.metadata.tables
-            if table != "meta"
-        ]
+        await handles.stub.DeleteConversation(DeleteConversationRequest(name=created.name))
+    with closing(sqlite3.connect(tmp_path / "handles.db")) as connection:
+        tables = sorted(Base.metadata.tables.keys() - {"meta"})
+        left = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]  # noqa: S608
     assert left == [0] * 5
 
 

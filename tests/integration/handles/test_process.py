@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -21,7 +22,7 @@ from services.common.errors import ServiceError
 from services.common.grpc_client import channel
 from services.common.logs import fingerprint
 from services.handles.config import Settings
-from tests.support.handles import OWNER, SHARE_TOKEN, RunningHandles, turn
+from tests.support.handles import AGENT, OWNER, SHARE_TOKEN, RunningHandles, turn
 
 _RUN = "import os, sys; from services.handles.service import main; sys.exit(main(os.environ))"
 _TIMEOUT = 20.0
@@ -153,10 +154,7 @@ async def test_an_answered_checkpoint_survives_a_kill(tmp_path: Path) -> None:
 
 
 async def test_secrets_are_in_no_log_and_client_secrets_in_no_file(tmp_path: Path) -> None:
-    """Share tokens and resume handles are nowhere but with their owners: not in the logs, the database or its WAL.
-
-    The upstream handle must be in the database, readable until encryption comes, but in no log and no error.
-    """
+    """Tokens and handles of both kinds, what was said and how the agent is set up: not in logs, database or WAL."""
     environ = on_free_ports(tmp_path)
     guess = "rh_" + "G" * 43
     async with ready(environ) as (process, line), connected(line, environ) as handles:
@@ -177,11 +175,12 @@ async def test_secrets_are_in_no_log_and_client_secrets_in_no_file(tmp_path: Pat
         process.send_signal(signal.SIGTERM)
         _, _, log = await finish(process)
     files |= {f"{path.name} at rest": path.read_bytes() for path in _files(tmp_path)}
-    assert b"upstream-secret" in files["handles.db-wal"]
-    for secret in (SHARE_TOKEN, resume, resume.removeprefix("rh_"), guess):
+    assert len(files["handles.db-wal"]) > 10_000
+    told = (turn(1).user_text, turn(1).agent_text, AGENT.system_instruction, "upstream-secret")
+    for secret in (SHARE_TOKEN, resume, resume.removeprefix("rh_"), guess, *told):
         assert secret not in log
         assert not [name for name, content in files.items() if secret.encode() in content]
-    for secret in ("upstream-secret", "fenced-secret", "hole-secret", (tmp_path / "handles.key").read_text().strip()):
+    for secret in ("fenced-secret", "hole-secret", *re.findall("[0-9a-f]{64}", (tmp_path / "handles.key").read_text())):
         assert secret not in log
     entries = [json.loads(entry) for entry in log.splitlines()]
     assert [entry["event"] for entry in entries].count("attached") == 3

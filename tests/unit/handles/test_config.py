@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.common.config import Address, ConfigError
-from services.handles.config import Settings
+from services.handles.config import Durability, Settings
+from services.handles.policy import Retention
 
 
 def problems(**environ: str) -> tuple[str, ...]:
@@ -39,6 +40,12 @@ def test_every_setting_is_read() -> None:
             "FILO_HANDLES_DATABASE_URL": "sqlite+aiosqlite:////elsewhere/h.sqlite",
             "FILO_HANDLES_HANDLE_TTL": "15m",
             "FILO_HANDLES_LEASE": "6s",
+            "FILO_HANDLES_DURABILITY": "relaxed",
+            "FILO_HANDLES_DATABASE_CONNECTIONS": "3",
+            "FILO_HANDLES_EXPIRED_RETENTION": "2h",
+            "FILO_HANDLES_ABANDONED_RETENTION": "1d",
+            "FILO_HANDLES_ENDED_RETENTION": "90d",
+            "FILO_HANDLES_SWEEP_INTERVAL": "5s",
             "FILO_ALLOW_PLAINTEXT": "true",
             "FILO_LOG_LEVEL": "DEBUG",
         }
@@ -50,6 +57,9 @@ def test_every_setting_is_read() -> None:
     assert settings.key_file == Path("/elsewhere/h.key")
     assert settings.handle_ttl == timedelta(minutes=15)
     assert settings.lease == timedelta(seconds=6)
+    assert (settings.durability, settings.connections) == (Durability.RELAXED, 3)
+    assert settings.retention == Retention(timedelta(hours=2), timedelta(days=1), timedelta(days=90))
+    assert settings.sweep_interval == timedelta(seconds=5)
     assert settings.log_level == "DEBUG"
     assert all(getattr(settings, field.name) != getattr(Settings(), field.name) for field in fields(settings))
 
@@ -75,7 +85,13 @@ def test_all_problems_are_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["sqlite+aiosqlite://", "sqlite+aiosqlite:///:memory:", "sqlite:///x.db", "sqlite+aiosqlite:///x.key", "no url"],
+    [
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite:///x.db?mode=ro",
+        "sqlite+aiosqlite:///x.key",
+        "no url",
+    ],
 )
 def test_a_database_must_be_a_file(url: str) -> None:
     """What would not survive a restart, or cannot be opened, is refused at once."""
@@ -83,8 +99,26 @@ def test_a_database_must_be_a_file(url: str) -> None:
     assert told.startswith("FILO_HANDLES_DATABASE_URL: ")
 
 
+def test_a_server_is_named_by_a_url() -> None:
+    """Under any of its usual names; then nothing is made, neither schema nor keys, and a key file is named apart."""
+    for scheme in ("postgres", "postgresql", "postgresql+asyncpg"):
+        environ = {
+            "FILO_HANDLES_DATABASE_URL": f"{scheme}://filo@db.example/filo?sslmode=require",
+            "FILO_DATA_DIR": "/d",
+        }
+        settings = Settings.from_env(environ)
+        assert not settings.embedded
+        assert settings.shown_database == "postgresql://filo@db.example/filo?sslmode=require"
+        assert settings.key_file == Path("/d/handles.key")
+        assert Settings.from_env({**environ, "FILO_HANDLES_KEY_FILE": "/keys/k"}).key_file == Path("/keys/k")
+    assert Settings.from_env({"FILO_HANDLES_DATABASE_URL": "sqlite:///x.db"}).database_file == Path("x.db")
+    assert Settings().embedded
+
+
 def test_a_password_is_not_repeated() -> None:
     """Neither a refused URL nor the settings themselves show what is secret in them."""
-    told = problems(FILO_HANDLES_DATABASE_URL="postgresql+asyncpg://filo:hunter2@host/db")
+    settings = Settings.from_env({"FILO_HANDLES_DATABASE_URL": "postgresql+asyncpg://filo:hunter2@host/db"})
+    assert "hunter2" not in repr(settings) + settings.shown_database
+    told = problems(FILO_HANDLES_DATABASE_URL="postgresql://filo:hunter2@host")
     assert "hunter2" not in repr(told)
     assert "hunter2" not in repr(problems(FILO_HANDLES_DATABASE_URL="//filo:hunter2@[host"))

@@ -1,0 +1,272 @@
+"""Every statement of the store, once for all databases, and compiled for one of them.
+
+Statements are written in SQLAlchemy Core and compiled to text once; the data path then speaks to the driver itself,
+since building and interpreting a statement anew would cost more than running it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Dialect,
+    Executable,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from services.handles import models
+from services.handles.models import UtcDateTime
+
+_TABLES: Final = models.Base.metadata.tables
+_CONVERSATION: Final = _TABLES[models.Conversation.__tablename__]
+_AGENT: Final = _TABLES[models.Agent.__tablename__]
+_UPSTREAM: Final = _TABLES[models.UpstreamHandle.__tablename__]
+_RESUME: Final = _TABLES[models.ResumeHandle.__tablename__]
+_TURN: Final = _TABLES[models.Turn.__tablename__]
+_META: Final = _TABLES[models.Meta.__tablename__]
+
+_FIXED: Final = frozenset({"id", "request_id", "request_digest", "mode", "owner_kind", "owner_key", "created_at"})
+"""Columns of a conversation that never change."""
+
+CHANGING: Final = tuple(column.name for column in _CONVERSATION.columns if column.name not in _FIXED)
+"""Columns of a conversation that a change writes."""
+
+_id: Final = bindparam("id", type_=String)
+_digest: Final = bindparam("digest", type_=LargeBinary)
+_after: Final = bindparam("after", type_=String)
+_most: Final = bindparam("most", type_=Integer)
+_always: Final = select(literal(1).label("one")).subquery("always")
+
+INSERT: Final = (
+    postgresql.insert(models.Conversation)
+    .values({column.name: bindparam(column.name, type_=column.type) for column in _CONVERSATION.columns})
+    .on_conflict_do_nothing(index_elements=["request_id"])
+    .returning(_CONVERSATION.c.id)
+)
+"""A new conversation; no row when its request id is taken."""
+
+INSERT_AGENT: Final = insert(_AGENT).values(conversation_id=bindparam("id"), body=bindparam("body"))
+
+BY_REQUEST: Final = select(*_CONVERSATION.columns).where(_CONVERSATION.c.request_id == bindparam("request_id"))
+
+LOCK: Final = select(_CONVERSATION.c.id).where(_CONVERSATION.c.id == _id).with_for_update()
+"""Comes before `LOOK` in a change: on PostgreSQL a statement that waits for a lock would see old rows beside it."""
+
+LOOK: Final = select(
+    *_CONVERSATION.columns,
+    _UPSTREAM.c.secret.label("upstream_secret"),
+    _UPSTREAM.c.covers_turn.label("upstream_covers_turn"),
+    _UPSTREAM.c.created_at.label("upstream_created_at"),
+    _RESUME.c.conversation_id.label("presented_of"),
+    _RESUME.c.number.label("presented_number"),
+).select_from(
+    _always.outerjoin(_CONVERSATION, _CONVERSATION.c.id == _id)
+    .outerjoin(_UPSTREAM, _UPSTREAM.c.conversation_id == _CONVERSATION.c.id)
+    .outerjoin(_RESUME, _RESUME.c.digest == _digest)
+)
+"""One row, whatever there is: one statement is one consistent look."""
+
+UPDATE: Final = (
+    update(_CONVERSATION)
+    .where(_CONVERSATION.c.id == _id, _CONVERSATION.c.epoch == bindparam("read_epoch", type_=BigInteger))
+    .values({name: bindparam(name, type_=_CONVERSATION.c[name].type) for name in CHANGING})
+)
+"""Compare-and-set on the epoch that was read."""
+
+DELETE_UPSTREAM: Final = delete(_UPSTREAM).where(_UPSTREAM.c.conversation_id == _id)
+
+_upstream: Final = postgresql.insert(models.UpstreamHandle).values(
+    conversation_id=_id, secret=bindparam("secret"), covers_turn=bindparam("covers_turn"), created_at=bindparam("at")
+)
+PUT_UPSTREAM: Final = _upstream.on_conflict_do_update(
+    index_elements=["conversation_id"],
+    set_={name: _upstream.excluded[name] for name in ("secret", "covers_turn", "created_at")},
+)
+
+INSERT_TURN: Final = insert(_TURN).values(conversation_id=_id, number=bindparam("number"), body=bindparam("body"))
+
+INSERT_RESUME: Final = insert(_RESUME).values(digest=_digest, conversation_id=_id, number=bindparam("number"))
+
+DELETE_RESUME: Final = delete(_RESUME).where(
+    _RESUME.c.conversation_id == _id, _RESUME.c.number <= bindparam("number", type_=Integer)
+)
+
+AGENT: Final = select(_AGENT.c.body).where(_AGENT.c.conversation_id == _id)
+
+TURNS: Final = (
+    select(_TURN.c.number, _TURN.c.body)
+    .where(_TURN.c.conversation_id == _id, _TURN.c.number > bindparam("after", type_=Integer))
+    .order_by(_TURN.c.number)
+    .limit(_most)
+)
+
+_slice: Final = (
+    select(_TURN.c.number).where(_TURN.c.conversation_id == _id).order_by(_TURN.c.number).limit(_most)
+).scalar_subquery()
+DELETE_TURNS: Final = delete(_TURN).where(_TURN.c.conversation_id == _id, _TURN.c.number.in_(_slice))
+"""The oldest turns of a conversation, at most so many."""
+
+DELETE: Final = delete(_CONVERSATION).where(_CONVERSATION.c.id == _id)
+"""The record; what belongs to it goes with it."""
+
+META: Final = select(_META.c.name, _META.c.value)
+PUT_META: Final = (
+    postgresql.insert(models.Meta)
+    .values(name=bindparam("name"), value=bindparam("value"))
+    .on_conflict_do_nothing(index_elements=["name"])
+)
+DELETE_META: Final = delete(_META).where(_META.c.name == bindparam("name", type_=String))
+
+NEWEST: Final = (
+    select(*_CONVERSATION.columns)
+    .where(
+        tuple_(_CONVERSATION.c.created_at, _CONVERSATION.c.id)
+        < tuple_(bindparam("before", type_=UtcDateTime), bindparam("before_id", type_=String))
+    )
+    .order_by(_CONVERSATION.c.created_at.desc(), _CONVERSATION.c.id.desc())
+    .limit(_most)
+)
+"""A page of conversations, newest first, before a moment and an id."""
+
+_slot: Final = bindparam("slot", type_=BigInteger)
+
+
+def _due(condition: ColumnElement[bool], order: Column[Any]) -> Select[Any]:
+    """What something is due for, the longest overdue first; what another sweeper has locked is passed over."""
+    query = select(_CONVERSATION.c.id, order).where(condition).order_by(order).limit(_most)
+    return query.with_for_update(skip_locked=True)
+
+
+DUE_EXPIRED: Final = _due(_CONVERSATION.c.handles_live & (_CONVERSATION.c.seen_slot < _slot), _CONVERSATION.c.seen_slot)
+DUE_ABANDONED: Final = _due(
+    _CONVERSATION.c.ended_at.is_(None) & (_CONVERSATION.c.seen_slot < _slot), _CONVERSATION.c.seen_slot
+)
+DUE_ENDED: Final = _due(
+    _CONVERSATION.c.ended_at.is_not(None) & (_CONVERSATION.c.ended_at <= bindparam("cut", type_=UtcDateTime)),
+    _CONVERSATION.c.ended_at,
+)
+
+
+class SealedColumn(NamedTuple):
+    """A column whose values pass through the codec, and the statements that re-encrypt it in pieces.
+
+    Args:
+        table: Its table, which begins its place.
+        keys: The columns of the primary key, which end it.
+        page: Keys and the first bytes of the rows after a key, in its order.
+        read: One value.
+        write: One value, where it is still the one that was read.
+    """
+
+    table: str
+    keys: tuple[str, ...]
+    page: Executable
+    read: Executable
+    write: Executable
+
+
+def _sealed(table: Table, column: str, *keys: str) -> SealedColumn:
+    columns = [table.c[key] for key in keys]
+    after = tuple_(*columns) > tuple_(*(bindparam(f"after_{key}", type_=table.c[key].type) for key in keys))
+    this = [table.c[key] == bindparam(f"key_{key}", type_=table.c[key].type) for key in keys]
+    value = table.c[column]
+    head = func.substr(value, 1, bindparam("head", type_=Integer), type_=LargeBinary)
+    return SealedColumn(
+        table.name,
+        keys,
+        select(*columns, head).where(after).order_by(*columns).limit(_most),
+        select(value).where(*this),
+        update(table).where(*this, value == bindparam("old", type_=LargeBinary)).values({column: bindparam("new")}),
+    )
+
+
+SEALED: Final = (
+    _sealed(_AGENT, "body", "conversation_id"),
+    _sealed(_UPSTREAM, "secret", "conversation_id"),
+    _sealed(_TURN, "body", "conversation_id", "number"),
+)
+"""Every column that passes through the codec."""
+
+
+class Compiled(NamedTuple):
+    """A statement as one database takes it.
+
+    Args:
+        text: With the placeholders of its driver.
+        names: The parameter of each placeholder, in order.
+        fixed: Values that are part of the statement itself.
+        moments: Where moments stand among the parameters.
+        columns: Those columns of the answer that the driver gives otherwise than the store wants them, with the repair.
+    """
+
+    text: str
+    names: tuple[str, ...]
+    fixed: Mapping[str, Any]
+    moments: tuple[int, ...]
+    columns: tuple[tuple[int, Callable[[Any], Any]], ...]
+
+    def arguments(self, given: Mapping[str, Any]) -> list[Any]:
+        """The parameters in the order of their placeholders."""
+        return [given[name] if name in given else self.fixed[name] for name in self.names]
+
+
+def compiled(statement: Executable, dialect: Dialect, repairs: Mapping[type, Callable[[Any], Any]]) -> Compiled:
+    """Compile a statement for one database.
+
+    Args:
+        statement: One of this module's.
+        dialect: SQLAlchemy's, with a positional parameter style.
+        repairs: What a driver's values of a column's type become.
+    """
+    text = cast("SQLCompiler", cast("ClauseElement", statement).compile(dialect=dialect))
+    names = tuple(text.positiontup or ())
+    moments = tuple(at for at, name in enumerate(names) if isinstance(text.binds[name].type, UtcDateTime))
+    selected = list(statement.selected_columns) if isinstance(statement, Select) else []
+    found = ((at, repairs.get(type(column.type))) for at, column in enumerate(selected))
+    fixed = {name: text.binds[name].value for name in names if text.binds[name].value is not None}
+    return Compiled(str(text), names, fixed, moments, tuple((at, repair) for at, repair in found if repair))
+
+
+def moment_to_text(moment: datetime | None) -> str | None:
+    """A moment as SQLite stores it; the texts sort as the moments do.
+
+    Raises:
+        ValueError: The moment has no time zone.
+    """
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError("a stored moment has a time zone")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def moment_from_text(text: str | None) -> datetime | None:
+    """A moment that SQLite stored."""
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def truth(value: int | None) -> bool | None:
+    """SQLite's numbers as truth values; an outer join gives none."""
+    return None if value is None else bool(value)
+
+
+SQLITE_REPAIRS: Final[Mapping[type, Callable[[Any], Any]]] = {UtcDateTime: moment_from_text, Boolean: truth}

