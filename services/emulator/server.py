@@ -37,6 +37,7 @@ PATHS: Final[Mapping[str, Backend]] = {
     r"/{_:/*}ws/google.cloud.aiplatform.{version:v1|v1beta1}.LlmBidiService/BidiGenerateContent": Backend.VERTEX,
 }
 """Where clients connect. A slash at the end of a client's base URL doubles the first one: both are the same place."""
+_NO_STATUS: Final = 1005  # RFC 6455, section 7.1.5: a close frame without a code
 MAX_MESSAGE: Final = 16 * 2**20
 CLOSE_TIMEOUT: Final = 5.0
 """How long the server waits for the client's half of the closing handshake, in seconds."""
@@ -166,7 +167,7 @@ class _Connection:
                     writer.cancel()
         finally:
             self._session.disconnected(self._clock.monotonic())
-            close = self._close or Close(self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE, "")
+            close = self._close or Close(_code(self._socket.close_code), "")
             self._account.closed(self._name, close)
             self._log.info("closed", code=close.code, reason=close.reason)
             self.done.set()
@@ -256,3 +257,8 @@ class _Connection:
             await self._wake.wait()
         finally:
             sleeper.cancel()
+
+
+def _code(told: int | None) -> int:
+    """The code with which a client has closed: 1005 where its frame held none, 1006 where there was no frame."""
+    return WSCloseCode.ABNORMAL_CLOSURE if told is None else told or _NO_STATUS

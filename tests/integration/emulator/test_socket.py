@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from services.common import voice
 from services.common.config import Address
 from services.common.lifecycle import StartupError
+from services.emulator import faults
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.session import audio, setup
 
@@ -109,6 +110,49 @@ async def test_a_cut_connection_is_noticed(emulator: RunningEmulator) -> None:
     report = emulator.account.voice(5)
     assert report is not None
     assert report["connections"][0]["closed"]["code"] == 1006
+
+
+async def test_a_close_without_a_code() -> None:
+    """Browsers close without a code: the account says 1005, which is no abnormal end."""
+    async with running_emulator() as emulator, dial(emulator) as socket:
+        await socket.send(json.dumps(setup()))
+        await socket.send(json.dumps(audio(voice_frames())))
+        await receive(socket)
+        socket.protocol.send_close()
+        socket.send_data()
+        await closed(socket)
+    report = emulator.account.voice(5)  # of an emulator that has stopped: whatever was to be noted is noted
+    assert report is not None
+    assert report["connections"][0]["closed"] == {"code": 1005, "reason": ""}
+
+
+async def test_slow_pongs(emulator: RunningEmulator) -> None:
+    """A ping is answered at once, by setting or fault later, and what else is to be said is not held up."""
+    emulator.faults.add(faults.read('{"do": "pongs", "when": "open", "seconds": 0.3}'))
+    loop = asyncio.get_running_loop()
+    async with dial(emulator) as socket, asyncio.timeout(EVENT):
+        before = loop.time()
+        await (await socket.ping())
+        assert loop.time() - before < 0.3
+        await socket.send(json.dumps(setup()))
+        assert await receive(socket) == {"setupComplete": {}}
+        before = loop.time()
+        pong = asyncio.ensure_future(await socket.ping())
+        assert "sessionResumptionUpdate" in await receive(socket)
+        assert not pong.done()
+        await pong
+        assert loop.time() - before >= 0.29
+
+
+async def test_pongs_too_slow_for_a_client() -> None:
+    """With the setting, the liveness check of the SDK's library gives a healthy session up."""
+    async with running_emulator(pong_delay=5.0) as emulator:
+        url = f"{emulator.url}{PATH.format('v1beta')}?key=k"
+        async with connect(url, ssl=emulator.ssl_context, ping_interval=0.1, ping_timeout=0.1) as socket:
+            await socket.send(json.dumps(setup()))
+            await socket.wait_closed()
+    assert socket.protocol.close_sent is not None
+    assert socket.protocol.close_sent.reason == "keepalive ping timeout"
 
 
 def voice_frames() -> bytes:
