@@ -38,6 +38,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, guard: Guard | None = None) -> None:
         self._guard = guard
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -46,9 +47,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - grpc's handlers have no public type
         """Wrap the handler that answers this call."""
         handler = await continuation(handler_call_details)
-        name = getattr(handler_call_details, "method", "?")
         if handler is None:
             return None
+        name = getattr(handler_call_details, "method", "?")
+        known = self._wrapped.get(name)
+        if known is None or known[0] is not handler:  # a method's handler is the same for every call
+            known = self._wrapped[name] = (handler, self._wrap(handler, name))
+        return known[1]
+
+    def _wrap(self, handler: Any, name: str) -> Any:  # noqa: ANN401 - as above
         if handler.response_streaming:
             return handler._replace(unary_stream=_streaming(handler.unary_stream, name, self._guard))
         return handler._replace(unary_unary=_unary(handler.unary_unary, name, self._guard))
