@@ -179,6 +179,11 @@ class Conversation:
         self._out.append(do.Welcome(None if first else continuity))
         self._untouched = False
 
+    def _speech_began(self, event: on.SpeechBegan, now: float) -> None:
+        if not self.talk.answer_owed:
+            self._connection.heard(now)  # only from here on it is expected to say something
+        self._out += self._dialogue.handle(event)
+
     def _tool_result(self, event: on.ToolResultGiven, _now: float) -> None:
         call = self.talk.tool_answered(event.id, event.result)
         if call is not None and self.phase is Phase.LIVE:
@@ -372,6 +377,7 @@ class Conversation:
     _ON: ClassVar[Mapping[type[Any], Callable[[Any, Any, float], None]]] = {
         on.ClientJoined: _client_joined,
         on.ClientLeft: _client_left,
+        on.SpeechBegan: _speech_began,
         on.ToolResultGiven: _tool_result,
         on.EndAsked: _end_asked,
         on.DrainAsked: _drain_asked,

@@ -102,8 +102,7 @@ class Dialogue:
         self._out += [do.AnswerTool(call.id, call.name, call.result or {}) for call in known]
 
     def _tools_cancelled(self, event: on.ToolCallsCancelled) -> None:
-        self.talk.tools_cancelled(event.ids)
-        self._tell(tell.ToolsUnwanted(self.talk.number, event.ids))
+        self._tell(tell.ToolsUnwanted(self.talk.number, self.talk.tools_cancelled(event.ids)))
 
     def _usage_counted(self, event: on.UsageCounted) -> None:
         ledger = self.coverage.ledger = self.coverage.ledger.count(event.usage, self._instruction_characters)

@@ -56,6 +56,9 @@ class Talk:
         self._speaking = False
         self._memo: dict[str, ToolCall] = {}
         self._asked: dict[str, ToolCall] = {}
+        self._under_way: dict[str, str] = {}
+        self._unheard = False
+        self._doubts = True
 
     @property
     def number(self) -> int:
@@ -70,9 +73,14 @@ class Talk:
 
     @property
     def answer_owed(self) -> bool:
-        """Whether Gemini is expected to say something: it has heard the client, or its answer is not whole yet."""
+        """Whether Gemini is expected to say something: it has heard the client, or its answer is not whole yet.
+
+        So it is when the relay alone has heard the client speak in a pause, for a connection that has fallen silent
+        hears nothing either. But that may be a noise which Gemini passes over: after a connection that was lost over
+        it, it counts no more until Gemini has said something.
+        """
         turn = self._turn
-        asked = bool(turn.typed or turn.heard or turn.answered_from)
+        asked = bool(turn.typed or turn.heard or turn.answered_from or self._unheard)
         return asked and not (turn.whole or turn.interrupted or self.tool_pending)
 
     @property
@@ -89,6 +97,7 @@ class Talk:
         """
         another = bool(self._turn.heard) or (waiting and self._speaking)
         self._speaking = True
+        self._unheard = self._doubts
         if another and self._turn.spoke_on is None:
             self._turn.spoke_on = after
 
@@ -102,6 +111,7 @@ class Talk:
         Returns:
             The turn it belongs to: after an interruption, the next one.
         """
+        self._unheard, self._doubts = False, True
         if self._turn.interrupted and self._turn.answered_from is not None:
             self._next.heard.append(text)
             return self.number + 1
@@ -110,6 +120,7 @@ class Talk:
 
     def answer_began(self, sent: Mark) -> None:
         """The first output of the answer has come."""
+        self._unheard, self._doubts = False, True
         if self._turn.answered_from is None:
             self._turn.answered_from = min(sent, self._turn.spoke_on or sent)
             self._speaking = False
@@ -135,31 +146,49 @@ class Talk:
 
         Returns:
             The calls that the client must make, and those whose answer this turn had before it was cut: a resumed
-            model asks again for what the handle did not cover, and no tool runs twice for that.
+            model asks again for what the handle did not cover, and no tool runs twice for that. A call that the client
+            is still at is neither: its result will answer the new one.
         """
         wanted: list[ToolCall] = []
         known: list[ToolCall] = []
         for call in calls:
             memo = self._memo.pop(_question(call), None)
             self._turn.calls[call.id] = replace(call, result=memo.result if memo else None)
-            (known if memo else wanted).append(self._turn.calls[call.id])
+            if memo or not self._is_under_way(call):
+                (known if memo else wanted).append(self._turn.calls[call.id])
         return tuple(wanted), tuple(known)
+
+    def _is_under_way(self, call: ToolCall) -> bool:
+        """Whether the client was asked this by a connection that is gone; then its result is for this call."""
+        question = _question(call)
+        first = next((told for told, asked in self._asked.items() if _question(asked) == question), None)
+        if first is None:
+            return False
+        del self._asked[first]
+        self._under_way[first] = call.id
+        return True
 
     def tool_answered(self, call_id: str, result: Mapping[str, Any]) -> ToolCall | None:
         """The client gives a result; None when nobody waits for it now."""
-        call = self._turn.calls.get(call_id)
+        current = self._under_way.get(call_id, call_id)
+        call = self._turn.calls.get(current)
         if call is not None and call.result is None:
-            self._turn.calls[call_id] = replace(call, result=result)
-            return self._turn.calls[call_id]
+            self._turn.calls[current] = replace(call, result=result)
+            return self._turn.calls[current]
         asked = self._asked.pop(call_id, None)
         if asked is not None:  # the connection that asked is gone; its successor may ask again
             self._memo[_question(asked)] = replace(asked, result=result)
         return None
 
-    def tools_cancelled(self, ids: tuple[str, ...]) -> None:
-        """The model no longer waits for these."""
+    def tools_cancelled(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """The model no longer waits for these; gives them as the client knows them."""
         for call_id in ids:
             self._turn.calls.pop(call_id, None)
+        return tuple(self._as_told(call_id) for call_id in ids)
+
+    def _as_told(self, call_id: str) -> str:
+        """The client's name for a call: that of the connection which asked first."""
+        return next((told for told, current in self._under_way.items() if current == call_id), call_id)
 
     def complete(self, sent: Mark) -> Turn | None:
         """The turn is over.
@@ -179,7 +208,7 @@ class Talk:
         self.boundary = done.answered_from or sent
         self.last += 1
         self._turn, self._next, self._memo = self._next, _Progress(), {}
-        self._asked = {}
+        self._asked, self._under_way, self._unheard = {}, {}, False
         return Turn(
             number=self.last,
             user_text=_text(done),
@@ -204,9 +233,11 @@ class Talk:
         again = self.number if self._turn.heard or self._turn.answered_from else None
         for call in self._turn.calls.values():
             if call.result is None:
-                self._asked[call.id] = call
+                self._asked[self._as_told(call.id)] = call
             else:
                 self._memo[_question(call)] = call
+        self._under_way = {}
+        self._unheard, self._doubts = False, self._doubts and not self._unheard
         self._turn = _Progress(typed=self._turn.typed + self._next.typed)
         self._next = _Progress()
         return over, again

@@ -53,18 +53,46 @@ def test_an_answer_that_stops_halfway_is_a_stall() -> None:
     assert tell.Rotating(RotationReason.STALL, 2) in scene.told
 
 
-@pytest.mark.parametrize("quiet", ["idle", "whole", "tool", "speaking"])
+@pytest.mark.parametrize("quiet", ["idle", "whole", "tool"])
 def test_silence_that_is_owed_nothing_is_no_stall(quiet: str) -> None:
-    """Between turns, after a whole answer (it is being played), while a tool runs, while a noise was heard locally."""
+    """Between turns, after a whole answer (it is being played), while a tool runs."""
     scene = Scene(policy=WATCHFUL).live().turn().gets_handle("h1")
     if quiet == "whole":
         scene.asks().answers().let(on.GenerationCompleted())
     if quiet == "tool":
         scene.asks().let(on.AnswerBegan(scene.sent), on.ToolsCalled((ToolCall("c1", "lookup", {}),)))
-    if quiet == "speaking":
-        scene.let(on.SpeechBegan())
     assert scene.core.deadline(scene.now) is None
     assert scene.after(1000.0) == []
+
+
+def test_speech_that_only_the_relay_hears_is_a_stall() -> None:
+    """A connection that fell silent between turns transcribes nothing either. The patience begins with the speech."""
+    scene = Scene(policy=WATCHFUL).live().turn().gets_handle("h1")
+    scene.after(500.0)
+    scene.let(on.SpeechBegan())
+    assert scene.core.deadline(scene.now) == scene.now + 20.0
+    scene.after(19.0)
+    scene.let(on.SpeechBegan())  # "hello?": no reason to wait longer
+    scene.after(1.0)
+    assert tell.Rotating(RotationReason.STALL, 2) in scene.told
+
+
+def test_a_noise_that_gemini_passes_over_costs_one_rotation() -> None:
+    """After it, what the relay alone hears counts no more, until Gemini says something."""
+    scene = Scene(policy=WATCHFUL).live().turn().gets_handle("h1")
+    scene.let(on.SpeechBegan())
+    scene.after(20.0)
+    scene.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(), on.SpeechBegan())
+    assert scene.core.deadline(scene.now) is None
+    scene.turn().gets_handle("h2").let(on.SpeechBegan())
+    assert scene.core.deadline(scene.now) == scene.now + 20.0
+
+
+def test_an_echo_of_the_answer_is_no_stall() -> None:
+    """What the relay hears of the agent's own voice is over with the turn."""
+    scene = Scene(policy=WATCHFUL).live().asks().answers()
+    scene.let(on.SpeechBegan(), on.GenerationCompleted(), on.TurnCompleted(scene.sent))
+    assert scene.core.deadline(scene.now) is None
 
 
 def test_a_question_after_a_long_silence_is_given_its_time() -> None:

@@ -305,6 +305,42 @@ def test_a_result_that_comes_after_the_cut_is_remembered() -> None:
     assert [c.result for c in known] == [{"r": 1}]
 
 
+def test_a_call_that_the_client_is_still_at_is_not_made_again() -> None:
+    """The resumed model asks before the result is there: one run answers it, however often it was asked meanwhile."""
+    it = answered()
+    it.tools_called((call("c1", a=1),))
+    for again in ("d1", "e1"):
+        it.cut()
+        assert it.tools_called((call(again, a=1),)) == ((), ())
+        assert it.tool_pending
+    done = it.tool_answered("c1", {"r": 1})
+    assert done == ToolCall("e1", "lookup", {"a": 1}, {"r": 1})
+    assert not it.tool_pending
+    assert it.tool_answered("c1", {"r": 2}) is None
+
+
+def test_two_calls_that_ask_the_same_are_two_runs_after_a_cut_too() -> None:
+    """Each run answers one of the new calls; a third question is a new run."""
+    it = answered()
+    it.tools_called((call("c1"), call("c2")))
+    it.cut()
+    wanted, _ = it.tools_called((call("d1"), call("d2"), call("d3")))
+    assert [c.id for c in wanted] == ["d3"]
+    done = [it.tool_answered("c2", {"r": 2}), it.tool_answered("c1", {"r": 1})]
+    assert [found and (found.id, found.result) for found in done] == [("d2", {"r": 2}), ("d1", {"r": 1})]
+
+
+def test_a_call_is_cancelled_by_the_name_that_the_client_knows() -> None:
+    """The client was never told of the second call."""
+    it = answered()
+    it.tools_called((call("c1"),))
+    it.cut()
+    it.tools_called((call("d1"),))
+    assert it.tools_cancelled(("d1",)) == ("c1",)
+    assert it.tool_answered("c1", {}) is None
+    assert not it.tool_pending
+
+
 def test_the_memo_ends_with_the_turn() -> None:
     """The same question in another turn may have another answer, and an old result is for nobody."""
     it = answered()
