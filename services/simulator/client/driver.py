@@ -50,6 +50,11 @@ class Client:
         self._wake.set()
         return self.session.text(text)
 
+    def tool_result(self, call: str, name: str, result: object) -> int:
+        """Answer a tool call, now or when the session is back; return the answer's number."""
+        self._wake.set()
+        return self.session.tool_result(call, name, result)
+
     def end(self, reason: str) -> None:
         """End the conversation once everything has been sent."""
         self._wake.set()
