@@ -15,10 +15,10 @@ from typing import Final
 
 import typer
 
-from services.cli import lifeline, options, settings, stack
+from services.cli import handles, lifeline, options, settings, stack
 
 SERVICES: Final = {
-    "handles": "Keep what must survive: conversations, their handles and leases.",
+    "handles": handles.WHAT,
     "relay": "Keep conversations going between clients and Gemini Live.",
     "simulator": "Run training conversations with an AI prospect.",
     "emulator": "Be a Gemini Live to develop and test against.",
@@ -44,7 +44,10 @@ def _service(name: str) -> Callable[[], None]:
     return run
 
 
+app.add_typer(handles.app)
 for _name, _what in SERVICES.items():
+    if _name == "handles":  # it has subcommands
+        continue
     app.command(_name, help=f"{_what} Until SIGTERM or Ctrl-C.", short_help=_what, cls=settings.SettingsCommand)(
         _service(_name)
     )

@@ -139,6 +139,19 @@ class SettingsCommand(typer.core.TyperCommand):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own types are private
         """Write every setting: its name, what it means, its default."""
         del ctx
-        rows = [(name, f"{meaning} [{default or 'nothing'}]") for name, default, meaning in settings(self.name or "")]
-        with formatter.section("Environment"):
-            formatter.write_dl(rows)
+        _write(self.name or "", formatter)
+
+
+class SettingsGroup(typer.core.TyperGroup):
+    """As `SettingsCommand`, for a service that has subcommands."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own types are private
+        """Write every setting: its name, what it means, its default."""
+        del ctx
+        _write(self.name or "", formatter)
+
+
+def _write(service: str, formatter: Any) -> None:  # noqa: ANN401 - typer's own types are private
+    rows = [(name, f"{meaning} [{default or 'nothing'}]") for name, default, meaning in settings(service)]
+    with formatter.section("Environment"):
+        formatter.write_dl(rows)

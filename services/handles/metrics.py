@@ -1,8 +1,8 @@
 """What Prometheus sees of the handle store. Label values are closed sets that start at 0."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, Generic, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -16,11 +16,59 @@ _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _UNFORESEEN: Final = ("internal", "cancelled")
 
 
-class Call:
-    """One call under way; `result` is set when it succeeds."""
+_M = TypeVar("_M", Counter, Gauge, Histogram)
 
-    def __init__(self) -> None:
+
+class Closed(Generic[_M]):
+    """A metric with one label whose values are all known: they start at 0, and are found without a search.
+
+    Args:
+        metric: With its one label.
+        values: All that the label may be.
+    """
+
+    def __init__(self, metric: _M, values: Iterable[str]) -> None:
+        self._children: dict[str, _M] = {str(value): metric.labels(str(value)) for value in values}
+
+    def labels(self, value: str) -> _M:
+        """The series of a value.
+
+        Raises:
+            KeyError: It is none of the known ones.
+        """
+        return self._children[value]
+
+
+class Call:
+    """One call under way, measured while the context is open; `result` is set when it succeeds.
+
+    Args:
+        metrics: Where it is counted.
+        name: The RPC.
+    """
+
+    __slots__ = ("_metrics", "_name", "_started", "result")
+
+    def __init__(self, metrics: "Metrics", name: str) -> None:
+        self._metrics = metrics
+        self._name = name
         self.result = "cancelled"
+        self._started = metrics.clock.monotonic()
+
+    def __enter__(self) -> Self:
+        """Measure from here."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Count how it ended."""
+        if isinstance(error, ServiceError):
+            self.result = error.reason.value.lower()
+        elif isinstance(error, Exception):
+            self.result = "internal"
+        fenced = isinstance(error, ServiceError) and error.reason is Reason.EPOCH_FENCED
+        self._metrics.ended(self._name, self.result, self._started, fenced=fenced)
 
 
 class Metrics:
@@ -32,7 +80,7 @@ class Metrics:
     """
 
     def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self.redemptions = _counter(
             registry, "redemptions", "Resume handles presented at an attach, by what they were.", "result", Redemption
         )
@@ -48,28 +96,26 @@ class Metrics:
             "kind",
             (*Kind, "asked"),
         )
-        self.sweep_lag = Gauge(
+        lag = Gauge(
             "filo_handles_sweep_lag_seconds",
             "How long the longest overdue conversation had waited for the sweeper when it came, by what is swept.",
             ["kind"],
             registry=registry,
         )
-        for kind in Kind:
-            self.sweep_lag.labels(kind)
+        self.sweep_lag = Closed(lag, Kind)
         self.sweeps = _counter(
             registry, "sweeps", "Rounds of the sweeper, by result.", "result", ("done", "store_unavailable", "internal")
         )
         fenced = (call for call, reasons in REFUSALS.items() if Reason.EPOCH_FENCED in reasons)
         self.fenced = _counter(registry, "fenced", "Writes refused for an older epoch, by call.", "call", fenced)
-        self._seconds = Histogram(
+        seconds = Histogram(
             "filo_handles_call_seconds",
             "How long a call took, by call.",
             ["call"],
             buckets=_SECONDS,
             registry=registry,
         )
-        for call in REFUSALS:
-            self._seconds.labels(call)
+        self._seconds = Closed(seconds, REFUSALS)
         self._results = {
             "CreateConversation": _counter(
                 registry,
@@ -94,36 +140,33 @@ class Metrics:
             ),
         }
 
-    @contextmanager
-    def call(self, name: str) -> Iterator[Call]:
-        """Measure one call and count its result.
+    def call(self, name: str) -> Call:
+        """Measure one call and count its result, while the context that is returned is open.
 
         Args:
             name: The RPC.
         """
-        call, started = Call(), self._clock.monotonic()
-        try:
-            yield call
-        except ServiceError as error:
-            call.result = error.reason.value.lower()
-            if error.reason is Reason.EPOCH_FENCED:
-                self.fenced.labels(name).inc()
-            raise
-        except Exception:
-            call.result = "internal"
-            raise
-        finally:
-            self._seconds.labels(name).observe(self._clock.monotonic() - started)
-            if name in self._results:
-                self._results[name].labels(call.result).inc()
+        return Call(self, name)
+
+    def ended(self, name: str, result: str, started: float, *, fenced: bool) -> None:
+        """Count a call.
+
+        Args:
+            name: The RPC.
+            result: A value of the call's own counter, if it has one.
+            started: The clock's monotonic reading when it began.
+            fenced: It was refused for an older epoch.
+        """
+        self._seconds.labels(name).observe(self.clock.monotonic() - started)
+        if fenced:
+            self.fenced.labels(name).inc()
+        if name in self._results:
+            self._results[name].labels(result).inc()
 
 
 def _results(call: str, *successes: str) -> Iterable[str]:
     return (*successes, *(reason.value.lower() for reason in (*REFUSALS[call], *ALWAYS)), *_UNFORESEEN)
 
 
-def _counter(registry: CollectorRegistry, noun: str, text: str, label: str, values: Iterable[str]) -> Counter:
-    counter = Counter(f"filo_handles_{noun}_total", text, [label], registry=registry)
-    for value in values:
-        counter.labels(str(value))
-    return counter
+def _counter(registry: CollectorRegistry, noun: str, text: str, label: str, values: Iterable[str]) -> Closed[Counter]:
+    return Closed(Counter(f"filo_handles_{noun}_total", text, [label], registry=registry), values)

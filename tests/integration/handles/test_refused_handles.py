@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import grpc
 import pytest
@@ -185,7 +185,8 @@ class Seen(NamedTuple):
 
 
 async def _see(to: grpc.aio.Channel, guess: Guess) -> Seen:
-    call = to.unary_unary(_VALIDATE)(guess.request.SerializeToString())
+    method: Any = to.unary_unary(_VALIDATE)
+    call = method(guess.request.SerializeToString())
     body = await call
     headers, trailers = tuple(await call.initial_metadata()), tuple(await call.trailing_metadata())
     return Seen(await call.code(), await call.details(), body, headers, trailers)
