@@ -54,6 +54,10 @@ baseline: $(READY) ## accept the contracts as they are: what later changes must 
 	@$(BIN)/buf build --exclude-source-info --output protos/baseline.binpb
 	@echo "protos/baseline.binpb is the new baseline; say in the CHANGELOG what broke."
 
+.PHONY: bench-handles
+bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations
+	@$(BIN)/python -m bench.handles $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches, reports, and the data of `make up`
 	@rm -rf $(VENV) .filo reports build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -63,7 +67,7 @@ clean: ## remove .venv, caches, reports, and the data of `make up`
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 # Up to date while the lock and the packaging are: `make clean setup` starts over.
 $(READY): requirements.lock pyproject.toml tools/setup.sh

@@ -1,0 +1,1 @@
+"""What Filo can do in a second, measured beside what its plumbing alone can do."""
