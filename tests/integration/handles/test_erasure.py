@@ -1,0 +1,129 @@
+"""Erasure, looked for in the files: after DeleteConversation nothing of the conversation is left where it was stored."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from filo.handles.v1 import handles_pb2 as pb
+from filo.handles.v1.resources_pb2 import MODE_ASSISTANT, AgentConfig, Conversation, Owner, Turn
+from services.common.errors import Reason, ServiceError
+from tests.support import postgres
+from tests.support.clock import ManualClock
+from tests.support.handles import OWNER, RunningHandles, postgres_environ, running_handles, turn
+
+MARKER = "Zanzibar-"
+
+
+async def fill(handles: RunningHandles, number: int) -> tuple[Conversation, list[bytes]]:
+    """A conversation, and what can be recognised of it in a file: its id, its owner, and the ciphertext of its turns."""
+    user = f"{MARKER}user-{number:04}"
+    agent = AgentConfig(model="m", system_instruction=f"{MARKER}{number}" * 1000)
+    created = await handles.create(mode=MODE_ASSISTANT, owner=Owner(user_id=user), agent=agent)
+    await handles.attach(created, owner=Owner(user_id=user), holder=f"holder-{number:04}:7401")
+    for first in (1, 3, 5):
+        turns: list[Turn] = [turn(n, agent_text=f"{MARKER}{n}" * 300) for n in (first, first + 1)]
+        handle = pb.CheckpointRequest().upstream_handle
+        handle.secret = f"{MARKER}secret-{number}"
+        request = pb.CheckpointRequest(name=created.name, epoch=1, turns=turns, upstream_handle=handle)
+        await handles.stub.Checkpoint(request)
+    return created, [created.name.partition("/")[2].encode(), user.encode(), f"holder-{number:04}".encode()]
+
+
+def sealed(path: Path, conversation: Conversation) -> list[bytes]:
+    """A piece of every encrypted value of a conversation, as it stands in the file."""
+    identity = conversation.name.partition("/")[2]
+    with closing(sqlite3.connect(path)) as connection:
+        found = [
+            row[0]
+            for table, column in (("turns", "body"), ("agents", "body"), ("upstream_handles", "secret"))
+            for row in connection.execute(f"SELECT {column} FROM {table} WHERE conversation_id = ?", [identity])  # noqa: S608 - our own names
+        ]
+    assert len(found) == 8
+    return [value[at : at + 24] for value in found for at in range(20, len(value) - 24, 997)]
+
+
+async def test_nothing_is_left_in_the_file_or_the_wal(tmp_path: Path) -> None:
+    """Of one among many, deleted while the others go on: no id, no owner, no address, no piece of ciphertext."""
+    path = tmp_path / "handles.db"
+    async with running_handles(tmp_path) as handles:
+        filled = [await fill(handles, number) for number in range(30)]
+        doomed, marks = filled[13]
+        marks += sealed(path, doomed)
+        before = path.read_bytes() + path.with_name("handles.db-wal").read_bytes()
+        assert all(mark in before for mark in marks)
+        await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=doomed.name))
+        files = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+        assert files["handles.db-wal"] == b""
+        for mark in marks:
+            assert not [name for name, content in files.items() if mark in content], mark
+        kept = files["handles.db"]
+        assert all(mark in kept for _, others in filled[14:] for mark in others[:2])
+
+
+async def test_the_deleted_is_unknown(tmp_path: Path) -> None:
+    """To its holder, to its handles, to a second deletion; its creation's request id may be used again."""
+    async with running_handles(tmp_path) as handles:
+        request_id = "6b1c9f3e-7f0e-4b60-9d0c-0f6a2f4a7d11"
+        created = await handles.create(request_id=request_id)
+        await handles.attach(created)
+        handle = (await handles.checkpoint(created, 1, 1, secret="s")).resume_handle
+        delete = handles.stub.DeleteConversation
+        await delete(pb.DeleteConversationRequest(name=created.name))
+        for call in (
+            handles.checkpoint(created, 1, 2),
+            handles.stub.GetConversation(pb.GetConversationRequest(name=created.name)),
+            handles.attach(created),
+            delete(pb.DeleteConversationRequest(name=created.name)),
+        ):
+            with pytest.raises(ServiceError) as caught:
+                await call
+            assert caught.value.reason is Reason.CONVERSATION_NOT_FOUND
+        assert await handles.validate(created, handle) == pb.HANDLE_RESULT_INVALID
+        assert handles.metric("filo_handles_validations_total", result="unknown") == 1
+        assert handles.metric("filo_handles_deletions_total", kind="asked") == 1
+        assert (await handles.create(request_id=request_id)).name != created.name
+
+
+async def test_nothing_is_left_in_postgresqls_tables(tmp_path: Path) -> None:
+    """After a VACUUM no file of a table or an index holds the id, the owner or the address. Its log is another matter."""
+    environ = postgres_environ(tmp_path)
+    async with running_handles(tmp_path, environ=environ) as handles:
+        filled = [await fill(handles, number) for number in range(10)]
+        doomed, marks = filled[3]
+        await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=doomed.name))
+    server = postgres.server()
+    database = environ["FILO_HANDLES_DATABASE_URL"].rpartition("/")[2].partition("?")[0]
+    database = environ["FILO_HANDLES_DATABASE_URL"].partition("@/")[2].partition("?")[0]
+    for command in ("VACUUM FULL", "CHECKPOINT"):
+        await asyncio.to_thread(server.sql, command, database)
+    files = await asyncio.to_thread(lambda: [entry.read_bytes() for entry in _files(server, database)])
+    assert any(filled[4][1][0] in content for content in files)
+    for mark in marks:
+        assert not any(mark in content for content in files), mark
+
+
+def _files(server: postgres.Server, database: str) -> list[Path]:
+    number = server.sql(f"SELECT oid FROM pg_database WHERE datname = '{database}'").strip()  # noqa: S608 - our own name
+    return [entry for entry in (server.data / "base" / number).iterdir() if entry.is_file()]
+
+
+async def test_the_sweeper_deletes_what_is_over(tmp_path: Path) -> None:
+    """By itself: expired handles, then the abandoned conversation's end, then all of it; each counted, with its lag."""
+    clock = ManualClock()
+    async with running_handles(tmp_path, clock=clock) as handles:
+        created = await handles.create()
+        await handles.attach(created)
+        await handles.checkpoint(created, 1, 1, secret="s")
+        for seconds, kind in ((7200, "expired"), (7 * 86400, "abandoned"), (31 * 86400, "ended")):
+            clock.advance(seconds)
+            async with asyncio.timeout(10):
+                while not handles.metric("filo_handles_deletions_total", kind=kind):
+                    await asyncio.sleep(0.01)
+        assert handles.metric("filo_handles_sweeps_total", result="internal") == 0
+        with pytest.raises(ServiceError) as caught:
+            await handles.attach(created, owner=OWNER)
+        assert caught.value.reason is Reason.CONVERSATION_NOT_FOUND
+        assert handles.metric("filo_handles_sweep_lag_seconds", kind="ended") >= 0
