@@ -21,6 +21,7 @@ from services.cli.main import SERVICES
 from services.cli.settings import settings
 from services.common import close_codes, errors
 from services.emulator import closes, profiles
+from services.handles import access
 from services.handles import policy as handle_policy
 from services.handles.limits import LIMITS
 from services.handles.policy import OUTSIDE
@@ -101,6 +102,11 @@ def _handles_errors() -> str:
     return markdown(("call", "refusals"), rows)
 
 
+def _handles_access() -> str:
+    rows = ((f"`{call}`", ", ".join(f"`{name}`" for name in sorted(names))) for call, names in access.CALLERS.items())
+    return markdown(("call", "certificate for"), rows)
+
+
 def _handles_limits() -> str:
     rows = ((f"`{field}`", f"{limit.most:,}", limit.unit) for field, limit in LIMITS.items())
     return markdown(("field", "at most", "counted in"), rows)
@@ -152,6 +158,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "error-reasons": _error_reasons,
         "emulator-closes": _emulator_closes,
         "emulator-models": _emulator_models,
+        "handles-access": _handles_access,
         "handles-errors": _handles_errors,
         "handles-judgement": _handles_judgement,
         "handles-limits": _handles_limits,
