@@ -45,6 +45,8 @@ SEND_TIMEOUT: Final = 30.0
 """How long a client may let a message wait in its socket before the connection is dropped, in seconds."""
 PINGS: Final = 64
 """How many pings of a connection may wait for their pongs; what comes beyond is not answered."""
+TICK: Final = 0.001
+"""The shortest wait, in seconds: uvloop's timers count milliseconds, and one that is too early would spin."""
 SHUTDOWN_TIMEOUT: Final = 1.0
 """The same when the server stops: whoever stops it does not want to wait."""
 
@@ -251,12 +253,16 @@ class _Connection:
             if not self._wake.is_set() and self._close is None:
                 await self._wake.wait()
             return
-        sleeper = asyncio.ensure_future(self._clock.sleep(due - self._clock.monotonic()))
-        sleeper.add_done_callback(lambda _: self._wake.set())
+        sleeper = asyncio.ensure_future(self._clock.sleep(max(TICK, due - self._clock.monotonic())))
+        sleeper.add_done_callback(self._rested)
         try:
             await self._wake.wait()
         finally:
             sleeper.cancel()
+
+    def _rested(self, sleeper: asyncio.Future[None]) -> None:
+        if not sleeper.cancelled():  # one that was cancelled must not wake the next
+            self._wake.set()
 
 
 def _code(told: int | None) -> int:

@@ -43,10 +43,24 @@ def text(said: str) -> dict[str, Any]:
     return {"realtimeInput": {"text": said}}
 
 
+def activity(edge: str) -> dict[str, Any]:
+    """An activityStart or activityEnd message."""
+    return {"realtimeInput": {edge: {}}}
+
+
 def content(*turns: tuple[str, str], complete: bool = True) -> dict[str, Any]:
     """Client content: turns as (role, text)."""
     listed = [{"role": role, "parts": [{"text": said}]} for role, said in turns]
     return {"clientContent": {"turns": listed, "turnComplete": complete}}
+
+
+def snake(value: object) -> object:
+    """The same JSON with every name in snake_case."""
+    if isinstance(value, dict):
+        return {
+            "".join(f"_{c.lower()}" if c.isupper() else c for c in name): snake(item) for name, item in value.items()
+        }
+    return [snake(item) for item in value] if isinstance(value, list) else value
 
 
 class House:

@@ -12,6 +12,7 @@ from tests.support.session import (
     TEXT_MODEL,
     Call,
     House,
+    activity,
     audio,
     content,
     heard,
@@ -24,11 +25,6 @@ from tests.support.session import (
 )
 
 MANUAL: dict[str, Any] = {"realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
-
-
-def activity(edge: str) -> dict[str, Any]:
-    """An activityStart or activityEnd message."""
-    return {"realtimeInput": {edge: {}}}
 
 
 def kinds_after(call: Call, start: int) -> list[str]:

@@ -30,6 +30,7 @@ from services.emulator.messages import (
     ToolResponse,
     VideoInput,
 )
+from tests.support.session import snake
 
 NAMES = st.sampled_from(sorted({name for names in FIELDS.values() for name in names})) | st.text(max_size=5)
 JSON = st.recursive(
@@ -67,15 +68,6 @@ FULL_SETUP = {
     },
     "historyConfig": {"initialHistoryInClientContent": True},
 }
-
-
-def snake(value: object) -> object:
-    """The same JSON with every name in snake_case."""
-    if isinstance(value, dict):
-        return {
-            "".join(f"_{c.lower()}" if c.isupper() else c for c in name): snake(item) for name, item in value.items()
-        }
-    return [snake(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("message", [{"setup": FULL_SETUP}, snake({"setup": FULL_SETUP})], ids=["camel", "snake"])
