@@ -13,6 +13,8 @@ _BYTES_A_SECOND: Final = 32_000
 _FRAMES_A_SECOND: Final = 50
 _OVERHEAD: Final = 64
 """What an input costs besides its payload, so that empty ones are bounded too."""
+_BURST = 8
+"""Messages in a row, after which the other conversations of the relay get their turn."""
 
 
 class _Input(NamedTuple):
@@ -111,8 +113,14 @@ class Inputs:
         self._log.wake()
 
     async def feed(self, upstream: Upstream) -> None:
-        """Send to a connection until cancelled; a slow one slows this down."""
+        """Send to a connection until cancelled; a slow one slows this down.
+
+        A replay is a burst that a fast connection takes without ever making this wait: others get their turn all the
+        same.
+        """
         while True:
+            if self._index % _BURST == 0:
+                await asyncio.sleep(0)
             if self._control:
                 self._index += 1
                 await upstream.send(self._control.popleft())

@@ -157,3 +157,17 @@ async def test_positions_and_the_clients_numbers() -> None:
 async def test_cancelling_nothing() -> None:
     """There may be no task yet."""
     await cancelled(None)
+
+
+async def test_a_replay_lets_others_have_their_turn() -> None:
+    """However much a fast connection takes, what else waits in the relay is not held up by it."""
+    inputs, memory = Inputs(0, 60.0), Memory()
+    for number in range(1, 101):
+        inputs.take(frame(number), number, is_audio=True)
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, memory):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert 0 < len(memory.got) < 20
+        await settle()
+        assert memory.got == said(*range(1, 101))
