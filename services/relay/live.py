@@ -101,6 +101,7 @@ class LiveConversation:
             clock=around.clock,
         )
         self._connection: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._events: deque[on.Event] = deque()
         self._posting = False
@@ -134,7 +135,7 @@ class LiveConversation:
                 await self._writer.finished_in_time(writing)
                 if self._connection is not None:
                     await asyncio.wait([self._connection], timeout=self._around.settings.close_timeout + 1.0)
-                for task in (*helpers, self._connection):
+                for task in (*helpers, self._connection, self._preparing):
                     await cancelled(task)
         finally:
             self._stopped.set()
@@ -243,6 +244,14 @@ class LiveConversation:
     def _open_upstream(self, effect: do.OpenUpstream) -> None:
         self._connection = self._spawn(self._upstream.connect(effect))
 
+    def _prepare_upstream(self, _effect: do.PrepareUpstream) -> None:
+        self._drop_standby()
+        self._preparing = self._spawn(self._upstream.prepare())
+
+    def _drop_standby(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+
     def _close_upstream(self, _effect: do.CloseUpstream) -> None:
         self._spawn(self._upstream.close())
 
@@ -296,6 +305,7 @@ class LiveConversation:
 
     _PERFORM: ClassVar[Mapping[type[Any], Callable[[Any, Any], None]]] = {
         do.OpenUpstream: _open_upstream,
+        do.PrepareUpstream: _prepare_upstream,
         do.CloseUpstream: _close_upstream,
         do.StartSending: lambda self, effect: self.inputs.start(effect.after),
         do.StopSending: lambda self, _: self.inputs.stop(),

@@ -18,6 +18,7 @@ from services.relay.store import Store
 from services.relay.upstream import wire
 from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
 from services.relay.upstream.setup import setup
+from services.relay.upstream.standby import Standby
 
 
 class UpstreamLink:
@@ -55,6 +56,7 @@ class UpstreamLink:
         self._post = post
         self._clock = clock
         self._open: Upstream | None = None
+        self._standby: Standby | None = None
         self._heard_at = 0.0
         self._log = structlog.stdlib.get_logger("filo.relay").bind(room="relay", conversation=name)
 
@@ -85,6 +87,11 @@ class UpstreamLink:
         self._log.info("upstream closed", code=code, reason=reason)
         self._post(on.UpstreamClosed(code, reason))
 
+    async def prepare(self) -> None:
+        """Hold a connection in readiness for the next `connect`. Cancelling drops it."""
+        self._standby = Standby(self._dialler)
+        await self._standby.hold(lambda: self._post(on.UpstreamPrepared()))
+
     async def close(self) -> None:
         """Close what is open, and wait, bounded, until it is closed on both sides. `connect` reads on meanwhile."""
         if self._open is not None:
@@ -98,8 +105,10 @@ class UpstreamLink:
         content = [turn for turn in content if turn.user_text or turn.agent_text]
         history = effect.handle is None and bool(content)
         transparent = self._dialler.transparent
+        standby, self._standby = self._standby, None
         upstream = await self._dialler.dial(
-            setup(self._agent, handle=effect.handle, history=history, transparent=transparent)
+            setup(self._agent, handle=effect.handle, history=history, transparent=transparent),
+            await standby.take() if standby else None,
         )
         if content:
             await upstream.send(wire.content(content, complete=history))

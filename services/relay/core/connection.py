@@ -4,6 +4,8 @@ Gemini names one reason itself, goAway. The others the relay notices: the connec
 middle of a turn; its context shows that the resume was false; its context is too large.
 """
 
+from enum import Enum, auto
+
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Policy, RotationReason, Usage
 from services.relay.core.resume_check import Compression, resume_is_true
@@ -12,6 +14,14 @@ from services.relay.core.upstream_close import Situation
 
 _GROWTH = 1.25
 """After a rebuild that left the context large, it must have grown by so much before the next one is worth it."""
+
+
+class Successor(Enum):
+    """How the connection that will take this one's place stands."""
+
+    NONE = auto()
+    ASKED = auto()
+    PREPARED = auto()
 
 
 class Connection:
@@ -23,6 +33,10 @@ class Connection:
         baseline: The usage of the newest turn in the context that it resumes; None where it resumes none.
         compression: What may make its context smaller.
         policy: The settings.
+
+    Attributes:
+        due: Why and when it must be replaced.
+        successor: Whether the next one is being prepared.
     """
 
     def __init__(
@@ -30,6 +44,7 @@ class Connection:
     ) -> None:
         self.continuity = continuity
         self.due: RotationDue | None = None
+        self.successor = Successor.NONE
         self._baseline = baseline if continuity is Continuity.HANDLE else None
         self._compression = compression
         self._policy = policy

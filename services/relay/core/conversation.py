@@ -13,7 +13,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.capabilities import UNHINDERED, Capability
-from services.relay.core.connection import Connection
+from services.relay.core.connection import Connection, Successor
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.ledger import Ledger
@@ -139,8 +139,15 @@ class Conversation:
         connection.time_passed(now, expecting=self.talk.answer_owed)
         if connection.due is None or self._left_to_client(connection.due.reason):
             return
+        if connection.successor is Successor.NONE and self.client_present:
+            connection.successor = Successor.ASKED
+            self._out.append(do.PrepareUpstream())
         if connection.due.may_begin(
-            now, self.talk.stage, tool_pending=self.talk.tool_pending, covered=self.coverage.all_covered
+            now,
+            self.talk.stage,
+            tool_pending=self.talk.tool_pending,
+            covered=self.coverage.all_covered,
+            prepared=connection.successor is not Successor.ASKED,
         ):
             self._rotate(connection.due.reason, now)
 
@@ -239,6 +246,11 @@ class Conversation:
         connection.counted(now, event.usage, self.coverage.ledger)
         if connection.due is not None and connection.due.reason is RotationReason.FALSE_RESUME:
             self._drop_handle("the resume was false: the context had lost what was said")
+
+    def _upstream_prepared(self, _event: on.UpstreamPrepared, _now: float) -> None:
+        """`_settle` sees that it need not be waited for; a word that comes too late means nothing."""
+        if self._connection.successor is Successor.ASKED:
+            self._connection.successor = Successor.PREPARED
 
     def _upstream_ready(self, _event: on.UpstreamReady, now: float) -> None:
         self.phase = step(self.phase, Signal.READY)
@@ -381,6 +393,7 @@ class Conversation:
         on.ToolResultGiven: _tool_result,
         on.EndAsked: _end_asked,
         on.DrainAsked: _drain_asked,
+        on.UpstreamPrepared: _upstream_prepared,
         on.UpstreamReady: _upstream_ready,
         on.UpstreamClosed: _upstream_closed,
         on.GoAway: _go_away,

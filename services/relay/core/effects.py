@@ -28,6 +28,14 @@ class OpenUpstream:
 
 
 @dataclass(frozen=True, slots=True)
+class PrepareUpstream:
+    """Connect for the next `OpenUpstream`, but send no setup: a connection without one holds no session.
+
+    Then say `events.UpstreamPrepared`, also when it could not be made: `OpenUpstream` dials by itself then.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class CloseUpstream:
     """Close it, reading on until its close is acknowledged or the bound is reached; then `events.UpstreamClosed`."""
 
@@ -135,6 +143,7 @@ class Stop:
 
 Effect = (
     OpenUpstream
+    | PrepareUpstream
     | CloseUpstream
     | StartSending
     | StopSending

@@ -65,6 +65,11 @@ class DrainAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamPrepared:
+    """What `effects.PrepareUpstream` asked for stands ready, or cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamReady:
     """The new upstream connection has completed its setup, and knows what the handle and the content gave it."""
 
@@ -225,6 +230,7 @@ Event = (
     | ToolResultGiven
     | EndAsked
     | DrainAsked
+    | UpstreamPrepared
     | UpstreamReady
     | UpstreamClosed
     | HandleUpdated

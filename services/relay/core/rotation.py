@@ -14,12 +14,14 @@ WITHOUT_HANDLE: Final = frozenset({RotationReason.FALSE_RESUME, RotationReason.C
 class RotationDue:
     """A replacement that waits for its moment.
 
-    The best moment is between two turns: nobody notices. The next best is while the client speaks: what it says is sent
-    again, and the answer is not yet due. Into an answer it is put only when time is up, for that answer is lost.
+    The best moment is between two turns, with the next connection standing ready: nobody notices. The next best is
+    while the client speaks: what it says is sent again, and the answer is not yet due. Into an answer it is put only
+    when time is up, for that answer is lost.
 
     Args:
         reason: Why.
-        soon: From this moment on the client's speech is good enough, monotonic seconds.
+        soon: From this moment on the client's speech is good enough, and nothing is waited for that only saves time;
+            monotonic seconds.
         latest: From this moment on it waits no longer.
     """
 
@@ -27,7 +29,7 @@ class RotationDue:
     soon: float
     latest: float
 
-    def may_begin(self, now: float, stage: Stage, *, tool_pending: bool, covered: bool) -> bool:
+    def may_begin(self, now: float, stage: Stage, *, tool_pending: bool, covered: bool, prepared: bool) -> bool:
         """Whether to begin now.
 
         Args:
@@ -35,10 +37,11 @@ class RotationDue:
             stage: Whose moment it is.
             tool_pending: The model waits for a tool's result.
             covered: A handle covers every completed turn.
+            prepared: The next connection stands ready, or need not be waited for.
         """
         if now >= self.latest:
             return True
-        good = stage is Stage.QUIET or (stage is Stage.LISTENING and now >= self.soon)
+        good = (stage is Stage.QUIET and prepared) or (stage is not Stage.ANSWERING and now >= self.soon)
         return good and (covered or self.reason in WITHOUT_HANDLE) and not tool_pending
 
 

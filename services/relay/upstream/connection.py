@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.protocol import State
 
 from services.relay.breaker import Gate
 from services.relay.core.model import START
@@ -37,7 +38,7 @@ class Dialler:
         url: The base URL, ``wss://host``.
         backend: Whose API it is.
         ca: A PEM file to trust besides the system's.
-        connect_timeout: Seconds for one dial, setup included.
+        connect_timeout: Seconds for one dial, setup included; with a standby, for each of the two.
         close_timeout: Seconds in which a close must be acknowledged.
         gate: Every dial of the relay passes it.
     """
@@ -59,44 +60,72 @@ class Dialler:
         """Whether handles tell what they hold of the client's messages."""
         return self._backend.transparent
 
-    async def dial(self, setup: bytes) -> "Upstream":
-        """Wait for the gate, connect, send the setup, wait until it is complete.
+    async def connect(self) -> "Upstream":
+        """Wait for the gate and connect; no setup is sent, so the connection holds no session yet.
 
         Cancelling is safe: the connection is dropped.
 
         Raises:
-            UpstreamLostError: It could not be made, or Gemini closed it.
+            UpstreamLostError: It could not be made.
         """
         await self._gate.passage()
-        try:
-            upstream = await self._connect(setup)
-        except UpstreamLostError as error:
-            self._gate.dialled(reached=not overloaded(error.code, error.reason))
-            raise
+        return await self._attempt(self._connect())
+
+    async def dial(self, setup: bytes, standby: "Upstream | None" = None) -> "Upstream":
+        """Wait for the gate, connect, send the setup, wait until it is complete.
+
+        Cancelling is safe: the connection is dropped.
+
+        Args:
+            setup: The first message.
+            standby: From `connect`: takes the place of a connection of its own.
+
+        Raises:
+            UpstreamLostError: It could not be made, or Gemini closed it.
+        """
+        if standby is not None:
+            upstream = await self._attempt(_set_up(standby, setup))
+        else:
+            await self._gate.passage()
+            upstream = await self._attempt(self._connect_and_set_up(setup))
         self._gate.dialled(reached=True)
         return upstream
 
-    async def _connect(self, setup: bytes) -> "Upstream":
+    async def _attempt(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
+        """Bound it in time, tell every way to fail in the same words, and let the gate know of it."""
+        try:
+            return await self._bounded(work)
+        except UpstreamLostError as error:
+            self._gate.dialled(reached=not overloaded(error.code, error.reason))
+            raise
+
+    async def _bounded(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
         try:
             async with asyncio.timeout(self._connect_timeout):
-                socket = await connect(
-                    self._url,
-                    additional_headers=await self._backend.headers(),
-                    ssl=self._tls,
-                    compression=None,
-                    max_size=_LARGEST_MESSAGE,
-                    ping_interval=None,  # pongs of 8 to 30 s were measured: a ping timeout kills healthy sessions
-                    close_timeout=self._close_timeout,
-                    open_timeout=None,
-                    proxy=None,
-                )
-                return await _set_up(Upstream(socket), setup)
+                return await work
         except InvalidStatus as error:
             raise _refused(error) from error
         except CredentialsError as error:
             raise UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers: {error}") from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
+
+    async def _connect_and_set_up(self, setup: bytes) -> "Upstream":
+        return await _set_up(await self._connect(), setup)
+
+    async def _connect(self) -> "Upstream":
+        socket = await connect(
+            self._url,
+            additional_headers=await self._backend.headers(),
+            ssl=self._tls,
+            compression=None,
+            max_size=_LARGEST_MESSAGE,
+            ping_interval=None,  # pongs of 8 to 30 s were measured: a ping timeout kills healthy sessions
+            close_timeout=self._close_timeout,
+            open_timeout=None,
+            proxy=None,
+        )
+        return Upstream(socket)
 
 
 def overloaded(code: int, reason: str) -> bool:
@@ -125,7 +154,7 @@ async def _set_up(upstream: "Upstream", setup: bytes) -> "Upstream":
 
 
 class Upstream:
-    """One connection whose setup is complete.
+    """One connection; its setup is complete, unless it is a standby.
 
     Args:
         socket: The WebSocket.
@@ -151,6 +180,11 @@ class Upstream:
                 yield await self._socket.recv(decode=False)
         except ConnectionClosed:
             return
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be used, as far as is known here."""
+        return self._socket.state is State.OPEN
 
     @property
     def closed(self) -> tuple[int, str]:

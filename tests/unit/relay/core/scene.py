@@ -31,9 +31,11 @@ class Scene:
     Args:
         attachment: Where it begins; a new one by default.
         policy: The settings.
+        prepares: The next connection is prepared as soon as it is wanted, without a word.
     """
 
-    def __init__(self, attachment: Attachment | None = None, policy: Policy = POLICY) -> None:
+    def __init__(self, attachment: Attachment | None = None, policy: Policy = POLICY, *, prepares: bool = True) -> None:
+        self.prepares = prepares
         self.now = 1000.0
         self.core = Conversation(attachment or Attachment(new=True), policy, self.now)
         self.out: list[do.Effect] = []
@@ -44,6 +46,9 @@ class Scene:
         """Let these happen, and remember what the last of them was answered with."""
         for event in events:
             self.out = self.core.handle(event, self.now)
+            if self.prepares and do.PrepareUpstream() in self.out:
+                rest = self.core.handle(on.UpstreamPrepared(), self.now)
+                self.out = [effect for effect in self.out if effect != do.PrepareUpstream()] + rest
         return self.out
 
     def after(self, seconds: float) -> list[do.Effect]:

@@ -30,7 +30,7 @@ DUE = RotationDue(RotationReason.GO_AWAY, soon=10.0, latest=20.0)
 )
 def test_the_moment(now: float, stage: Stage, tool_pending: bool, covered: bool, begins: bool) -> None:  # noqa: FBT001
     """Between turns at once, into speech from `soon` on, both only covered and with no tool pending; at last always."""
-    assert DUE.may_begin(now, stage, tool_pending=tool_pending, covered=covered) is begins
+    assert DUE.may_begin(now, stage, tool_pending=tool_pending, covered=covered, prepared=True) is begins
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,9 @@ def test_waits_are_bounded(waits: list[bool]) -> None:
     assert all(0.0 <= bound <= 8.0 for bound in bounds)
     assert bounds == sorted(bounds)
     assert all(bound > 0 for bound in bounds[1:])
+
+
+@pytest.mark.parametrize(("now", "begins"), [(0.0, False), (9.9, False), (10.0, True), (20.0, True)])
+def test_the_next_connection_is_waited_for_half_the_time(now: float, begins: bool) -> None:  # noqa: FBT001
+    """A rotation between two turns waits until the next connection stands ready, but only up to `soon`."""
+    assert DUE.may_begin(now, Stage.QUIET, tool_pending=False, covered=True, prepared=False) is begins

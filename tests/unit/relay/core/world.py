@@ -134,10 +134,13 @@ class World:
 
     # What the relay does.
 
-    def _perform(self, effect: do.Effect, events: "deque[on.Event]") -> None:  # noqa: C901 - a case an effect
+    def _perform(self, effect: do.Effect, events: "deque[on.Event]") -> None:  # noqa: C901, PLR0912 - a case an effect
         match effect:
             case do.OpenUpstream():
                 self._open(effect)
+            case do.PrepareUpstream():
+                assert self.present, "prepared for nobody"
+                events.append(on.UpstreamPrepared())
             case do.CloseUpstream():
                 assert self.connection is not None, "closed what is not open"
                 self._lived()

@@ -1,0 +1,70 @@
+"""The connection that will take over: TCP, TLS and the upgrade are done, the setup is not sent.
+
+A connection without a setup holds no session, so it may exist beside the one in use. When that one is closed, only the
+setup is left to wait for. Nobody documents how long Gemini keeps such a connection: it is renewed before it is old, and
+one that has ended by the time it is wanted costs no more than a dial.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from services.relay.upstream.connection import Dialler, Upstream, UpstreamLostError
+
+FRESH: Final = 15.0
+"""Seconds after which it is replaced: how long Gemini keeps it is not known, so it is not kept long."""
+RENEWALS: Final = 8
+"""How often; goAway comes a minute before the end, so more would be for nothing."""
+
+
+class Standby:
+    """Holds one connection in readiness, for one rotation.
+
+    Args:
+        dialler: Makes it.
+        fresh: Seconds after which it is replaced.
+    """
+
+    def __init__(self, dialler: Dialler, fresh: float = FRESH) -> None:
+        self._dialler = dialler
+        self._fresh = fresh
+        self._held: Upstream | None = None
+        self._wanted = asyncio.Event()
+        self._tried = asyncio.Event()
+
+    async def hold(self, tried: Callable[[], None]) -> None:
+        """Hold a connection until it is wanted. Safe to cancel; what was not taken then is dropped.
+
+        Args:
+            tried: Called once the first one stands, or could not be made.
+        """
+        try:
+            for _ in range(1 + RENEWALS):
+                self._held = await self._dialler.connect()
+                if not self._tried.is_set():
+                    self._tried.set()
+                    tried()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._fresh):
+                        await self._wanted.wait()
+                    return
+                self._drop()
+        except UpstreamLostError:
+            if not self._tried.is_set():
+                tried()
+        finally:
+            self._tried.set()
+            self._drop()
+
+    async def take(self) -> Upstream | None:
+        """The connection, once it stands; None where there is none any more. Safe to cancel."""
+        await self._tried.wait()
+        self._wanted.set()
+        taken, self._held = self._held, None
+        return taken if taken is not None and taken.is_open else None
+
+    def _drop(self) -> None:
+        if self._held is not None:
+            self._held.abort()
+            self._held = None
