@@ -5,6 +5,7 @@ observed on the public endpoint in 2026 by several clients (wrong key, no key, u
 before setup, empty activity, dead handle, end of life); a close frame holds 123 bytes of reason, and Google cuts there.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +59,17 @@ INTERNAL: Final = Close(1011, "Internal error encountered.")  # [OBS]
 EXPLICIT_ACTIVITY: Final = Close(  # [OBS]
     1007, "Explicit activity control is not supported when automatic activity detection is enabled."
 )
+
+
+BROKEN: Final[Mapping[int, Close]] = {  # RFC 6455, section 7.4.1; the reasons [?]
+    close.code: close
+    for close in (
+        Close(1002, "The frame is not one of RFC 6455."),
+        Close(1007, "The text of the frame is not valid UTF-8."),
+        Close(1009, "The message is too big."),
+    )
+}
+"""What ends a connection whose WebSocket frames themselves are broken, by code."""
 
 
 def unknown_name(name: str, path: str) -> Close:
@@ -125,6 +137,7 @@ EVERY: Final[tuple[tuple[str, Close, str], ...]] = (
     ("the same after 58 minutes (`FILO_EMULATOR_LONG_LIVED`)", DEADLINE, "observed"),
     ("the end of a session without compression", SESSION_LIMIT, "documented that it ends, assumed how"),
     ("more sessions at once than `FILO_EMULATOR_SESSIONS`", TOO_MANY_SESSIONS, "documented; the close assumed"),
+    *(("a broken WebSocket frame", close, "RFC 6455, the reason assumed") for close in BROKEN.values()),
     ("the emulator stops", SHUTDOWN, "assumed"),
     ("a defect in the emulator", INTERNAL, "observed on the real service"),
 )

@@ -10,7 +10,7 @@ import pytest
 from google.genai import errors
 from websockets.exceptions import ConnectionClosedError
 
-from services.emulator import server
+from services.emulator import connection
 from services.emulator.brain import Answer, Brain
 from services.emulator.context import Context
 from tests.support.emulator import RunningEmulator, running_emulator
@@ -92,7 +92,7 @@ async def chatter(talk: Talk) -> None:
 
 async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that takes no more is not waited for beyond its bound; the account says 1006."""
-    monkeypatch.setattr(server, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(connection, "SEND_TIMEOUT", 0.2)
     async with (
         running_emulator(speed=10_000.0, thinking=0.0) as emulator,
         client(emulator).aio.live.connect(model=MODEL, config=config()) as session,

@@ -8,13 +8,16 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from services.common import voice
 from services.common.config import Address
 from services.common.lifecycle import StartupError
-from services.emulator import faults
+from services.emulator import embedded, faults
+from services.emulator.fields import FIELDS
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.session import audio, setup
 
@@ -88,6 +91,57 @@ async def test_malformed_frames(emulator: RunningEmulator, frame: str | bytes) -
             code, reason = await closed(socket)
         assert code == 1007
         assert reason
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        (b"\x81\x82\0\0\0\0\xff\xfe", 1007),  # text that is no UTF-8
+        (b"\xf1\x80\0\0\0\0", 1002),  # reserved bits
+        (b"\x83\x80\0\0\0\0", 1002),  # an opcode that does not exist
+        (b"\x82\xff\0\0\0\0\x10\0\0\0\0\0\0\0", 1009),  # more than is read
+    ],
+)
+async def test_broken_frames(emulator: RunningEmulator, broken: bytes, code: int) -> None:
+    """What is no WebSocket frame ends the connection with the code of the RFC, and a reason as well."""
+    async with dial(emulator) as socket:
+        socket.transport.write(broken)
+        told, reason = await closed(socket)
+    assert told == code
+    assert reason
+
+
+BAD_FRAMES = st.one_of(
+    st.binary(max_size=300),
+    st.text(max_size=300),
+    st.recursive(
+        st.none() | st.floats() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)
+    ).map(json.dumps),
+    st.sampled_from(sorted(FIELDS)).map(lambda name: json.dumps({name: {name: [name]}})),
+)
+
+
+def test_any_frames_on_a_socket(capfd: pytest.CaptureFixture[str]) -> None:
+    """On a real socket as well: never a traceback in the emulator, always a close with a code and a reason."""
+    with embedded.running() as emulator:
+        url = f"{emulator.base_url.replace('https', 'wss')}{PATH.format('v1beta')}?key=k"
+
+        async def attack(greets: bool, frames: list[bytes | str]) -> tuple[int, str]:  # noqa: FBT001 - drawn
+            async with connect(url, ssl=emulator.ssl_context, close_timeout=1) as socket:
+                with suppress(ConnectionClosed):
+                    for frame in [*([json.dumps(setup())] if greets else []), *frames, "the end"]:
+                        await socket.send(frame)
+                return await closed(socket)
+
+        @settings(max_examples=40, deadline=None)
+        @given(greets=st.booleans(), frames=st.lists(BAD_FRAMES, max_size=4))
+        def check(greets: bool, frames: list[bytes | str]) -> None:  # noqa: FBT001 - drawn
+            code, reason = asyncio.run(attack(greets, frames))
+            assert code == 1007
+            assert 0 < len(reason.encode()) <= 123
+
+        check()
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 async def test_a_cut_connection_is_noticed(emulator: RunningEmulator) -> None:

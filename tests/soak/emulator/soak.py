@@ -35,10 +35,22 @@ PAUSE: Final = 30
 """Frames of silence after an utterance, enough to end it."""
 SAMPLES: Final = 12
 """How often memory is looked at."""
+LEAD: Final = 0.6
+"""Share of a connection's life that is left at goAway: enough to finish a turn on a slow machine."""
 PATIENCE: Final = 30.0
 _RUN: Final = "import os, sys; from services.emulator.service import main; sys.exit(main(os.environ))"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def _message(data: bytes) -> str:
+    """A message of audio."""
+    encoded = base64.b64encode(data).decode()
+    return f'{{"realtimeInput":{{"audio":{{"data":"{encoded}","mimeType":"audio/pcm;rate=16000"}}}}}}'
+
+
+SILENCE: Final = voice.silence(CHUNK)
+QUIET: Final = _message(SILENCE)
 
 
 @dataclass
@@ -150,7 +162,7 @@ class Talker:
             while time.monotonic() < until:
                 await self._connection(until)
         except Exception as error:  # noqa: BLE001 - counted, and told at the end
-            self._result.errors.append(f"voice {self.stream}: {type(error).__name__}: {error}")
+            self._result.errors.append(f"voice {self.stream}: {error!r}")
 
     async def _connection(self, until: float) -> None:
         self._leaving = False
@@ -181,12 +193,10 @@ class Talker:
 
     async def _stream(self, socket: ClientConnection) -> None:
         """An open microphone: what is to be said, or silence."""
-        silence = voice.silence(1)
         due = time.monotonic()
         while True:
             chunk, self._speech = self._speech[:CHUNK], self._speech[CHUNK:]
-            data = base64.b64encode(b"".join([*chunk, *[silence] * (CHUNK - len(chunk))])).decode()
-            await socket.send(f'{{"realtimeInput":{{"audio":{{"data":"{data}","mimeType":"audio/pcm;rate=16000"}}}}}}')
+            await socket.send(_message(b"".join(chunk).ljust(len(SILENCE), b"\0")) if chunk else QUIET)
             self._result.sent += 1
             due += CHUNK * voice.FRAME_SECONDS / self._pace
             await asyncio.sleep(due - time.monotonic())
@@ -226,7 +236,7 @@ async def _judge(process: Process, talkers: list[Talker], result: Result) -> Non
                 result.errors.append(f"voice {talker.stream} was answered: {told[-1]}")
 
 
-async def soak(conversations: int, seconds: float, *, speed: float = 1.0, lifetime: float = 20.0) -> Result:
+async def soak(conversations: int, seconds: float, *, speed: float = 1.0, lifetime: float = 30.0) -> Result:
     """Let so many conversations go on at once.
 
     Args:
@@ -240,7 +250,7 @@ async def soak(conversations: int, seconds: float, *, speed: float = 1.0, lifeti
         "FILO_EMULATOR_SPEED": f"{speed:g}",
         "FILO_EMULATOR_THINKING": f"{0.2 / speed:g}s",
         "FILO_EMULATOR_LIFETIME": f"{lifetime:g}s",
-        "FILO_EMULATOR_GOAWAY_LEAD": f"{lifetime / 2:g}s",
+        "FILO_EMULATOR_GOAWAY_LEAD": f"{lifetime * LEAD:g}s",
         "FILO_EMULATOR_WINDOW": "1000",
     }
     async with emulator(**settings) as process:
