@@ -64,10 +64,10 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     """
     if settings.embedded:
         sqlite.prepare(settings.database_file)
-        await _migrating(settings.database, partial(schema.migrate, forward_only=True))
+        await migrating(settings.database, partial(schema.migrate, forward_only=True))
         backend: Backend = sqlite.Sqlite(settings.database_file, settings.durability)
     else:
-        await _migrating(settings.database, schema.check)
+        await migrating(settings.database, schema.check)
         backend = await postgres.opened(settings.database, settings.durability, settings.connections)
     try:
         ring = await _ring(settings, await backend.read(programs.meta))
@@ -94,7 +94,7 @@ async def migrate(settings: Settings, target: str = schema.HEAD) -> tuple[str, s
     """
     if settings.embedded:
         sqlite.prepare(settings.database_file)
-    return await _migrating(settings.database, partial(schema.migrate, target=target))
+    return await migrating(settings.database, partial(schema.migrate, target=target))
 
 
 async def take_keys(opened: Opened, path: Path) -> None:
@@ -118,7 +118,7 @@ def unused(ring: KeyRing, facts: Mapping[str, bytes]) -> list[str]:
     return [name for name in facts if name.startswith(SEALING_CHECK) and name != f"{SEALING_CHECK}{ring.newest}"]
 
 
-async def _migrating(url: URL, work: Callable[[Connection], T]) -> T:
+async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
     """Do something with the schema in a transaction of SQLAlchemy's."""
     sqlite_file = url.drivername.startswith("sqlite")
     engine = create_async_engine(url if sqlite_file else url.set(drivername="postgresql+asyncpg"), hide_parameters=True)

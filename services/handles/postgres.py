@@ -48,6 +48,7 @@ UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -143,17 +144,23 @@ async def opened(url: URL, durability: Durability, connections: int) -> Postgres
     return Postgres(*pools)
 
 
-async def _keep(_: object) -> None:
-    """Spare the round trip that would clean a returned connection: nothing is ever left on one."""
+async def _keep(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Spare the round trip that would clean a returned connection: nothing is left on one but a broken transaction."""
+    if connection.is_in_transaction():
+        connection.terminate()
 
 
 async def _run(pool: "asyncpg.Pool[asyncpg.Record]", make: MakeProgram[T], *, transaction: bool) -> T:
     try:
         async with pool.acquire(timeout=_PATIENCE) as connection:
-            if not transaction:
-                return await _drive(connection, make)
-            async with connection.transaction():
-                return await _drive(connection, make)
+            try:
+                if not transaction:
+                    return await _drive(connection, make)
+                async with connection.transaction():
+                    return await _drive(connection, make)
+            except asyncpg.InternalClientError:  # what a dying server leaves of a connection
+                connection.terminate()
+                raise
     except UNAVAILABLE as error:
         raise unavailable(error) from error
 

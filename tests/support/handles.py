@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -147,6 +147,20 @@ async def running_handles(
     registry = CollectorRegistry()
     async with running(settings, clock=clock, registry=registry) as service, channel(service.address) as to:
         yield RunningHandles(service.address, settings, registry, to)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:  # noqa: ASYNC109
+    """Wait until something is true that nobody tells us of.
+
+    Raises:
+        TimeoutError: It was not, for so many seconds.
+    """
+    async with asyncio.timeout(timeout):
+        while True:
+            found = condition()
+            if found is True or (found is not False and await found):
+                return
+            await asyncio.sleep(0.01)
 
 
 def postgres_environ(directory: Path) -> dict[str, str]:

@@ -49,10 +49,8 @@ class Replica:
         if not line:
             raise RuntimeError(self._log.read_text(encoding="utf-8"))
         address = parse_address(line.partition("grpc ")[2].partition(",")[0])
-        before, self._stack = self._stack, AsyncExitStack()
-        opened = await self._stack.enter_async_context(channel(address))
+        opened = await self._stack.enter_async_context(channel(address))  # the old one may still have calls
         self.stub = handles_pb2_grpc.HandlesServiceStub(opened)
-        await before.aclose()
 
     async def kill(self) -> None:
         """End the process as a power cut would."""
@@ -61,7 +59,7 @@ class Replica:
         await self._process.wait()
 
     async def stop(self) -> None:
-        """Close the channel, and end the process."""
+        """Close the channels, and end the process."""
         await self._stack.aclose()
         if self._process is not None and self._process.returncode is None:
             self._process.kill()

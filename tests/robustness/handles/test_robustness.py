@@ -1,7 +1,8 @@
 """The store against its promises while servers and the database die: random clients, kill -9, and a model that judges.
 
 In the manner of etcd's robustness tests: traffic, failures, a history, a model. A few seconds in every run of the
-tests, as long as ``FILO_ROBUSTNESS_SECONDS`` says in ``make test-robustness``; ``FILO_ROBUSTNESS_SEED`` repeats choices.
+tests, as long as ``FILO_ROBUSTNESS_SECONDS`` says in ``make test-robustness``; ``FILO_ROBUSTNESS_SEED`` repeats
+choices.
 """
 
 import asyncio

@@ -1,0 +1,174 @@
+"""Keys: encryption of what is stored, a new key while everything goes on, and what is refused at the start."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from filo.handles.v1 import handles_pb2 as pb
+from filo.handles.v1.resources_pb2 import Conversation
+from services.common.clock import SystemClock
+from services.common.lifecycle import StartupError
+from services.handles import database, keyfile, programs, rotation
+from services.handles.config import Settings
+from services.handles.database import Opened
+from tests.support.handles import RunningHandles, postgres_environ, running_handles, turn, until
+
+Environ = Callable[[Path], dict[str, str]]
+
+
+def _sqlite(directory: Path) -> dict[str, str]:
+    return {"FILO_DATA_DIR": str(directory)}
+
+
+@pytest.fixture(name="environ", params=[_sqlite, postgres_environ], ids=["sqlite", "postgres"])
+def _environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Settings of a new store, on each database."""
+    environ: dict[str, str] = request.param(tmp_path)
+    return environ
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[tuple[RunningHandles, Opened]]:
+    """A running service, and a second opening of its store, as a command has it."""
+    async with (
+        running_handles(tmp_path, environ=environ, clock=SystemClock()) as handles,
+        database.opened(Settings.from_env(environ)) as opened,
+    ):
+        yield handles, opened
+
+
+async def filled(handles: RunningHandles, turns: int = 5) -> Conversation:
+    """A conversation with all that is encrypted."""
+    created = await handles.create()
+    await handles.attach(created)
+    await handles.checkpoint(created, 1, *range(1, turns + 1), secret=f"secret of {created.name}")
+    return created
+
+
+async def test_a_rotation_goes_on_beside_the_service(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New key, re-encryption in small batches under load, old key dropped: every value is read all along."""
+    monkeypatch.setattr(rotation, "BATCH", 7)
+    monkeypatch.setattr(rotation, "_LOOK", 0.02)
+    clock, path = SystemClock(), tmp_path / "handles.key"
+    async with served(tmp_path, environ) as (handles, opened):
+        conversations = [await filled(handles) for _ in range(6)]
+        assert rotation.add_key(path) == 2
+        await until(partial(_taken, opened))
+        await database.take_keys(opened, path)
+        seen: list[tuple[str, int]] = []
+        busy = asyncio.ensure_future(_work(handles, conversations[0]))
+        resealed = await rotation.reencrypt(opened.store, clock, lambda table, rows: seen.append((table, rows)))
+        await busy
+        assert 6 * (5 + 1) <= resealed <= 6 * (5 + 1 + 1)
+        assert len([table for table, _ in seen if table == "turns"]) >= 30 // 7
+        assert await rotation.forget(opened, path, clock) == [1]
+        await _whole(handles, conversations)
+    assert "\n1 " not in path.read_text()
+    async with running_handles(tmp_path, environ=environ) as handles:
+        await _whole(handles, conversations)
+
+
+async def _taken(opened: Opened) -> bool:
+    """Whether the service has seen the new key."""
+    return "sealing_key_2" in await opened.backend.read(programs.meta)
+
+
+async def _work(handles: RunningHandles, conversation: Conversation) -> None:
+    for number in range(6, 16):
+        await handles.checkpoint(conversation, 1, number, secret=f"secret of {conversation.name}")
+
+
+async def _whole(handles: RunningHandles, conversations: list[Conversation]) -> None:
+    for conversation in conversations:
+        stored = await handles.turns(conversation)
+        assert stored == [turn(number) for number in range(1, len(stored) + 1)]
+        assert len(stored) >= 5
+        answer = await handles.attach(conversation)
+        assert answer.upstream_handle.secret == f"secret of {conversation.name}"
+        assert answer.conversation.agent == conversation.agent
+
+
+async def test_what_still_needs_a_key_keeps_it(tmp_path: Path, environ: dict[str, str]) -> None:
+    """While anything was sealed with an old key nothing is dropped: the first call re-encrypts, the second drops."""
+    path = tmp_path / "handles.key"
+    async with running_handles(tmp_path, environ=environ) as handles:
+        await filled(handles)
+    rotation.add_key(path)
+    async with database.opened(Settings.from_env(environ)) as opened:
+        assert await rotation.forget(opened, path, SystemClock()) == []
+        assert list((keyfile.load(path) or keyfile.new()).sealing) == [2, 1]
+        assert await rotation.forget(opened, path, SystemClock()) == [1]
+
+
+async def test_a_missing_key_is_refused(tmp_path: Path, environ: dict[str, str]) -> None:
+    """No start without a key that values may be sealed with; nor with another one of its number."""
+    path = tmp_path / "handles.key"
+    async with running_handles(tmp_path, environ=environ) as handles:
+        await filled(handles)
+    ring = keyfile.load(path)
+    assert ring is not None
+    two = ring.extended()
+    keyfile.replace(path, two.only(2))
+    with pytest.raises(StartupError, match="encryption key 1 is missing"):
+        await _open(environ)
+    keyfile.replace(path, keyfile.KeyRing(ring.hashes, {1: b"\0" * 32}))
+    with pytest.raises(StartupError, match=r"key 1 in .* is not the one"):
+        await _open(environ)
+    path.unlink()
+    with pytest.raises(StartupError, match="missing"):
+        await _open(environ)
+    assert not path.exists()
+
+
+async def _open(environ: dict[str, str]) -> None:
+    async with database.opened(Settings.from_env(environ)):
+        pass
+
+
+async def test_a_servers_keys_are_never_made(tmp_path: Path) -> None:
+    """Each replica would make its own: the text says how to make one for all, and what it says works."""
+    environ = postgres_environ(tmp_path)
+    path = tmp_path / "handles.key"
+    path.unlink()
+    with pytest.raises(StartupError, match="make one, for all replicas") as caught:
+        await _open(environ)
+    command = str(caught.value).partition("replicas: ")[2]
+    process = await asyncio.create_subprocess_shell(f"umask 077; {command}")
+    assert await process.wait() == 0
+    await _open(environ)
+
+
+async def test_rows_of_the_first_version_are_read_and_sealed(tmp_path: Path) -> None:
+    """A database and a key file from before encryption: both are brought up to date, nothing is lost."""
+    path, key = tmp_path / "handles.db", tmp_path / "handles.key"
+    async with running_handles(tmp_path) as handles:
+        created = await filled(handles)
+        handle = (await handles.checkpoint(created, 1, 6, secret="newest")).resume_handle
+    ring = keyfile.load(key)
+    assert ring is not None
+    async with database.opened(Settings.from_env(_sqlite(tmp_path))) as opened:
+        stored = await opened.store.turns(created.name.partition("/")[2], 0, 10)
+    await database.migrate(Settings.from_env(_sqlite(tmp_path)), "0001")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number, body in stored:
+            connection.execute("UPDATE turns SET body = ? WHERE number = ?", [b"\0" + body, number])
+        connection.execute("UPDATE upstream_handles SET secret = ?", [b"\0newest"])
+        connection.execute("UPDATE agents SET body = ?", [b"\0" + created.agent.SerializeToString()])
+        connection.execute("DELETE FROM meta WHERE name LIKE 'sealing%'")
+    key.write_text(ring.hashes.hex() + "\n")
+    async with running_handles(tmp_path) as handles:
+        assert await handles.turns(created) == [turn(number) for number in range(1, 7)]
+        answer = await handles.attach(created, resume_handle=handle)
+        assert (answer.handle_result, answer.upstream_handle.secret) == (pb.HANDLE_RESULT_VALID, "newest")
+    async with database.opened(Settings.from_env(_sqlite(tmp_path))) as opened:
+        assert await rotation.reencrypt(opened.store, SystemClock()) == 6 + 1 + 1
+    await _open(_sqlite(tmp_path))
+    assert b"answer 3" not in path.read_bytes()
+    assert len((keyfile.load(key) or ring).sealing) == 1
