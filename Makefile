@@ -34,6 +34,10 @@ setup: $(READY) ## install what the lock file names into .venv (the other target
 test: $(READY) ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-robustness
+test-robustness: $(READY) ## kill handle stores and their PostgreSQL under load, for minutes (DURATION=180 SEED=1)
+	@FILO_ROBUSTNESS_SECONDS=$(or $(DURATION),180) FILO_ROBUSTNESS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/robustness $(ARGS)
+
 .PHONY: verify
 verify: $(READY) ## run every static check: lint, types, contracts, import rules, generated files
 	@$(BIN)/python -m tools.verify
@@ -67,7 +71,7 @@ clean: ## remove .venv, caches, reports, and the data of `make up`
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 # Up to date while the lock and the packaging are: `make clean setup` starts over.
 $(READY): requirements.lock pyproject.toml tools/setup.sh
