@@ -58,6 +58,10 @@ baseline: $(READY) ## accept the contracts as they are: what later changes must 
 	@$(BIN)/buf build --exclude-source-info --output protos/baseline.binpb
 	@echo "protos/baseline.binpb is the new baseline; say in the CHANGELOG what broke."
 
+.PHONY: mutate-tables
+mutate-tables: $(READY) ## spoil ten rows of the relay's tables, one at a time, and show which unit test notices
+	@$(BIN)/python -m tools.mutate_tables $(ARGS)
+
 .PHONY: bench-handles
 bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations
 	@$(BIN)/python -m bench.handles $(ARGS)

@@ -1,0 +1,150 @@
+"""Every way in which one row of a table of the relay's core can be wrong, and the unit tests that must notice.
+
+A mutation changes one thing in one row. The tests are those of the table itself, called one by one in this process
+while the table is the mutated one; what hypothesis draws is left out, so that the result does not depend on chance.
+"""
+
+import importlib
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
+from unittest.mock import patch
+
+from services.relay.core import capabilities, states, upstream_close
+from services.relay.core.states import Phase
+from services.relay.core.upstream_close import Decision
+
+_TESTS: Final = "tests.unit.relay.core"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One wrong table.
+
+    Args:
+        module: Where the table is.
+        table: Its name there.
+        row: Which row is wrong, for a person.
+        change: What is wrong with it, for a person.
+        mutated: The whole table.
+        tests: The module of the table's tests.
+    """
+
+    module: ModuleType
+    table: str
+    row: str
+    change: str
+    mutated: object
+    tests: str
+
+
+def every() -> Iterator[Mutation]:
+    """Every mutation of every row of every table."""
+    yield from _transitions()
+    yield from _closes()
+    yield from _capabilities()
+
+
+def _transitions() -> Iterator[Mutation]:
+    table = states.TRANSITIONS
+    for (phase, signal), after in table.items():
+        others = {pair: to for pair, to in table.items() if pair != (phase, signal)}
+        changes: dict[str, Mapping[Any, Phase]] = {"no such row": others}
+        changes |= {
+            f"leads to {to}, not to {after}": {**others, (phase, signal): to} for to in Phase if to is not after
+        }
+        for change, wrong in changes.items():
+            row = f"{phase} + {signal}"
+            yield Mutation(states, "TRANSITIONS", row, change, MappingProxyType(wrong), f"{_TESTS}.test_states")
+
+
+def _closes() -> Iterator[Mutation]:
+    for index, row in enumerate(upstream_close.ROWS):
+        changes = {f"decides {other}, not {row.decision}": other for other in Decision if other is not row.decision}
+        wrong = {change: replace(row, decision=other) for change, other in changes.items()}
+        wrong |= {f"does not know the code {code}": replace(row, codes=_without(row.codes, code)) for code in row.codes}
+        wrong |= {
+            f"does not know {part!r}": replace(row, fragments=tuple(p for p in row.fragments if p != part) or ("\0",))
+            for part in row.fragments
+        }
+        if row.situations:
+            wrong["fits wherever the connection stood"] = replace(row, situations=frozenset())
+        if row.refusals:
+            wrong["waits for one refusal more"] = replace(row, refusals=row.refusals + 1)
+            wrong["waits for one refusal less"] = replace(row, refusals=row.refusals - 1)
+        yield from _tuple_mutations(upstream_close, "ROWS", index, f"{index}: {row.evidence}", wrong)
+
+
+def _without(codes: frozenset[int], code: int) -> frozenset[int]:
+    """The other codes; one that never comes where none is left, for no codes at all means all."""
+    return codes - {code} or frozenset({-1})
+
+
+def _capabilities() -> Iterator[Mutation]:
+    for index, row in enumerate(capabilities.CAPABILITIES):
+        allowed = row.mid_session_content
+        wrong = {
+            f"content in mid-session: {not allowed}": replace(row, mid_session_content=not allowed),
+            f"a window of {row.window // 2}": replace(row, window=row.window // 2),
+            "another name": replace(row, model=f"{row.model}x"),
+        }
+        yield from _tuple_mutations(capabilities, "CAPABILITIES", index, row.model or "any other model", wrong)
+
+
+def _tuple_mutations(
+    module: ModuleType, name: str, index: int, row: str, wrong: Mapping[str, object]
+) -> Iterator[Mutation]:
+    table: Sequence[object] = getattr(module, name)
+    before, after = tuple(table[:index]), tuple(table[index + 1 :])
+    tests = f"{_TESTS}.test_{module.__name__.rpartition('.')[2]}"
+    yield Mutation(module, name, row, "no such row", before + after, tests)
+    for change, mutated in wrong.items():
+        yield Mutation(module, name, row, change, (*before, mutated, *after), tests)
+
+
+def caught_by(mutation: Mutation) -> str | None:
+    """The first test that fails on a mutated table, with its case; None where none does."""
+    tests = importlib.import_module(mutation.tests)
+    right = getattr(mutation.module, mutation.table)
+    with ExitStack() as patched:
+        patched.enter_context(patch.object(mutation.module, mutation.table, mutation.mutated))
+        if getattr(tests, mutation.table, None) is right:
+            patched.enter_context(patch.object(tests, mutation.table, mutation.mutated))
+        for name, test in inspect.getmembers(tests, inspect.isfunction):
+            if name.startswith("test_") and not hasattr(test, "hypothesis"):
+                for case in _cases(test):
+                    if _fails(test, case):
+                        return f"{name}{_told(case)}"
+    return None
+
+
+def _cases(test: Callable[..., None]) -> Iterator[dict[str, object]]:
+    """The arguments of every case that ``pytest.mark.parametrize`` makes."""
+    marks = [mark.args for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
+    choices = [[_named(names, values) for values in listed] for names, listed in marks]
+    for chosen in itertools.product(*choices):
+        yield {name: value for part in chosen for name, value in part.items()}
+
+
+def _named(names: str | Sequence[str], values: Any) -> dict[str, object]:  # noqa: ANN401 - whatever pytest takes
+    if isinstance(names, str):
+        return {names: values}
+    return dict(zip(names, values, strict=True))
+
+
+def _fails(test: Callable[..., None], case: Mapping[str, object]) -> bool:
+    try:
+        test(**case)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - what pytest.raises raises is no Exception
+        return True
+    return False
+
+
+def _told(case: Mapping[str, object]) -> str:
+    return f"[{', '.join(str(value)[:60] for value in case.values())}]" if case else ""
