@@ -261,7 +261,7 @@ def moment_to_text(moment: datetime | None) -> str | None:
 
 def moment_from_text(text: str | None) -> datetime | None:
     """A moment that SQLite stored."""
-    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
 
 def truth(value: int | None) -> bool | None:
