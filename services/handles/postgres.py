@@ -92,7 +92,7 @@ class Postgres:
         """Run a program in a transaction; what is to be `alone` stays off the data path."""
         return await _run(self._aside if alone else self._data, make, transaction=True)
 
-    async def scrub(self) -> bool:
+    async def scrub(self, *, deep: bool) -> bool:  # noqa: ARG002 - one of the backend's calls
         """Nothing to be done: PostgreSQL vacuums by itself, and recycles its log."""
         return True
 

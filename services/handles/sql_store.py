@@ -35,8 +35,12 @@ class Backend(Protocol):
         """Run a program in a transaction; one that takes long goes `alone`, out of the way of the data path."""
         ...
 
-    async def scrub(self) -> bool:
-        """Remove what deleted rows left outside of the tables; False where something was in the way."""
+    async def scrub(self, *, deep: bool) -> bool:
+        """Remove what deleted rows left behind; False where something was in the way.
+
+        Args:
+            deep: Everywhere, which may take a moment; otherwise only where it is quickly done.
+        """
         ...
 
     async def close(self) -> None:
@@ -55,6 +59,7 @@ class SqlStore:
     def __init__(self, backend: Backend, codec: Codec) -> None:
         self._backend = backend
         self._codec = codec
+        self._remains = False
 
     async def create(self, new: NewConversation) -> Created:
         """Store a conversation, unless its request id is taken: then what is stored under it comes back."""
@@ -90,17 +95,22 @@ class SqlStore:
         while found and not await self._backend.write(partial(sweeps.delete_piece, conversation_id), alone=True):
             pass
         if found:
-            await self._backend.scrub()
+            self._remains = True
+            await self._backend.scrub(deep=False)
         return found
 
     async def sweep(self, kind: Kind, due: datetime, now: datetime, limit: int) -> Swept:
         """Do one bounded batch of what is due; conversations that another sweeper works on are passed over."""
-        return await self._backend.write(partial(sweeps.sweep, kind, due, now, limit, self._codec), alone=True)
+        swept = await self._backend.write(partial(sweeps.sweep, kind, due, now, limit, self._codec), alone=True)
+        self._remains |= kind is Kind.ENDED and swept.done > 0
+        return swept
 
     async def reseal(self, column: SealedColumn, after: tuple[str | int, ...] | None, limit: int) -> Resealed:
         """Re-encrypt one bounded batch of a column with the newest key."""
         return await self._backend.write(partial(reseal, column, after, limit, self._codec), alone=True)
 
     async def scrub(self) -> bool:
-        """Remove what deleted rows left outside of the tables; False where something was in the way."""
-        return await self._backend.scrub()
+        """Remove what rows deleted since the last time left behind; False where something was in the way."""
+        if self._remains:
+            self._remains = not await self._backend.scrub(deep=True)
+        return not self._remains

@@ -29,7 +29,7 @@ from services.common import logs
 from services.common.lifecycle import StartupError
 from services.handles.config import Durability
 from services.handles.programs import Answer, Ask, MakeProgram, Program
-from services.handles.statements import SQLITE_REPAIRS, Compiled, compiled, moment_to_text
+from services.handles.statements import LOCK, SQLITE_REPAIRS, Compiled, compiled, moment_to_text
 from services.handles.store import unavailable
 
 T = TypeVar("T")
@@ -51,6 +51,9 @@ SYNCHRONOUS: Final = MappingProxyType({Durability.FULL: "FULL", Durability.RELAX
 _MOST: Final = 64
 """Programs in one transaction: a bound on what one failure makes run again."""
 
+VACUUM_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of the largest file that is written anew after a deletion: nobody can write meanwhile."""
+
 _PATIENCE: Final = 5.0
 """Seconds that a program waits in line."""
 
@@ -62,11 +65,19 @@ _log = logs.get("handles")
 
 @dataclass(slots=True, eq=False)
 class _Job(Generic[T]):
-    """Something to be done with the writer's connection, and who waits for it; None as a program is a bare call."""
+    """Something to be done with the writer's connection, and who waits for it.
+
+    Args:
+        call: Does it.
+        future: Of whoever waits.
+        alone: It shares its transaction with no other.
+        bare: It runs outside of any transaction.
+    """
 
     call: Callable[[sqlite3.Connection], T]
     future: asyncio.Future[T]
     alone: bool = False
+    bare: bool = False
 
 
 class _Outcome(NamedTuple):
@@ -115,13 +126,15 @@ class Sqlite:
         """Run a program in a transaction, which is shared with others unless it is to be alone."""
         return await self._do(lambda connection: run(connection, make()), alone=alone)
 
-    async def scrub(self) -> bool:
-        """Fold the WAL into the file and empty it, so that nothing deleted is left there.
+    async def scrub(self, *, deep: bool) -> bool:
+        """Fold the WAL into the file and empty it; `deep` writes the file anew before, unless it is too large for that.
+
+        SQLite zeroes what it deletes, but not what it left behind when it moved rows from page to page.
 
         Returns:
-            Whether it is empty: a reader in another process may be in the way.
+            Whether all was done: a reader in another process may be in the way.
         """
-        return await self._do(_truncate_wal, alone=True)
+        return await self._do(partial(_scrub, deep=deep), alone=True, bare=True)
 
     async def close(self) -> None:
         """Finish what waits, and close every connection; the last one out folds the WAL into the file."""
@@ -131,8 +144,8 @@ class Sqlite:
         for connection in (self._looker, self._reader, self._writer):
             connection.close()
 
-    async def _do(self, call: Callable[[sqlite3.Connection], T], *, alone: bool) -> T:
-        job = _Job(call, asyncio.get_running_loop().create_future(), alone)
+    async def _do(self, call: Callable[[sqlite3.Connection], T], *, alone: bool, bare: bool = False) -> T:
+        job = _Job(call, asyncio.get_running_loop().create_future(), alone, bare)
         self._jobs.put(job)
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -169,7 +182,7 @@ class Sqlite:
         if not batch:
             return []
         try:
-            if batch[0].call is not _truncate_wal:
+            if not batch[0].bare:
                 connection.execute("BEGIN IMMEDIATE")
             outcomes = [_outcome(connection, job) for job in batch]
             connection.commit()
@@ -202,6 +215,8 @@ def run(connection: sqlite3.Connection, program: Program[T]) -> T:
 
 
 def _ask(connection: sqlite3.Connection, ask: Ask) -> Answer:
+    if ask.statement is LOCK:  # BEGIN IMMEDIATE has locked everything
+        return Answer()
     statement = _compiled(ask.statement)
     if isinstance(ask.given, list):
         connection.executemany(statement.text, [_arguments(statement, given) for given in ask.given])
@@ -264,7 +279,10 @@ def _undo(connection: sqlite3.Connection) -> None:
         _log.warning("rollback failed", error=str(error))
 
 
-def _truncate_wal(connection: sqlite3.Connection) -> bool:
+def _scrub(connection: sqlite3.Connection, *, deep: bool) -> bool:
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if deep and pages * size <= VACUUM_LIMIT:
+        connection.execute("VACUUM")
     busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     return not busy
 

@@ -77,7 +77,7 @@ class Store(Protocol):
         ...
 
     async def scrub(self) -> bool:
-        """Remove what deleted rows left outside of the tables; False where something was in the way."""
+        """Remove what rows deleted since the last time left behind; False where something was in the way."""
         ...
 
 

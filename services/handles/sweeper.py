@@ -72,8 +72,7 @@ class Sweeper:
         swept = {kind: await self._sweep(kind, now) for kind in Kind}
         if any(swept.values()):
             self._log.info("swept", **{kind.value: count for kind, count in swept.items()})
-        if swept[Kind.ENDED]:
-            await self._store.scrub()
+        await self._store.scrub()
         return swept
 
     async def _sweep(self, kind: Kind, now: datetime) -> int:

@@ -49,13 +49,16 @@ def sealed(path: Path, conversation: Conversation) -> list[bytes]:
 async def test_nothing_is_left_in_the_file_or_the_wal(tmp_path: Path) -> None:
     """Of one among many, deleted while the others go on: no id, no owner, no address, no piece of ciphertext."""
     path = tmp_path / "handles.db"
-    async with running_handles(tmp_path) as handles:
+    clock = ManualClock()
+    async with running_handles(tmp_path, clock=clock) as handles:
         filled = [await fill(handles, number) for number in range(30)]
         doomed, marks = filled[13]
         marks += sealed(path, doomed)
         before = path.read_bytes() + path.with_name("handles.db-wal").read_bytes()
         assert all(mark in before for mark in marks)
         await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=doomed.name))
+        assert path.with_name("handles.db-wal").read_bytes() == b""
+        await _swept(handles, clock)
         files = {name: (tmp_path / name).read_bytes() for name in ("handles.db", "handles.db-wal", "handles.db-shm")}
         assert files["handles.db-wal"] == b""
         for mark in marks:
@@ -109,6 +112,32 @@ async def test_nothing_is_left_in_postgresqls_tables(tmp_path: Path) -> None:
 def _files(server: postgres.Server, database: str) -> list[Path]:
     number = server.sql(f"SELECT oid FROM pg_database WHERE datname = '{database}'").strip()  # noqa: S608 - our own name
     return [entry for entry in (server.data / "base" / number).iterdir() if entry.is_file()]
+
+
+async def test_what_rows_left_where_they_had_been_goes_too(tmp_path: Path) -> None:
+    """SQLite leaves copies in the gaps when it moves rows: the sweeper's round has the file written anew."""
+    clock = ManualClock()
+    async with running_handles(tmp_path, clock=clock) as handles:
+        created = [await handles.create() for _ in range(120)]
+        for number in range(1, 4):
+            for conversation in created:
+                if number == 1:
+                    await handles.attach(conversation)
+                await handles.checkpoint(conversation, 1, number)
+        doomed = created[::3]
+        for conversation in doomed:
+            await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=conversation.name))
+        await _swept(handles, clock)
+        content = (tmp_path / "handles.db").read_bytes()
+        assert [one.name for one in doomed if one.name.partition("/")[2].encode() in content] == []
+        assert all(one.name.partition("/")[2].encode() in content for one in created[1::3])
+
+
+async def _swept(handles: RunningHandles, clock: ManualClock) -> None:
+    """Let the sweeper make a round."""
+    before = handles.metric("filo_handles_sweeps_total", result="done")
+    clock.advance(60)
+    await until(lambda: handles.metric("filo_handles_sweeps_total", result="done") > before)
 
 
 def _deleted(handles: RunningHandles, kind: str) -> bool:
