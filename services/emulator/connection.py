@@ -27,6 +27,8 @@ SEND_TIMEOUT: Final = 30.0
 """How long a client may let a message wait in its socket before the connection is dropped, in seconds."""
 PINGS: Final = 64
 """How many pings of a connection may wait for their pongs; what comes beyond is not answered."""
+STOP_PATIENCE: Final = 0.1
+"""How long a close may take when the server stops, in seconds."""
 TICK: Final = 0.001
 """The shortest wait, in seconds: uvloop's timers count milliseconds, and one that is too early would spin."""
 _NO_STATUS: Final = 1005  # RFC 6455, section 7.1.5: a close frame without a code
@@ -83,10 +85,12 @@ class Connection:
         self._settings = settings
         self._pong_delay = settings.pong_delay
         self._close: Close | None = None
+        self._patience: float | None = None
         self._log: structlog.stdlib.BoundLogger = _log.bind(connection=name)
 
-    def end(self, close: Close) -> None:
-        """Close the connection from the server's side."""
+    def stop(self, close: Close) -> None:
+        """Close the connection because the server stops: aiohttp does not read the client's half any more."""
+        self._patience = STOP_PATIENCE
         self._decide(lambda _: self._session.end(close))
         self._wake.set()
 
@@ -97,7 +101,9 @@ class Connection:
         try:
             await self._serve()
             if self._close is not None:
-                await self._socket.close(code=self._close.code, message=self._close.wire_reason)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._patience):
+                        await self._socket.close(code=self._close.code, message=self._close.wire_reason)
         finally:
             self._session.disconnected(self._clock.monotonic())
             close = self._close or Close(_code(self._socket.close_code), "")

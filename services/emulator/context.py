@@ -79,8 +79,8 @@ class Context:
 
     @property
     def answered(self) -> bool:
-        """Whether the model has said anything yet."""
-        return self.answers > 0
+        """Whether the model has said anything yet, be it that compression has dropped it."""
+        return self.answers > 0 or self.compressed > 0
 
     @property
     def answers(self) -> int:

@@ -14,7 +14,7 @@ from services.emulator import closes
 from services.emulator.closes import RefusedError
 from services.emulator.context import Context
 
-KEPT: Final = 64
+KEPT: Final = 16
 """How many handles of one lineage can be redeemed."""
 LINEAGES: Final = 10_000
 """How many lineages are remembered; the one longest unused goes first."""

@@ -94,7 +94,7 @@ class Emulator:
     async def _shut_down(self, _: web.Application) -> None:
         connections = tuple(self._open)
         for connection in connections:
-            connection.end(closes.SHUTDOWN)
+            connection.stop(closes.SHUTDOWN)
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_TIMEOUT):
                 for connection in connections:

@@ -37,6 +37,10 @@ SAMPLES: Final = 12
 """How often memory is looked at."""
 LEAD: Final = 0.6
 """Share of a connection's life that is left at goAway: enough to finish a turn on a slow machine."""
+LEAST: Final = 3
+"""How many turns a conversation has, however slow the machine is."""
+STAY: Final = 1_000
+"""After how many turns a conversation rotates even without goAway."""
 PATIENCE: Final = 30.0
 _RUN: Final = "import os, sys; from services.emulator.service import main; sys.exit(main(os.environ))"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -144,8 +148,9 @@ async def emulator(**settings: str) -> AsyncIterator[Process]:
 class Talker:
     """One conversation."""
 
-    def __init__(self, stream: int, process: Process, result: Result, pace: float) -> None:
+    def __init__(self, stream: int, process: Process, result: Result, pace: float, stay: int) -> None:
         self.stream = stream
+        self._stay = stay
         self._process = process
         self._result = result
         self._pace = pace
@@ -159,10 +164,13 @@ class Talker:
     async def run(self, until: float) -> None:
         """Talk until that moment, over as many connections as it takes."""
         try:
-            while time.monotonic() < until:
+            while self._goes_on(until):
                 await self._connection(until)
         except Exception as error:  # noqa: BLE001 - counted, and told at the end
             self._result.errors.append(f"voice {self.stream}: {error!r}")
+
+    def _goes_on(self, until: float) -> bool:
+        return time.monotonic() < until or self._utterance < LEAST
 
     async def _connection(self, until: float) -> None:
         self._leaving = False
@@ -180,7 +188,8 @@ class Talker:
                 reader.cancel()
 
     async def _converse(self, until: float) -> None:
-        while time.monotonic() < until and not self._leaving:
+        leaving_at = self._utterance + self._stay
+        while self._goes_on(until) and not self._leaving and self._utterance < leaving_at:
             self._handle = ""
             self._answered.clear()
             words = f"My number is {self.stream}. What is my number? This was turn {self._utterance}."
@@ -236,7 +245,9 @@ async def _judge(process: Process, talkers: list[Talker], result: Result) -> Non
                 result.errors.append(f"voice {talker.stream} was answered: {told[-1]}")
 
 
-async def soak(conversations: int, seconds: float, *, speed: float = 1.0, lifetime: float = 30.0) -> Result:
+async def soak(
+    conversations: int, seconds: float, *, speed: float = 1.0, lifetime: float = 30.0, stay: int = STAY
+) -> Result:
     """Let so many conversations go on at once.
 
     Args:
@@ -244,6 +255,7 @@ async def soak(conversations: int, seconds: float, *, speed: float = 1.0, lifeti
         seconds: How long.
         speed: How much faster than real time both sides speak.
         lifetime: Seconds that a connection lives.
+        stay: After how many turns a conversation rotates even without goAway.
     """
     result = Result(conversations, seconds)
     settings = {
@@ -255,7 +267,7 @@ async def soak(conversations: int, seconds: float, *, speed: float = 1.0, lifeti
     }
     async with emulator(**settings) as process:
         began, used = time.monotonic(), process.processor
-        talkers = [Talker(1000 + number, process, result, speed) for number in range(conversations)]
+        talkers = [Talker(1000 + number, process, result, speed, stay) for number in range(conversations)]
         async with asyncio.TaskGroup() as tasks:
             for talker in talkers:
                 tasks.create_task(talker.run(began + seconds))

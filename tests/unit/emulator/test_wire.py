@@ -203,3 +203,42 @@ def test_any_json_is_a_message_or_a_refusal(message: object) -> None:
         decode(message)
     except RefusedError as refused:
         assert refused.close.code == 1007  # noqa: PT017 - most are refused, some are not
+
+
+EVERY_MESSAGE: dict[str, dict[str, Any]] = {
+    "setup": {"setup": {name: value for name, value in FULL_SETUP.items() if name != "tools"}},
+    "audio": {"realtimeInput": {"audio": {"data": "-_-_", "mimeType": "audio/pcm;rate=16000"}}},
+    "video": {"realtimeInput": {"video": {"data": "-_-_", "mimeType": "image/jpeg"}}},
+    "media": {"realtimeInput": {"mediaChunks": [{"data": "-_-_", "mimeType": "audio/pcm"}]}},
+    "text": {"realtimeInput": {"text": "Hi."}},
+    "start": {"realtimeInput": {"activityStart": {}}},
+    "end": {"realtimeInput": {"activityEnd": {}}},
+    "stream end": {"realtimeInput": {"audioStreamEnd": True}},
+    "content": {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "Hi."}]}], "turnComplete": True}},
+    "result": {
+        "toolResponse": {
+            "functionResponses": [
+                {"id": "1", "name": "f", "response": {"a": 1}, "scheduling": "SILENT", "willContinue": True}
+            ]
+        }
+    },
+    "update": {"contextUpdate": {"systemInstruction": {"parts": [{"text": "New."}]}, "tools": {"tools": []}}},
+}
+
+
+@pytest.mark.parametrize("message", [pytest.param(message, id=name) for name, message in EVERY_MESSAGE.items()])
+def test_every_message_in_both_casings_and_alphabets(message: dict[str, Any]) -> None:
+    """Every message a client can send is the same in camelCase and snake_case, and in both alphabets of base64."""
+    for spelled in (message, snake(message)):
+        for text in (json.dumps(spelled), json.dumps(spelled).replace("-_-_", "+/+/")):
+            assert wire.decode(text) == wire.decode(text.encode()) == decode(message)
+
+
+def test_enumerations_are_checked() -> None:
+    """An unknown value of an enumeration is refused with its place; the unspecified one is the default."""
+    config = {"realtimeInputConfig": {"turnCoverage": "NEVER"}}
+    assert refusal({"setup": config}) == (
+        "Invalid value at 'setup.realtime_input_config.turn_coverage' (TYPE_ENUM), 'NEVER'"
+    )
+    config = {"realtimeInputConfig": {"turnCoverage": "TURN_COVERAGE_UNSPECIFIED"}}
+    assert decode({"setup": config}) == Setup(model="")
