@@ -35,8 +35,9 @@ test: $(READY) ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-robustness
-test-robustness: $(READY) ## kill handle stores and their PostgreSQL under load, for minutes (DURATION=180 SEED=1)
+test-robustness: $(READY) ## kill handle stores under load, for minutes (DURATION=180 SEED=1); 100,000 worthless handles
 	@FILO_ROBUSTNESS_SECONDS=$(or $(DURATION),180) FILO_ROBUSTNESS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/robustness $(ARGS)
+	@FILO_TEST_HANDLES=100000 $(BIN)/python -m pytest tests/integration/handles/test_refused_handles.py
 
 .PHONY: verify
 verify: $(READY) ## run every static check: lint, types, contracts, import rules, generated files
