@@ -39,6 +39,10 @@ test-robustness: $(READY) ## kill handle stores under load, for minutes (DURATIO
 	@FILO_ROBUSTNESS_SECONDS=$(or $(DURATION),180) FILO_ROBUSTNESS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/robustness $(ARGS)
 	@FILO_TEST_HANDLES=100000 $(BIN)/python -m pytest tests/integration/handles/test_refused_handles.py
 
+.PHONY: faults
+faults: $(READY) ## play every fault at every point of a conversation, and print the matrix (docs/faults.md)
+	@PYTHONPATH=.:gen $(BIN)/python -W error -m tests.faults.matrix $(ARGS)
+
 .PHONY: verify
 verify: $(READY) ## run every static check: lint, types, contracts, import rules, generated files
 	@$(BIN)/python -m tools.verify
