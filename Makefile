@@ -67,6 +67,15 @@ baseline: $(READY) ## accept the contracts as they are: what later changes must 
 mutate-tables: $(READY) ## spoil ten rows of the relay's tables, one at a time, and show which unit test notices
 	@$(BIN)/python -m tools.mutate_tables $(ARGS)
 
+.PHONY: bench-rotation
+bench-rotation: $(READY) ## measure rotations from the client's clock, idle and in mid-speech, and fill docs/rotation-bench.md
+	@$(BIN)/python -m bench.rotation $(ARGS)
+	@$(BIN)/python -m tools.generate
+
+.PHONY: storm
+storm: $(READY) ## refuse a thousand conversations everything for 30 s, and watch them recover
+	@$(BIN)/python -m bench.storm $(ARGS)
+
 .PHONY: bench-handles
 bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations
 	@$(BIN)/python -m bench.handles $(ARGS)
