@@ -163,12 +163,17 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float 
             await asyncio.sleep(0.01)
 
 
-def postgres_environ(directory: Path) -> dict[str, str]:
-    """Settings for a store on a PostgreSQL database of its own; both database and keys are made at the first call."""
+def postgres_environ(directory: Path, server: postgres.Server | None = None) -> dict[str, str]:
+    """Settings for a store on a PostgreSQL database of its own; both database and keys are made at the first call.
+
+    Args:
+        directory: Where the keys are.
+        server: Where the database is, then without a schema; by default on the server that tests share, with one.
+    """
     noted, key = directory / "database-url", directory / "handles.key"
     if not noted.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        noted.write_text(postgres.server().database(_template()))
+        noted.write_text(server.database() if server else postgres.server().database(_template()))
         keyfile.create(key)
     return {
         "FILO_DATA_DIR": str(directory),

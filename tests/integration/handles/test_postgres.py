@@ -148,7 +148,7 @@ async def test_acknowledged_checkpoints_survive_the_databases_kill(tmp_path: Pat
     """Many write, PostgreSQL dies at once and comes back: the service answers again by itself, and has all it said."""
     server = await asyncio.to_thread(servers.new_server)
     await asyncio.to_thread(server.start)
-    environ = {**postgres_environ(tmp_path), "FILO_HANDLES_DATABASE_URL": await asyncio.to_thread(server.database)}
+    environ = postgres_environ(tmp_path, server)
     await database.migrate(Settings.from_env(environ))
     async with running_handles(tmp_path, environ=environ) as handles:
         created = [await handles.create() for _ in range(8)]

@@ -33,7 +33,7 @@ async def failures(servers: list[Replica], database_server: postgres.Server, sto
     killed = 0
     while not stop.is_set():
         await asyncio.sleep(choices.uniform(0.3, 0.8))
-        if killed % 4 == 1:
+        if killed % 4 == 0:
             await asyncio.to_thread(database_server.kill)
             await asyncio.to_thread(database_server.start)
         else:
@@ -50,8 +50,7 @@ async def test_the_store_keeps_its_promises_while_everything_dies(tmp_path: Path
     server = await asyncio.to_thread(postgres.new_server)
     await asyncio.to_thread(server.start)
     environ = {
-        **postgres_environ(tmp_path),
-        "FILO_HANDLES_DATABASE_URL": await asyncio.to_thread(server.database),
+        **postgres_environ(tmp_path, server),
         "FILO_HANDLES_ADDRESS": "127.0.0.1:0",
         "FILO_HANDLES_METRICS_ADDRESS": "127.0.0.1:0",
         "FILO_HANDLES_HANDLE_TTL": f"{TTL:g}s",
