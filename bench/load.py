@@ -21,7 +21,7 @@ WORKERS: Final = 32
 
 _SERVICE: Final = "/filo.handles.v1.HandlesService/"
 _OWNER: Final = resources.Owner(share_token="share-token-of-the-bench")  # noqa: S106 - made up
-_AGENT: Final = resources.AgentConfig(model="models/gemini-live", system_instruction="Sell the thread. " * 60)
+_AGENT: Final = resources.AgentConfig(model="models/gemini-live", system_instruction="Sell the thread. " * 6)
 _QUESTION: Final = "And what would it cost us to keep the thread for a whole year? "
 _ANSWER: Final = "That depends on how long you talk; let me show you what the others of your size came to. " * 2
 _SECRET: Final = "gemini-" + "h" * 200
