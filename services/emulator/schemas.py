@@ -15,19 +15,22 @@ Schema = Mapping[str, Any]
 
 
 def fill(schema: Schema, words: str) -> object:
-    """The smallest value that `schema` allows; `words` where text is free, null where it is unclear."""
-    return _fill(schema, words, schema.get("$defs") or {}, 0)
+    """The smallest value that `schema` allows; `words` where text is free, null where it is unclear or never ends."""
+    definitions = schema.get("$defs")
+    return _fill(schema, words, definitions if isinstance(definitions, dict) else {}, ())
 
 
-def _fill(schema: object, words: str, definitions: Schema, depth: int) -> object:
-    if not isinstance(schema, dict) or depth > _DEPTH:
+def _fill(schema: object, words: str, definitions: Schema, path: tuple[str, ...]) -> object:
+    """Fill the schema at the end of a path of references and steps inwards."""
+    if not isinstance(schema, dict) or len(path) > _DEPTH:
         return None
 
-    def inner(part: object) -> object:
-        return _fill(part, words, definitions, depth + 1)
+    def inner(part: object, reference: str = "") -> object:
+        return _fill(part, words, definitions, (*path, reference))
 
     if "$ref" in schema:
-        return inner(definitions.get(str(schema["$ref"]).rpartition("/")[2]))
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return None if name in path else inner(definitions.get(name), name)
     for name in _CHOICES:
         if isinstance(schema.get(name), list) and schema[name]:
             return inner(schema[name][0])
