@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 
 from services.common import voice
 from services.simulator.client import Audio, Event, Reconnected
 from services.simulator.client import messages as told
 from tests.support.client import Speaker
+
+_WORST_FIRST: Final = ("none", "transcript", "rebased", "handle", "started")
 
 
 def context(account: Mapping[str, Any], speaker: Speaker) -> Iterator[str]:
@@ -103,13 +105,13 @@ def greetings(events: Sequence[Event]) -> int:
 
 
 def continuity(events: Sequence[Event]) -> str:
-    """What the client was told last of how the context survived."""
+    """The worst that the client was told of how the context survived."""
     found = [
         "started" if isinstance(event, told.SessionStarted) else event.continuity
         for event in events
         if isinstance(event, told.SessionStarted | told.SessionResumed | told.Rotated)
     ]
-    return found[-1] if found else ""
+    return min(found, key=_WORST_FIRST.index, default="")
 
 
 def gap(events: Sequence[Event]) -> float:

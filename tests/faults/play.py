@@ -28,7 +28,7 @@ AnyCell = table.Cell | edge.Cell
 CELLS: Final[tuple[AnyCell, ...]] = (*table.CELLS, *edge.CELLS)
 """The whole matrix."""
 POLICY: Final = Policy(
-    goaway_margin=0.1, goaway_unknown=0.3, grace=5.0, retry_base=0.02, retry_cap=0.1, stable_after=0.5, stall_after=0.5
+    goaway_margin=0.1, goaway_unknown=0.3, grace=5.0, retry_base=0.02, retry_cap=0.1, stable_after=0.5, stall_after=1.0
 )
 EMULATOR: Final = {"speed": 80.0, "thinking": 0.01, "silence": 0.1}
 AT_ONCE: Final = 4

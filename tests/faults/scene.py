@@ -25,7 +25,7 @@ class Outcome:
     """How a cell went.
 
     Attributes:
-        continuity: What the client was told last of the context.
+        continuity: The worst that the client was told of the context.
         restarts: Turns that the client was told to forget and hear again.
         gap: The longest time without an upstream or a socket, as told, in seconds.
         problems: What was not as it must be, one sentence each.
@@ -54,7 +54,7 @@ class Played(Protocol):
 
     @property
     def continuity(self) -> str:
-        """What the client must be told last of the context."""
+        """The worst that the client must be told of the context."""
 
     @property
     def greetings(self) -> int:
