@@ -101,11 +101,14 @@ class Settings:
             seed=env.integer("SEED", default.seed),
             log_level=everywhere.choice("LOG_LEVEL", default.log_level, _LEVELS),
         )
-        lead, lifetime = settings.goaway_lead, settings.lifetime
-        if lead is not None and lifetime is not None and lead >= lifetime:
-            env.wrong("GOAWAY_LEAD", f"{lead:g}s is not shorter than the connection's lifetime of {lifetime:g}s", None)
+        _check_lead(env, settings.goaway_lead, settings.lifetime)
         env.check()
         return settings
+
+
+def _check_lead(env: Environment, lead: float | None, lifetime: float | None) -> None:
+    if lead is not None and lifetime is not None and lead >= lifetime:
+        env.wrong("GOAWAY_LEAD", f"{lead:g}s is not shorter than the connection's lifetime of {lifetime:g}s", None)
 
 
 def _optional(env: Environment, name: str, low: float = 0.0) -> float | None:
