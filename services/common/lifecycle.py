@@ -5,6 +5,7 @@ line for each problem on standard error and no traceback.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -70,6 +71,8 @@ async def _serve(name: str, start: Callable[[], AbstractAsyncContextManager[str]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_or_die)
     async with start() as where:
+        gc.collect()
+        gc.freeze()  # what is there now stays: to look through all of it again would stop every conversation for 0.1 s
         print(f"{name} ready: {where}", flush=True)  # noqa: T201 - whoever started the process waits for this line
         await stop.wait()
         structlog.stdlib.get_logger("filo").info("stopping", room=name)

@@ -22,6 +22,7 @@ from services.relay.registry import Registry
 from services.relay.store import Store
 from services.relay.upstream import backend
 from services.relay.upstream.connection import Dialler
+from services.relay.upstream.setup import warm_up
 from services.relay.watching import Watch
 
 
@@ -61,6 +62,7 @@ async def running(
             close_timeout=settings.close_timeout,
             gate=Gate(Breaker(settings.breaker), clock),
         )
+        warm_up()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
         servicer = RelayServicer(store, tokens, registry, Watch(store, registry, clock, settings.transport))

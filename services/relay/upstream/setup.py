@@ -36,6 +36,11 @@ def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool, tr
     return message.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
+def warm_up() -> None:
+    """Let pydantic build what it needs: at the first setup it would stop every conversation for 0.1 s."""
+    setup(resources.AgentConfig(model="models/none"), handle=None, history=True)
+
+
 def _generation(agent: resources.AgentConfig) -> types.GenerationConfig:
     speech = types.SpeechConfig(
         language_code=agent.language_code or None,
