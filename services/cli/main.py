@@ -39,6 +39,7 @@ app = typer.Typer(
 def _service(name: str) -> Callable[[], None]:
     def run() -> None:
         lifeline.hold(os.environ)
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it has to say, its errors say
         raise typer.Exit(importlib.import_module(f"services.{name}.service").main(os.environ))
 
     return run

@@ -12,7 +12,7 @@ from services.cli.child import Child, ChildError, Echo
 
 T = TypeVar("T")
 
-READY_TIMEOUT: Final = 30.0
+READY_TIMEOUT: Final = 60.0
 """Seconds a service may take to start, on a slow and busy machine."""
 
 STOP_TIMEOUT: Final = 2.0

@@ -111,7 +111,7 @@ async def serving(
     *,
     transport: Transport = Transport(),  # noqa: B008 - frozen
     guard: Guard | None = None,
-    grace: float = 2.0,
+    grace: float = 0.5,
 ) -> AsyncIterator[Address]:
     """Serve gRPC while the context is open.
 

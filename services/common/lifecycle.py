@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import structlog
@@ -49,7 +49,26 @@ def run(name: str, start: Callable[[], AbstractAsyncContextManager[str]]) -> int
         return refuse(name, *error.problems)
     except StartupError as error:
         return refuse(name, str(error))
+    except BaseExceptionGroup as group:  # a start that had begun tasks already
+        refusals, defects = group.split((ConfigError, StartupError))
+        if refusals is None or defects is not None:
+            raise
+        return refuse(name, *(problem for error in leaves(refusals) for problem in problems(error)))
     return 0
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """The exceptions in a group, however deep."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+def problems(error: BaseException) -> tuple[str, ...]:
+    """What to tell of a start that failed."""
+    return error.problems if isinstance(error, ConfigError) else (str(error),)
 
 
 def refuse(name: str, *problems: str) -> int:

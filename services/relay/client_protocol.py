@@ -148,8 +148,14 @@ def parse_query(query: str, subprotocols: tuple[str, ...] = ()) -> Request:
         resume_handle=values.get("resumeHandle"),
         rotation=RotationMode(rotation),
         last_seen=_seen(values.get("lastSeen")),
-        test=values.get("testMode", "").lower() in {"1", "true"},
+        test=_flag(values.get("testMode")),
     )
+
+
+def _flag(text: str | None) -> bool:
+    if text is not None and text.lower() not in {"true", "1", "false", "0"}:
+        raise malformed("testMode must be true or false")
+    return text is not None and text.lower() in {"true", "1"}
 
 
 def _seen(text: str | None) -> Seen | None:
@@ -162,7 +168,7 @@ def _seen(text: str | None) -> Seen | None:
 
 
 class _Auth(msgspec.Struct, tag="auth"):
-    sessionToken: str  # noqa: N815 - the wire's name
+    sessionToken: str = ""  # noqa: N815 - the wire's name; none is refused like a wrong one
     shareToken: str | None = None  # noqa: N815 - the wire's name
 
 

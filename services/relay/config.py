@@ -27,7 +27,7 @@ class Settings:
         handles_address: Where the handle store is, gRPC.
         upstream_url: Gemini's base URL, or the emulator's.
         upstream_ca: A PEM file to trust besides the system's, for the emulator.
-        vertex: The upstream is Vertex AI rather than the Gemini Developer API.
+        backend: Whose API it is: ``developer`` for the Gemini Developer API, or ``vertex``.
         api_key: Gemini's API key; the Developer API's only.
         access_token: A token for Vertex AI; empty for the machine's Application Default Credentials.
         session_keys: The key ring that signs session tokens, one file for all relays; made when it is not there.
@@ -50,7 +50,7 @@ class Settings:
     handles_address: Address = Address("127.0.0.1", 7402)
     upstream_url: str = GEMINI_URL
     upstream_ca: Path | None = None
-    vertex: bool = False
+    backend: str = "developer"
     api_key: str = field(default="", repr=False)
     access_token: str = field(default="", repr=False)
     session_keys: Path = Path(".filo/session.key")
@@ -76,7 +76,7 @@ class Settings:
         default = cls()
         shared, env = Environment(values, "FILO_"), Environment(values, "FILO_RELAY_")
         env.problems = shared.problems
-        vertex = env.choice("BACKEND", "developer", ("developer", "vertex")) == "vertex"
+        backend = env.choice("BACKEND", default.backend, ("developer", "vertex"))
         url = env.text("UPSTREAM_URL", GEMINI_URL).rstrip("/")
         if _BASE_URL.fullmatch(url) is None:
             env.problems.append(
@@ -94,8 +94,8 @@ class Settings:
             handles_address=handles,
             upstream_url=url,
             upstream_ca=Path(ca).expanduser() if ca else None,
-            vertex=vertex,
-            api_key="" if vertex else _api_key(values, shared),
+            backend=backend,
+            api_key=_api_key(values, shared) if backend == "developer" else "",
             access_token=env.secret("ACCESS_TOKEN") or "",
             session_keys=env.path("SESSION_KEYS", shared.path("DATA_DIR", Path(".filo")) / "session.key"),
             session_ttl=env.duration("SESSION_TTL", default.session_ttl, low=60.0),

@@ -56,7 +56,7 @@ async def running(
         store = Store(channel)
         dialler = Dialler(
             settings.upstream_url,
-            backend.vertex(settings.access_token) if settings.vertex else backend.developer(settings.api_key),
+            _backend(settings),
             settings.upstream_ca,
             connect_timeout=settings.connect_timeout,
             close_timeout=settings.close_timeout,
@@ -82,6 +82,12 @@ async def running(
         )
         stack.push_async_callback(registry.drain)
         yield Running(client_address, control_address, where, registry)
+
+
+def _backend(settings: Settings) -> backend.Backend:
+    if settings.backend == "vertex":
+        return backend.vertex(settings.access_token)
+    return backend.developer(settings.api_key)
 
 
 def main(environ: Mapping[str, str]) -> int:

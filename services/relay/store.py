@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC
 
 import grpc
 from google.protobuf import struct_pb2
@@ -11,6 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1 import handles_pb2_grpc as rpc
 from filo.handles.v1 import resources_pb2 as resources
+from services.common.errors import ServiceError, invalid
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.capabilities import capability
@@ -56,8 +56,13 @@ class Store:
         return (await self._stub.CreateConversation(request)).conversation
 
     async def get(self, name: str) -> pb.GetConversationResponse:
-        """Read a conversation."""
-        return await self._stub.GetConversation(pb.GetConversationRequest(name=name))
+        """Read a conversation; its name is our caller's field `conversation`."""
+        try:
+            return await self._stub.GetConversation(pb.GetConversationRequest(name=name))
+        except ServiceError as error:
+            if error.metadata.get("field") != "name":
+                raise
+            raise invalid("conversation", error.detail.removeprefix("name: ")) from error
 
     async def attach(
         self,
@@ -133,7 +138,7 @@ class Store:
             covered_seq=response.covered_seq,
             turn=response.turn_count,
             resume_handle=response.resume_handle or None,
-            expires_at=response.expire_time.ToDatetime(UTC).isoformat() if response.resume_handle else "",
+            expires_at=response.expire_time.ToJsonString() if response.resume_handle else "",
         )
 
     async def heartbeat(self, name: str, epoch: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import ForeignKey, LargeBinary, String, event, insert, select, update
@@ -54,6 +55,7 @@ async def opened(url: str) -> AsyncIterator["Store"]:
     Raises:
         StartupError: It cannot be opened.
     """
+    _keep_private(url)
     engine = create_async_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _configure)
@@ -68,6 +70,19 @@ async def opened(url: str) -> AsyncIterator["Store"]:
         yield Store(engine)
     finally:
         await engine.dispose()
+
+
+def _keep_private(url: str) -> None:
+    """Make an embedded database's file for its owner alone: it holds whole conversations. SQLite's others follow it."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return
+    path = Path(parsed.database)
+    try:
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+    except OSError as error:
+        raise StartupError(f"cannot open the runs at {path}: {error.strerror}") from error
 
 
 def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever the driver gives

@@ -122,7 +122,7 @@ class Talk:
         """The first output of the answer has come."""
         self._unheard, self._doubts = False, True
         if self._turn.answered_from is None:
-            self._turn.answered_from = min(sent, self._turn.spoke_on or sent)
+            self._turn.answered_from = max(self.boundary, min(sent, self._turn.spoke_on or sent))
             self._speaking = False
 
     def said(self, text: str) -> None:

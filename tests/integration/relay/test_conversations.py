@@ -260,7 +260,7 @@ async def test_another_relay_goes_on_where_the_first_one_stopped(tmp_path: Path)
 
 async def test_on_vertex_as_well(tmp_path: Path) -> None:
     """Another path, an access token, another name of the response's tokens, handles that tell what they hold."""
-    async with running_relay(tmp_path, emulator={"lifetime": 1.2}, vertex=True, access_token="ya29.t") as relay:
+    async with running_relay(tmp_path, emulator={"lifetime": 1.2}, backend="vertex", access_token="ya29.t") as relay:
         session = await relay.create()
         speaker = Speaker(7)
         async with Client(relay.socket(session)) as client:

@@ -126,6 +126,7 @@ async def test_another_path_is_404(relay: RunningRelay) -> None:
         ('{"type": "text", "text": "  "}', "text must not be empty"),
         ('{"type": "text", "text": "a", "seq": 0}', "from 1 to"),
         ('{"type": "auth", "sessionToken": "x"}', "first message"),
+        ('{"type": "auth"}', "first message"),
         (b"\x01\x02\x03", "even number of bytes"),
         (b"\x00" * (64 * 1024 + 2), "at most 65536 bytes"),
     ],
@@ -180,3 +181,24 @@ async def test_sessions_over_grpc(relay: RunningRelay) -> None:
     with pytest.raises(ServiceError) as refused:
         await relay.control.GetSession(pb.GetSessionRequest(conversation=f"conversations/{'0' * 32}"))
     assert refused.value.reason is Reason.CONVERSATION_NOT_FOUND
+
+
+async def test_a_first_message_without_a_token_is_4401(relay: RunningRelay) -> None:
+    """A token that is not there is met like one that is wrong."""
+    code, _ = await closed(relay, {"mode": "sales_agent"}, '{"type": "auth"}')
+    assert code == 4401
+
+
+@pytest.mark.parametrize("parameter", [{"testMode": "maybe"}, {"rotation": "both"}, {"lastSeen": "newest"}])
+async def test_a_parameter_that_means_nothing_is_1007(relay: RunningRelay, parameter: dict[str, str]) -> None:
+    """A typing error is told, not taken for something else."""
+    code, reason = await closed(relay, {"mode": "sales_agent", **parameter})
+    assert (code, next(iter(parameter)) in reason) == (1007, True)
+
+
+async def test_a_conversation_that_has_no_such_name_is_told_by_its_field(relay: RunningRelay) -> None:
+    """The field that the caller filled, not the one that the store knows it by."""
+    with pytest.raises(ServiceError) as refused:
+        await relay.control.GetSession(pb.GetSessionRequest(conversation="conversations/none"))
+    assert refused.value.metadata == {"field": "conversation"}
+    assert refused.value.detail.startswith("conversation: ")

@@ -217,7 +217,6 @@ MALFORMED = {
     "a result without a bottom": nested(100_000),
     "a number that no double holds": '{"type": "tool_result", "id": "c", "result": {"a": 1' + "0" * 400 + "}}",
     "an infinite number": '{"type": "tool_result", "id": "c", "result": {"a": 1e999}}',
-    "auth without token": '{"type": "auth"}',
 }
 
 
@@ -337,11 +336,22 @@ def test_any_value_survives_the_query(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "test"), [("true", True), ("1", True), ("TRUE", True), ("false", False), ("no", False)]
+    ("text", "test"), [("true", True), ("1", True), ("TRUE", True), ("false", False), ("0", False)]
 )
 def test_test_mode(text: str, test: bool) -> None:  # noqa: FBT001
-    """Only a clear yes."""
+    """Yes or no, and nothing else: see `test_a_parameter_that_means_nothing`."""
     assert protocol.parse_query(f"mode=assistant&testMode={text}").test is test
+
+
+@pytest.mark.parametrize("parameter", ["testMode=no", "testMode=", "rotation=both", "lastSeen=newest"])
+def test_a_parameter_that_means_nothing(parameter: str) -> None:
+    """A typing error is told, not taken for something else."""
+    if parameter.endswith("="):  # as good as absent
+        assert not protocol.parse_query(f"mode=assistant&{parameter}").test
+        return
+    with pytest.raises(ServiceError) as refused:
+        protocol.parse_query(f"mode=assistant&{parameter}")
+    assert refused.value.reason is Reason.MALFORMED_MESSAGE
 
 
 def test_modes() -> None:

@@ -126,5 +126,5 @@ def test_no_secret_is_shown() -> None:
 def test_vertex_needs_no_api_key() -> None:
     """It takes an access token, or the machine's own credentials; a token is never shown."""
     settings = Settings.from_env({"FILO_RELAY_BACKEND": "vertex", "FILO_RELAY_ACCESS_TOKEN": "ya29.token"})
-    assert (settings.vertex, settings.api_key, settings.access_token) == (True, "", "ya29.token")
+    assert (settings.backend, settings.api_key, settings.access_token) == ("vertex", "", "ya29.token")
     assert "ya29" not in repr(settings)

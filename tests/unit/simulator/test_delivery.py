@@ -140,14 +140,17 @@ class Delivery(RuleBasedStateMachine):
     @rule(text=st.booleans())
     def answer(self, text: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
         """The relay says something."""
-        frame = self.relay.say("words" if text else None)
-        if self.session.phase in (Phase.GREETING, Phase.LIVE):
-            self.down.append(frame)
+        self.tell(self.relay.say("words" if text else None))
 
     @rule()
     def cover(self) -> None:
         """The relay stores what it has and says so."""
-        self.down.append(self.relay.cover())
+        self.tell(self.relay.cover())
+
+    def tell(self, frame: Frame) -> None:
+        """What is said goes onto the socket while it is open, all of it or none: a stream has no holes."""
+        if self.session.phase in (Phase.GREETING, Phase.LIVE):
+            self.down.append(frame)
 
     @rule(relay_dies=st.booleans())
     def cut(self, relay_dies: bool) -> None:  # noqa: FBT001 - drawn by hypothesis

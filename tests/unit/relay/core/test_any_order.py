@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.relay.core import effects as do
 from services.relay.core import events as on
-from services.relay.core.model import RotationMode, ToolCall
+from services.relay.core.model import Mark, RotationMode, ToolCall
 from services.relay.core.states import Phase
 from tests.unit.relay.core.world import Connection, World
 
@@ -118,9 +118,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(inputs=st.integers(1, 5), begins=st.booleans())
     def client_speaks(self, inputs: int, begins: bool) -> None:  # noqa: FBT001
         """Frames of audio; perhaps the first of an utterance."""
+        before = Mark(self.world.taken, self.world.said)
         self.world.say(inputs)
         if begins:
-            self.world.post(on.SpeechBegan())
+            self.world.post(on.SpeechBegan(before, waiting=not self.world.sending))
 
     @precondition(lambda self: self.world.present)
     @rule()
