@@ -70,7 +70,7 @@ class Result:
         received: Messages from it.
         lost: Frames that the contexts miss or hold twice.
         greetings: How often somebody was greeted; once each is right.
-        memory: The emulator's, in bytes, in regular intervals.
+        memory: The emulator's, in bytes: before the first conversation, then in regular intervals.
         processor: Share of one core that the emulator took.
         errors: What went wrong.
     """
@@ -91,6 +91,11 @@ class Result:
     def growth(self) -> float:
         """By how many KiB a conversation has grown in the second half of the time."""
         return (self.memory[-1] - self.memory[len(self.memory) // 2]) / 1024 / self.conversations
+
+    @property
+    def footprint(self) -> float:
+        """How many KiB a conversation takes at the end, its connection included."""
+        return (self.memory[-1] - self.memory[0]) / 1024 / self.conversations
 
     def __str__(self) -> str:
         """One line a subject."""
@@ -267,6 +272,7 @@ async def soak(
     }
     async with emulator(**settings) as process:
         began, used = time.monotonic(), process.processor
+        result.memory.append(process.memory)
         talkers = [Talker(1000 + number, process, result, speed, stay) for number in range(conversations)]
         async with asyncio.TaskGroup() as tasks:
             for talker in talkers:
