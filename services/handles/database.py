@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.common import logs
 from services.common.lifecycle import StartupError
-from services.handles import keyfile, postgres, programs, schema, sqlite
+from services.handles import keyfile, postgres, programs, schema, sqlite, sqlite_file
 from services.handles.codec import Sealing
 from services.handles.config import Settings
 from services.handles.digests import Digests, sealing_check
@@ -63,7 +63,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
         StartupError: The database or the key file cannot be used, or one does not belong to the other.
     """
     if settings.embedded:
-        sqlite.prepare(settings.database_file)
+        sqlite_file.prepare(settings.database_file)
         await migrating(settings.database, partial(schema.migrate, forward_only=True))
         backend: Backend = sqlite.Sqlite(settings.database_file, settings.durability)
     else:
@@ -93,7 +93,7 @@ async def migrate(settings: Settings, target: str = schema.HEAD) -> tuple[str, s
         StartupError: The database cannot be used, or there is no such revision.
     """
     if settings.embedded:
-        sqlite.prepare(settings.database_file)
+        sqlite_file.prepare(settings.database_file)
     return await migrating(settings.database, partial(schema.migrate, target=target))
 
 
@@ -146,7 +146,7 @@ def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
 
 def _unusable(url: URL, error: BaseException) -> StartupError:
     if url.drivername.startswith("sqlite"):
-        return sqlite.unusable(Path(url.database or ""), str(error))
+        return sqlite_file.unusable(Path(url.database or ""), str(error))
     return postgres.unusable(url, error)
 
 
