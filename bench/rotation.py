@@ -7,6 +7,7 @@ all through the same run. Conversations rotate side by side, at random moments.
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import random
@@ -153,6 +154,8 @@ async def staged(stack: AsyncExitStack, situation: Situation, close_delay: float
         await stack.enter_async_context(_process(name, environ))
     channel = await stack.enter_async_context(grpc_client.channel(where["FILO_RELAY_CONTROL_ADDRESS"]))
     url = f"ws://{where['FILO_RELAY_CLIENT_ADDRESS']}/ws/ai-voice"
+    gc.collect()
+    gc.freeze()  # the services do the same; a pause of the instrument is none of the relay's
     return Stage(emulator, url, rpc.RelayServiceStub(channel), stack.enter_context(watching()))
 
 

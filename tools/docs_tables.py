@@ -9,6 +9,7 @@ and everything between the two lines is replaced. To add a table, write a functi
 into `TABLES`; a table that no page shows, or a name that is not in `TABLES`, is an error.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from bench import rotation_table
 from filo.handles.v1.handles_pb2 import HandleResult
 from services.cli.main import SERVICES
 from services.cli.settings import settings
@@ -152,6 +154,13 @@ def _relay_models() -> str:
     return markdown(("name begins with", "content in mid-session", "window", "evidence"), rows)
 
 
+def _rotation_bench() -> str:
+    return rotation_table.table(json.loads(ROTATIONS.read_text(encoding="utf-8")))
+
+
+ROTATIONS: Final = Path(__file__).resolve().parent.parent / "bench/results/rotation.json"
+"""What `make bench-rotation` found."""
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "close-codes": _close_codes,
@@ -166,6 +175,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "relay-models": _relay_models,
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
+        "rotation-bench": _rotation_bench,
         **{f"{service}-settings": partial(_settings, service) for service in SERVICES},
     }
 )
