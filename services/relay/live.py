@@ -226,6 +226,7 @@ class LiveConversation:
         n = self.outbox.tell(message)
         if isinstance(notice, tell.TurnEnded):
             self._writer.told_as[notice.turn] = n
+            self._speech.turn_ended()
         if isinstance(notice, tell.Rotated):
             self._log.info(
                 "rotated", reason=notice.reason, continuity=notice.continuity, gap_ms=round(notice.gap * 1000)

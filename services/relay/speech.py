@@ -20,6 +20,10 @@ class SpeechDetector:
     def __init__(self) -> None:
         self._quiet = _PAUSE
 
+    def turn_ended(self) -> None:
+        """What is loud from here on is the next utterance, however short the pause was."""
+        self._quiet = _PAUSE
+
     def began(self, frame: bytes) -> bool:
         """Whether an utterance begins with this frame.
 

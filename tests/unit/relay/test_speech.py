@@ -56,3 +56,13 @@ def test_it_hears_the_test_voice() -> None:
     ear = SpeechDetector()
     frames = voice.speak("Good morning, my budget is ten euros.", stream=1, first_frame=0, utterance=1, rate=16000)
     assert [index for index, frame in enumerate(frames) if ear.began(frame)][:1] == [0]
+
+
+def test_after_a_turn_the_next_loud_frame_begins_an_utterance() -> None:
+    """However short the pause was in audio: a client need not send its silence while the agent speaks."""
+    ear = SpeechDetector()
+    assert ear.began(tone(5000))
+    assert not ear.began(QUIET_FRAME)
+    ear.turn_ended()
+    assert ear.began(tone(5000))
+    assert not ear.began(tone(5000))
