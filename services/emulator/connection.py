@@ -144,6 +144,7 @@ class Connection:
         """Answer the client's close, if it was the client that closed."""
         if not self._socket.closed:
             await self._clock.sleep(delay)
+            self._session.disconnected(self._clock.monotonic())  # a client that is told may resume in the same moment
             await self._socket.close(drain=False)
 
     async def _write(self) -> None:

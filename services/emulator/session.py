@@ -138,10 +138,11 @@ class Session:
         self._emit(End(close))
 
     def disconnected(self, now: float) -> None:
-        """The socket is closed, both ways: the handles of this session can be redeemed from now on."""
+        """The socket is closed, both ways: the handles of this session can be redeemed from now on. Once is enough."""
         self.phase = Phase.CLOSED
-        if self._lineage is not None:
-            self._shared.handles.closed(self._lineage, self._caller.connection, now)
+        lineage, self._lineage = self._lineage, None
+        if lineage is not None:
+            self._shared.handles.closed(lineage, self._caller.connection, now)
 
     # Messages
 
