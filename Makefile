@@ -72,6 +72,10 @@ bench-rotation: $(READY) ## measure rotations from the client's clock, idle and 
 	@$(BIN)/python -m bench.rotation $(ARGS)
 	@$(BIN)/python -m tools.generate
 
+.PHONY: soak-emulator
+soak-emulator: $(READY) ## talk to the emulator in 200 conversations at once, for a minute
+	@PYTHONPATH=.:gen $(BIN)/python -m tests.soak.emulator.soak --conversations 200 --seconds 60 $(ARGS)
+
 .PHONY: storm
 storm: $(READY) ## refuse a thousand conversations everything for 30 s, and watch them recover
 	@$(BIN)/python -m bench.storm $(ARGS)
