@@ -10,7 +10,7 @@ from typing import Final
 
 import uvloop
 
-from services.relay.breaker import BreakerPolicy
+from services.relay.upstream.breaker import BreakerPolicy
 from tests.support.storm import storm
 
 RESULTS: Final = Path("bench/results/storm.json")

@@ -9,8 +9,8 @@ from typing import Final
 from services.common import tls
 from services.common.config import Address, Environment
 from services.common.tls import Transport
-from services.relay.breaker import BreakerPolicy
 from services.relay.core.model import Policy
+from services.relay.upstream.breaker import BreakerPolicy
 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
 _BASE_URL: Final = re.compile(r"wss?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/[\w./~-]*)?")

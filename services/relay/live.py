@@ -18,25 +18,25 @@ from websockets.asyncio.server import ServerConnection
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
 from services.common.errors import INTERNAL_DETAIL, MEANING, Reason, ServiceError
-from services.relay import client_protocol as protocol
 from services.relay.checkpoints import REFUSED, StoreWriter
-from services.relay.client_link import ClientLink
+from services.relay.client import protocol
+from services.relay.client.intake import Intake
+from services.relay.client.link import ClientLink
+from services.relay.client.outbox import Outbox
+from services.relay.client.session_tokens import Claims, SessionTokens
+from services.relay.client.speech import SpeechDetector
 from services.relay.config import Settings
+from services.relay.control.journal import Journal
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
-from services.relay.inputs import Inputs, cancelled
-from services.relay.intake import Intake
-from services.relay.journal import Journal
 from services.relay.metrics import Metrics, yes_or_no
-from services.relay.outbox import Outbox
-from services.relay.session_tokens import Claims, SessionTokens
-from services.relay.speech import SpeechDetector
 from services.relay.store import Attached, Store
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Dialler
-from services.relay.upstream_link import UpstreamLink
+from services.relay.upstream.inputs import Inputs, cancelled
+from services.relay.upstream.link import UpstreamLink
 
 _FAREWELLS: Mapping[do.Farewell, int] = {
     do.Farewell.OVER: 1000,

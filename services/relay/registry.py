@@ -9,10 +9,10 @@ from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1 import resources_pb2 as resources
 from services.common import logs
 from services.common.errors import Reason, ServiceError
-from services.relay import client_protocol as protocol
+from services.relay.client import protocol
+from services.relay.client.session_tokens import Claims
 from services.relay.live import LiveConversation, Surroundings
 from services.relay.metrics import HANDLE_RESULTS, yes_or_no
-from services.relay.session_tokens import Claims
 
 _RECENT: Final = 20
 """Turns that a client may have missed: while it is away at most the one in progress is completed."""

@@ -11,19 +11,21 @@ from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common import grpc_client, grpc_server, lifecycle, logs, metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
-from services.relay import client_server, control, session_tokens
-from services.relay.breaker import Breaker, Gate
-from services.relay.client_server import ClientServer
+from services.relay.client import server as client_server
+from services.relay.client import session_tokens
+from services.relay.client.server import ClientServer
 from services.relay.config import Settings
-from services.relay.control import RelayServicer
+from services.relay.control import servicer as control
+from services.relay.control.servicer import RelayServicer
+from services.relay.control.watching import Watch
 from services.relay.live import Surroundings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
 from services.relay.store import Store
 from services.relay.upstream import backend
+from services.relay.upstream.breaker import Breaker, Gate
 from services.relay.upstream.connection import Dialler
 from services.relay.upstream.setup import warm_up
-from services.relay.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.relay.breaker import BreakerPolicy
+from services.relay.upstream.breaker import BreakerPolicy
 from tests.support.storm import storm
 
 BREAKER = BreakerPolicy(failures=10, probe_interval=0.5, dials_a_second=80.0)

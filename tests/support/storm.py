@@ -14,8 +14,8 @@ from statistics import median
 
 from websockets.asyncio.client import connect
 
-from services.relay.breaker import BreakerPolicy
 from services.relay.core.model import Policy
+from services.relay.upstream.breaker import BreakerPolicy
 from tests.support.client import Client
 from tests.support.relay import RunningRelay, running_relay
 

@@ -1,1 +1,1 @@
-"""Gemini Live on the wire: the setup, the messages, one connection."""
+"""Gemini's side of the relay: one connection after another, what is sent, and what comes."""

@@ -11,10 +11,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.protocol import State
 
-from services.relay.breaker import Gate
 from services.relay.core.model import START
 from services.relay.upstream import wire
 from services.relay.upstream.backend import Backend, CredentialsError
+from services.relay.upstream.breaker import Gate
 
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 NO_CLOSE_FRAME: Final = 1006

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from filo.handles.v1.resources_pb2 import MODE_ASSISTANT, Owner
 from filo.relay.v1 import relay_pb2 as pb
 from services.common.errors import Reason, ServiceError
-from services.relay.session_tokens import Claims, SessionTokens
+from services.relay.client.session_tokens import Claims, SessionTokens
 from tests.support.client import Client
 from tests.support.clock import ManualClock
 from tests.support.relay import SHARE_TOKEN, RunningRelay, running_relay

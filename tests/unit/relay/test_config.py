@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.common.config import Address, ConfigError
-from services.relay.breaker import BreakerPolicy
 from services.relay.config import GEMINI_URL, Settings
 from services.relay.core.model import Policy
+from services.relay.upstream.breaker import BreakerPolicy
 
 KEY = "AIza-made-up"
 ENOUGH = {"GEMINI_API_KEY": KEY}

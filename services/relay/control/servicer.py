@@ -11,14 +11,14 @@ from filo.relay.v1 import relay_pb2 as pb
 from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common.errors import Reason, ServiceError, invalid
 from services.common.grpc_server import Context
-from services.relay import client_protocol as protocol
-from services.relay import watching
+from services.relay.client import protocol
+from services.relay.client.session_tokens import Claims, SessionTokens
+from services.relay.control import watching
+from services.relay.control.watching import Watch
 from services.relay.core import events as on
 from services.relay.live import LiveConversation
 from services.relay.registry import Registry
-from services.relay.session_tokens import Claims, SessionTokens
 from services.relay.store import Store
-from services.relay.watching import Watch
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["RelayService"].full_name
 _END_TIMEOUT: Final = 5.0

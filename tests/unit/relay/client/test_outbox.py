@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.client_protocol import Seen
-from services.relay.outbox import Outbox
+from services.relay.client.outbox import Outbox
+from services.relay.client.protocol import Seen
 
 
 def pong(text: str) -> dict[str, Any]:

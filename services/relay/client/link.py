@@ -5,9 +5,9 @@ from typing import Any, Final
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from services.relay import client_protocol as protocol
-from services.relay.client_protocol import Seen
-from services.relay.outbox import Outbox
+from services.relay.client import protocol
+from services.relay.client.outbox import Outbox
+from services.relay.client.protocol import Seen
 
 _LONGEST_REASON: Final = 123
 """Bytes of a close frame's reason, RFC 6455 section 5.5."""

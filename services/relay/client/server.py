@@ -19,12 +19,12 @@ from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.grpc_errors import internal
 from services.common.lifecycle import port_error
-from services.relay import client_protocol as protocol
-from services.relay.client_link import close_reason
+from services.relay.client import protocol
+from services.relay.client.link import close_reason
+from services.relay.client.session_tokens import SessionTokens
 from services.relay.config import Settings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
-from services.relay.session_tokens import SessionTokens
 
 _PING_INTERVAL: Final = 20.0
 _CLOSE_TIMEOUT: Final = 1.0

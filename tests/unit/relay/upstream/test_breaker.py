@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.relay.breaker import Breaker, BreakerPolicy, BreakerState, Gate
+from services.relay.upstream.breaker import Breaker, BreakerPolicy, BreakerState, Gate
 from tests.support.clock import ManualClock
 
 POLICY = BreakerPolicy(failures=3, probe_interval=2.0, dials_a_second=10.0)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from services.common import voice
-from services.relay.speech import LOUD, SpeechDetector
+from services.relay.client.speech import LOUD, SpeechDetector
 
 QUIET_FRAME = bytes(640)
 SECOND = 50

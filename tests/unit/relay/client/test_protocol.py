@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.errors import Reason, ServiceError
-from services.relay import client_protocol as protocol
 from services.relay import live
+from services.relay.client import protocol
+from services.relay.client.outbox import Outbox
 from services.relay.core import notices as tell
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Role, RotationMode, RotationReason, ToolCall
-from services.relay.outbox import Outbox
 
-DOC = (Path(__file__).parents[3] / "docs" / "client-protocol.md").read_text()
+DOC = (Path(__file__).parents[4] / "docs" / "client-protocol.md").read_text()
 
 NOTICES: dict[type[Any], tell.Notice] = {
     type(notice): notice

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
-from services.relay.session_tokens import Claims, SessionTokens, load
+from services.relay.client.session_tokens import Claims, SessionTokens, load
 from tests.support.clock import ManualClock
 
 KEY, OTHER = "k" * 43, "o" * 43

@@ -9,14 +9,14 @@ import structlog
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
 from services.common.errors import ServiceError
+from services.relay.client.outbox import Outbox
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.model import Turn
-from services.relay.inputs import Inputs, cancelled
-from services.relay.outbox import Outbox
 from services.relay.store import Store
 from services.relay.upstream import wire
 from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.inputs import Inputs, cancelled
 from services.relay.upstream.setup import setup
 from services.relay.upstream.standby import Standby
 

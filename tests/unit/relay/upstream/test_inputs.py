@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from services.relay.core.model import Mark
-from services.relay.inputs import Inputs, cancelled
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Upstream
+from services.relay.upstream.inputs import Inputs, cancelled
 
 
 class Memory:

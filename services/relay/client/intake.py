@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from services.relay import client_protocol as protocol
+from services.relay.client import protocol
+from services.relay.client.outbox import Outbox
+from services.relay.client.speech import SpeechDetector
 from services.relay.core import events as on
-from services.relay.inputs import Inputs
 from services.relay.metrics import Metrics
-from services.relay.outbox import Outbox
-from services.relay.speech import SpeechDetector
 from services.relay.upstream import wire
+from services.relay.upstream.inputs import Inputs
 
 
 class Intake:

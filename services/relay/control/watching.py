@@ -12,7 +12,7 @@ from services.common import grpc_client
 from services.common.clock import Clock
 from services.common.config import parse_address
 from services.common.tls import Transport
-from services.relay.journal import epoch_of, sequence
+from services.relay.control.journal import epoch_of, sequence
 from services.relay.live import LiveConversation
 from services.relay.registry import Registry
 from services.relay.store import CONTINUITY, Store, ledger_message

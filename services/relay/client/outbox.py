@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from services.relay import client_protocol as protocol
-from services.relay.client_protocol import Seen
+from services.relay.client import protocol
+from services.relay.client.protocol import Seen
 from services.relay.log import Log
 
 _KEPT_AFTER_SENDING: Final = 512 * 1024
