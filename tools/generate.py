@@ -1,4 +1,4 @@
-"""Everything that is generated and committed: ``gen/`` from ``protos/``, and the tables in ``docs/`` from the code.
+"""Everything that is generated and committed: ``gen/`` from ``protos/``, tables in docs and clients from the code.
 
 ``python -m tools.generate`` writes it; with ``--check`` nothing is written, and the exit code is 1 when something
 committed differs from what would be written.
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tools import docs_tables
+from tools import client_tables, docs_tables
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The top of the tree."""
@@ -72,9 +72,17 @@ def stale(root: Path = ROOT) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         protoc(Path(scratch), root / "protos")
         told = differences(contents(root / "gen"), contents(Path(scratch)))
-    pages = docs_tables.pages(root)
-    told += [f"{path.relative_to(root)}: differs" for path, text in pages.items() if path.read_text("utf-8") != text]
+    told += [f"{path.relative_to(root)}: differs" for path, text in _texts(root).items() if _read(path) != text]
     return told
+
+
+def _texts(root: Path) -> dict[Path, str]:
+    """What is made of tables in the code: pages, and modules of the clients."""
+    return docs_tables.pages(root) | client_tables.files(root)
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
 
 
 def write(root: Path = ROOT) -> list[str]:
@@ -85,7 +93,8 @@ def write(root: Path = ROOT) -> list[str]:
         shutil.rmtree(root / "gen", ignore_errors=True)
         Path(scratch).chmod(0o755)
         shutil.copytree(scratch, root / "gen")
-    for path, text in docs_tables.pages(root).items():
+    for path, text in _texts(root).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return changed
 

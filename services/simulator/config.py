@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from filo.client import Policy
 from services.common import tls
 from services.common.config import Address, Environment
 from services.common.tls import Transport
-from services.simulator.client import Policy
 
 _ADDRESS: Final = Address("127.0.0.1", 7403)
 _METRICS_ADDRESS: Final = Address("127.0.0.1", 7413)

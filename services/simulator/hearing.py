@@ -8,10 +8,7 @@ comes as text. What was heard of an answer that starts again is forgotten.
 from functools import singledispatchmethod
 from typing import Final
 
-from filo.simulator.v1 import simulator_pb2 as pb
-from services.common.voice import Heard, Listener
-from services.simulator import checks
-from services.simulator.client import (
+from filo.client import (
     AttemptFailed,
     Audio,
     Disconnected,
@@ -21,6 +18,9 @@ from services.simulator.client import (
     Reconnecting,
     messages,
 )
+from filo.simulator.v1 import simulator_pb2 as pb
+from services.common.voice import Heard, Listener
+from services.simulator import checks
 from services.simulator.journal import Journal
 from services.simulator.metrics import Metrics
 from services.simulator.record import Record

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
+from filo.client import Client, Credentials, Over, Session
 from filo.handles.v1 import resources_pb2
 from filo.relay.v1 import relay_pb2, relay_pb2_grpc
 from filo.simulator.v1 import simulator_pb2 as pb
@@ -20,7 +21,6 @@ from services.common.errors import ServiceError
 from services.simulator import agent, checks, report
 from services.simulator.account import AccountError, Emulator
 from services.simulator.checks import Held
-from services.simulator.client import Client, Credentials, Over, Session
 from services.simulator.config import Settings
 from services.simulator.hearing import Hearing
 from services.simulator.journal import Journal

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from filo.client import Client, Over
 from services.common import voice
 from services.common.clock import Clock
 from services.common.voice import FRAME_SECONDS
-from services.simulator.client import Client, Over
 from services.simulator.hearing import Hearing
 from services.simulator.record import Turn
 

@@ -1,6 +1,6 @@
 """Somebody at the other end: the reference client, a voice, a tool that takes a moment, and a record of what was told.
 
-The client is the simulator's (`services.simulator.client`): it keeps its inputs until they are covered, and sends again
+The client is `filo.client`: it keeps its inputs until they are covered, and sends again
 from `nextSeq` whatever a new socket asks for. Nothing here helps the relay.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
+from filo.client import Audio, Client, Credentials, Event, Over, Policy, Session
+from filo.client import messages as told
 from filo.relay.v1 import relay_pb2 as pb
 from services.common import logs, voice
 from services.common.clock import SystemClock
-from services.simulator.client import Audio, Client, Credentials, Event, Over, Policy, Session
-from services.simulator.client import messages as told
 from tests.support.client import Speaker
 from tests.support.relay import SHARE_TOKEN
 

@@ -12,10 +12,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from filo.client import messages as told
 from services.common.config import Address
 from services.emulator.faults import Fault, GoAwayFault, Moment, StallFault
 from services.relay.live import LiveConversation
-from services.simulator.client import messages as told
 from tests.faults.caller import Caller
 from tests.faults.scene import DOING, Scene
 from tests.faults.table import SETTLED, Point

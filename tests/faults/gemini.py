@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from typing import Final
 
-from services.simulator.client import messages as told
+from filo.client import messages as told
 from tests.faults.scene import DOING, Scene
 from tests.faults.table import SETTLED, Cell, Point
 

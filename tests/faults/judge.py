@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
+from filo.client import Audio, Event, Reconnected
+from filo.client import messages as told
 from services.common import voice
-from services.simulator.client import Audio, Event, Reconnected
-from services.simulator.client import messages as told
 from tests.support.client import Speaker
 
 _WORST_FIRST: Final = ("none", "transcript", "rebased", "handle", "started")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from filo.client import messages as told
 from services.emulator.faults import Fault
-from services.simulator.client import messages as told
 from tests.faults import judge
 from tests.faults.caller import Caller
 from tests.faults.table import Point

@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 from prometheus_client import CollectorRegistry
 
+from filo.client import Policy
 from filo.simulator.v1 import simulator_pb2 as pb
 from filo.simulator.v1 import simulator_pb2_grpc as rpc
 from services.common import grpc_client
 from services.common.config import Address
 from services.simulator import service
-from services.simulator.client import Policy
 from services.simulator.config import Settings
 
 ANY_PORT = Address("127.0.0.1", 0)

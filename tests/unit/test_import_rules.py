@@ -17,6 +17,7 @@ VIOLATIONS = {
     "Services never import each other": ("services/handles/bad.py", "services.relay"),
     "Common plumbing knows no service": ("services/common/bad.py", "filo.relay.v1.relay_pb2"),
     "Only the command line imports the command line": ("services/simulator/bad.py", "services.cli.report"),
+    "The client stands alone": ("filo/client/bad.py", "services.common.close_codes"),
     "The relay's core decides, it does no I/O": ("services/relay/core/bad.py", "asyncio"),
     "What decides elsewhere does no I/O either": ("services/handles/policy.py", "asyncio"),
 }
@@ -27,7 +28,8 @@ def tree(tmp_path: Path) -> Path:
     """A copy of what the rules are about."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "services", tmp_path / "services", ignore=ignored)
-    shutil.copytree(ROOT / "gen" / "filo", tmp_path / "filo", ignore=ignored)
+    for part in ("gen", "clients/python"):
+        shutil.copytree(ROOT / part / "filo", tmp_path / "filo", ignore=ignored, dirs_exist_ok=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 

@@ -32,11 +32,12 @@ def committed(pattern: str, directory: str) -> set[str]:
     }
 
 
-def test_the_wheel_holds_every_file_of_services_and_gen(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_holds_every_file_of_services_contracts_and_client(wheel: zipfile.ZipFile) -> None:
     """Code, migrations, personas, generated contracts: nothing an installed service opens is missing."""
-    wanted = committed("services/**/*", ".") | committed("filo/**/*", "gen")
+    wanted = committed("services/**/*", ".") | committed("filo/**/*", "gen") | committed("filo/**/*", "clients/python")
     assert any(name.endswith(".yaml") for name in wanted)
     assert any("/migrations/" in name for name in wanted)
+    assert "filo/client/session.py" in wanted
     assert wanted - set(wheel.namelist()) == set()
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
+from filo.client import AttemptFailed, Audio, Disconnected, Over, Reconnected, Reconnecting, messages
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
-from services.simulator.client import AttemptFailed, Audio, Disconnected, Over, Reconnected, Reconnecting, messages
 from services.simulator.hearing import Hearing
 from services.simulator.journal import Journal
 from services.simulator.metrics import Metrics

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.common.close_codes import Action
+from filo.client.close_codes import Action
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@
 their first user.
 """
 
-from services.simulator.client.driver import Client
-from services.simulator.client.events import (
+from filo.client.driver import Client
+from filo.client.events import (
     AttemptFailed,
     Audio,
     Disconnected,
@@ -14,9 +14,9 @@ from services.simulator.client.events import (
     Reconnected,
     Reconnecting,
 )
-from services.simulator.client.policy import Policy
-from services.simulator.client.session import Credentials, Session
-from services.simulator.client.states import Phase, SessionError
+from filo.client.policy import Policy
+from filo.client.session import Credentials, Session
+from filo.client.states import Phase, SessionError
 
 __all__ = [
     "AttemptFailed",

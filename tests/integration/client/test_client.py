@@ -10,9 +10,7 @@ from typing import TypeVar
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from services.common import logs
-from services.common.clock import SystemClock
-from services.simulator.client import (
+from filo.client import (
     Client,
     Credentials,
     Disconnected,
@@ -24,6 +22,8 @@ from services.simulator.client import (
     Session,
     messages,
 )
+from services.common import logs
+from services.common.clock import SystemClock
 
 QUICK = Policy(
     shortest_wait=0.01, first_wait=0.02, longest_wait=0.05, greeting_timeout=0.2, close_timeout=0.3, open_timeout=2.0

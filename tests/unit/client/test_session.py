@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.close_codes import CLOSE_CODES, Action
-from services.simulator.client import (
+from filo.client import (
     AttemptFailed,
     Audio,
     Credentials,
@@ -23,7 +22,8 @@ from services.simulator.client import (
     SessionError,
     messages,
 )
-from services.simulator.client.states import TRANSITIONS, Signal, follow
+from filo.client.states import TRANSITIONS, Signal, follow
+from services.common.close_codes import CLOSE_CODES, Action
 
 CREDENTIALS = Credentials(
     url="ws://relay:7400/ws/ai-voice?mode=sales_agent",

@@ -12,10 +12,10 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from services.common.clock import Clock
-from services.simulator.client.events import AttemptFailed, Event, Over, Reconnecting
-from services.simulator.client.session import AWAY, CUT, Session
-from services.simulator.client.states import Phase
+from filo.client.clock import Clock
+from filo.client.events import AttemptFailed, Event, Over, Reconnecting
+from filo.client.session import AWAY, CUT, Session
+from filo.client.states import Phase
 
 QUEUE_MARK: Final = 1024
 """Events that may wait for the owner; beyond it the socket is read no further, and TCP holds the relay back."""

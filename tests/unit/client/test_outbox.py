@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common.close_codes import Action
-from services.simulator.client.outbox import Outbox
-from services.simulator.client.policy import Policy
+from filo.client.close_codes import Action
+from filo.client.outbox import Outbox
+from filo.client.policy import Policy
 
 
 def taken(outbox: Outbox) -> list[str | bytes]:

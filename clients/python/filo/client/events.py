@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.simulator.client.messages import Greeting, Numbered
+from filo.client.messages import Greeting, Numbered
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.simulator.client import Audio, Credentials, Event, Phase, Policy, Session, messages
+from filo.client import Audio, Credentials, Event, Phase, Policy, Session, messages
 
 Frame = str | bytes
 

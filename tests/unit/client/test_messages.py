@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.simulator.client import messages
+from filo.client import messages
 
 PAGE = Path(__file__).parents[3] / "docs" / "client-protocol.md"
 EXAMPLES = re.findall(r'^(\{"type": .*\})$', PAGE.read_text(encoding="utf-8"), re.MULTILINE)

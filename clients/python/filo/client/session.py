@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from services.common import close_codes
-from services.common.close_codes import Action
-from services.simulator.client import messages
-from services.simulator.client.events import (
+from filo.client import close_codes, messages
+from filo.client.close_codes import Action
+from filo.client.events import (
     AttemptFailed,
     Audio,
     Disconnected,
@@ -23,10 +22,10 @@ from services.simulator.client.events import (
     Reconnected,
     Reconnecting,
 )
-from services.simulator.client.messages import Greeting, Numbered, SessionResumed, SessionStarted
-from services.simulator.client.outbox import Outbox
-from services.simulator.client.policy import Policy
-from services.simulator.client.states import Phase, Signal, follow
+from filo.client.messages import Greeting, Numbered, SessionResumed, SessionStarted
+from filo.client.outbox import Outbox
+from filo.client.policy import Policy
+from filo.client.states import Phase, Signal, follow
 
 CUT: Final = 1006
 """RFC 6455, 7.1.5: the code of a connection that ended without a close frame."""
