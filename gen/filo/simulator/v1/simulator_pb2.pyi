@@ -69,6 +69,34 @@ CHANNEL_TEXT: Channel.ValueType  # 2
 """The prospect writes, the agent's transcript is read: for a real Gemini."""
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
+class _ProspectKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProspectKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProspectKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROSPECT_KIND_UNSPECIFIED: _ProspectKind.ValueType  # 0
+    """The simulator's default, which is the script."""
+    PROSPECT_KIND_SCRIPTED: _ProspectKind.ValueType  # 1
+    """The persona's own lines, drawn by the seed: the same run says the same."""
+    PROSPECT_KIND_GEMINI: _ProspectKind.ValueType  # 2
+    """A Gemini text model plays the persona. Facts are still told and asked for in the persona's own words, so that they can
+    be checked.
+    """
+
+class ProspectKind(_ProspectKind, metaclass=_ProspectKindEnumTypeWrapper):
+    """Who finds the prospect's words."""
+
+PROSPECT_KIND_UNSPECIFIED: ProspectKind.ValueType  # 0
+"""The simulator's default, which is the script."""
+PROSPECT_KIND_SCRIPTED: ProspectKind.ValueType  # 1
+"""The persona's own lines, drawn by the seed: the same run says the same."""
+PROSPECT_KIND_GEMINI: ProspectKind.ValueType  # 2
+"""A Gemini text model plays the persona. Facts are still told and asked for in the persona's own words, so that they can
+be checked.
+"""
+Global___ProspectKind: _TypeAlias = ProspectKind  # noqa: Y015
+
 class _Outcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -107,6 +135,26 @@ class RunSpec(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ThresholdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PERSONA_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
@@ -116,8 +164,19 @@ class RunSpec(_message.Message):
     CUT_CLIENT_AT_TURNS_FIELD_NUMBER: _builtins.int
     SPEED_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    PERSONA_DOCUMENT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    AGENT_DOCUMENT_FIELD_NUMBER: _builtins.int
+    FAULT_PLAN_FIELD_NUMBER: _builtins.int
+    FAULT_PLAN_DOCUMENT_FIELD_NUMBER: _builtins.int
+    CHAOS_FIELD_NUMBER: _builtins.int
+    PROSPECT_FIELD_NUMBER: _builtins.int
+    TEXT_MODEL_FIELD_NUMBER: _builtins.int
+    JUDGE_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
     persona: _builtins.str
-    """Optional. The name of a shipped persona; `enthusiastic` when empty."""
+    """Optional. The name of a shipped persona; `enthusiastic` when empty. With `persona_document`, what errors call it."""
     turns: _builtins.int
     """Optional. How many turns, 1 to 10,000; 20 when 0."""
     seed: _builtins.int
@@ -131,10 +190,36 @@ class RunSpec(_message.Message):
     speed: _builtins.float
     """Optional. How much faster than real time the prospect speaks, 0.1 to 1000; the simulator's setting when 0."""
     model: _builtins.str
-    """Optional. Gemini's model for the agent; the simulator's setting when empty."""
+    """Optional. Gemini's model for the agent; the agent's own when empty, and the simulator's setting where it has none."""
+    persona_document: _builtins.str
+    """Optional. A persona of one's own, the whole YAML document; at most 256 KiB. It takes the place of a shipped one."""
+    agent: _builtins.str
+    """Optional. The name of a shipped agent; `ada` when empty. With `agent_document`, what errors call it."""
+    agent_document: _builtins.str
+    """Optional. An agent of one's own, the whole YAML document; at most 1 MiB."""
+    fault_plan: _builtins.str
+    """Optional. The name of a shipped fault plan; nothing is broken on purpose when empty. With `fault_plan_document`, what
+    errors call it.
+    """
+    fault_plan_document: _builtins.str
+    """Optional. A fault plan of one's own, the whole YAML document; at most 256 KiB."""
+    chaos: _builtins.float
+    """Optional. The chance of a fault in each turn, 0 to 1, drawn by the seed, beside those of the plan."""
+    prospect: Global___ProspectKind.ValueType
+    """Optional. Who finds the prospect's words."""
+    text_model: _builtins.str
+    """Optional. The Gemini text model that plays the prospect and judges; the simulator's setting when empty."""
+    judge: _builtins.bool
+    """Optional. True to let a Gemini text model judge the transcript at the end, by a stated rubric."""
+    title: _builtins.str
+    """Optional. What the run is called in a suite and in its report; at most 200 characters."""
     @_builtins.property
     def cut_client_at_turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Optional. Turns in whose middle the simulator cuts its own socket, without a close frame."""
+
+    @_builtins.property
+    def thresholds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Optional. Thresholds by the name of the check (`longest_gap_ms: 2000`) in place of those that docs/simulator.md lists."""
 
     def __init__(
         self,
@@ -148,10 +233,21 @@ class RunSpec(_message.Message):
         cut_client_at_turns: _abc.Iterable[_builtins.int] | None = ...,
         speed: _builtins.float = ...,
         model: _builtins.str = ...,
+        persona_document: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        agent_document: _builtins.str = ...,
+        fault_plan: _builtins.str = ...,
+        fault_plan_document: _builtins.str = ...,
+        chaos: _builtins.float = ...,
+        prospect: Global___ProspectKind.ValueType = ...,
+        text_model: _builtins.str = ...,
+        judge: _builtins.bool = ...,
+        thresholds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        title: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "cut_client_at_turns", b"cut_client_at_turns", "model", b"model", "no_resume", b"no_resume", "persona", b"persona", "rotation", b"rotation", "seed", b"seed", "speed", b"speed", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_document", b"agent_document", "channel", b"channel", "chaos", b"chaos", "cut_client_at_turns", b"cut_client_at_turns", "fault_plan", b"fault_plan", "fault_plan_document", b"fault_plan_document", "judge", b"judge", "model", b"model", "no_resume", b"no_resume", "persona", b"persona", "persona_document", b"persona_document", "prospect", b"prospect", "rotation", b"rotation", "seed", b"seed", "speed", b"speed", "text_model", b"text_model", "thresholds", b"thresholds", "title", b"title", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -231,10 +327,43 @@ class TranscriptLine(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ContextByCategoryEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TURN_FIELD_NUMBER: _builtins.int
     PROSPECT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     RESTARTED_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    PROSPECT_TIME_FIELD_NUMBER: _builtins.int
+    AGENT_TIME_FIELD_NUMBER: _builtins.int
+    COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    RECALLED_FIELD_NUMBER: _builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    CONTEXT_BY_CATEGORY_FIELD_NUMBER: _builtins.int
+    BILLED_TOKENS_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """The turn it belongs to, from 1."""
     prospect: _builtins.str
@@ -243,6 +372,44 @@ class TranscriptLine(_message.Message):
     """What the agent was heard to answer; empty when it never did."""
     restarted: _builtins.bool
     """True when a cut made the turn start again."""
+    phase: _builtins.str
+    """The phase of the talk, for example `discovery`."""
+    interrupted: _builtins.bool
+    """True when the prospect spoke into the answer and cut it short."""
+    recalled: _builtins.bool
+    """Present where it asked for a fact: whether the answer held it."""
+    context_tokens: _builtins.int
+    """Context tokens after the turn; 0 where the relay did not say."""
+    billed_tokens: _builtins.int
+    """Tokens billed since the run began, after this turn; 0 where the relay did not say."""
+    deliveries: _builtins.int
+    """How often an answer to this turn was delivered complete: 1 when all is well."""
+    advice: _builtins.str
+    """The newest advice that the agent could know of in this turn; empty without any."""
+    @_builtins.property
+    def prospect_time(self) -> _timestamp_pb2.Timestamp:
+        """When the prospect began to speak."""
+
+    @_builtins.property
+    def agent_time(self) -> _timestamp_pb2.Timestamp:
+        """When the agent was first heard answering; absent when it never was."""
+
+    @_builtins.property
+    def complete_time(self) -> _timestamp_pb2.Timestamp:
+        """When the answer was heard to its end; absent when it never was."""
+
+    @_builtins.property
+    def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
+        """Facts that the prospect told in this turn."""
+
+    @_builtins.property
+    def asked(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
+        """Facts that it asked for, as they were told."""
+
+    @_builtins.property
+    def context_by_category(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The same by category: `instruction`, `user`, `model`, `feedback_live`, ..."""
+
     def __init__(
         self,
         *,
@@ -250,14 +417,55 @@ class TranscriptLine(_message.Message):
         prospect: _builtins.str = ...,
         agent: _builtins.str = ...,
         restarted: _builtins.bool = ...,
+        phase: _builtins.str = ...,
+        prospect_time: _timestamp_pb2.Timestamp | None = ...,
+        agent_time: _timestamp_pb2.Timestamp | None = ...,
+        complete_time: _timestamp_pb2.Timestamp | None = ...,
+        interrupted: _builtins.bool = ...,
+        told: _abc.Iterable[Global___Fact] | None = ...,
+        asked: _abc.Iterable[Global___Fact] | None = ...,
+        recalled: _builtins.bool | None = ...,
+        context_tokens: _builtins.int = ...,
+        context_by_category: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        billed_tokens: _builtins.int = ...,
+        deliveries: _builtins.int = ...,
+        advice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "agent_time", b"agent_time", "complete_time", b"complete_time", "prospect_time", b"prospect_time", "recalled", b"recalled"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "advice", b"advice", "agent", b"agent", "agent_time", b"agent_time", "asked", b"asked", "billed_tokens", b"billed_tokens", "complete_time", b"complete_time", "context_by_category", b"context_by_category", "context_tokens", b"context_tokens", "deliveries", b"deliveries", "interrupted", b"interrupted", "phase", b"phase", "prospect", b"prospect", "prospect_time", b"prospect_time", "recalled", b"recalled", "restarted", b"restarted", "told", b"told", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__recalled: _TypeAlias = _typing.Literal["recalled"]  # noqa: Y015
+    _WhichOneofArgType__recalled: _TypeAlias = _typing.Literal["_recalled", b"_recalled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recalled) -> _WhichOneofReturnType__recalled | None: ...
+
+Global___TranscriptLine: _TypeAlias = TranscriptLine  # noqa: Y015
+
+@_typing.final
+class Fact(_message.Message):
+    """Something the prospect tells about itself, and may ask for later."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHRASE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    phrase: _builtins.str
+    """A noun phrase, `company`."""
+    value: _builtins.str
+    """What is true, `Brightwater`."""
+    def __init__(
+        self,
+        *,
+        phrase: _builtins.str = ...,
+        value: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "prospect", b"prospect", "restarted", b"restarted", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phrase", b"phrase", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TranscriptLine: _TypeAlias = TranscriptLine  # noqa: Y015
+Global___Fact: _TypeAlias = Fact  # noqa: Y015
 
 @_typing.final
 class Report(_message.Message):
@@ -279,6 +487,14 @@ class Report(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     RESTARTED_TURNS_FIELD_NUMBER: _builtins.int
     COUNTED_BY_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    TAKEOVERS_FIELD_NUMBER: _builtins.int
+    CONTEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    CONVERSATION_SECONDS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The run's id, without `runs/`."""
     outcome: _builtins.str
@@ -299,6 +515,12 @@ class Report(_message.Message):
     """Turns that a cut made start again; neither lost nor doubled."""
     counted_by: _builtins.str
     """Where lost and doubled were counted: `emulator` or `client`."""
+    passed: _builtins.bool
+    """True when the run has ended and every check that applies to it passed."""
+    context_window: _builtins.int
+    """The window of the agent's model in tokens, which the context must stay in; 0 where it is not known."""
+    conversation_seconds: _builtins.float
+    """Seconds from the first turn to the end, as conversation time: at the pace of speech."""
     @_builtins.property
     def facts(self) -> Global___Facts:
         """Facts told to the agent, and what it still knew."""
@@ -319,6 +541,26 @@ class Report(_message.Message):
     def tokens(self) -> Global___Tokens:
         """Context tokens."""
 
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Check]:
+        """Every check that applies to the run; empty while it runs."""
+
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaultMark]:
+        """What was broken on purpose, in order."""
+
+    @_builtins.property
+    def takeovers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TakeoverMark]:
+        """Each time another simulator process went on with the run after one had died."""
+
+    @_builtins.property
+    def advice(self) -> _containers.RepeatedCompositeFieldContainer[Global___Advice]:
+        """Advice that was given to the agent, in order, with what became of it."""
+
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Phases of the talk that were reached, in order."""
+
     def __init__(
         self,
         *,
@@ -336,14 +578,222 @@ class Report(_message.Message):
         tokens: Global___Tokens | None = ...,
         restarted_turns: _builtins.int = ...,
         counted_by: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        checks: _abc.Iterable[Global___Check] | None = ...,
+        faults: _abc.Iterable[Global___FaultMark] | None = ...,
+        takeovers: _abc.Iterable[Global___TakeoverMark] | None = ...,
+        context_window: _builtins.int = ...,
+        advice: _abc.Iterable[Global___Advice] | None = ...,
+        phases: _abc.Iterable[_builtins.str] | None = ...,
+        conversation_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "facts", b"facts", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "client_reconnects", b"client_reconnects", "counted_by", b"counted_by", "duplicate_turns", b"duplicate_turns", "facts", b"facts", "lost_turns", b"lost_turns", "outcome", b"outcome", "regreetings", b"regreetings", "restarted_turns", b"restarted_turns", "rotations", b"rotations", "run_id", b"run_id", "tokens", b"tokens", "turns_completed", b"turns_completed", "turns_planned", b"turns_planned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "audio", b"audio", "checks", b"checks", "client_reconnects", b"client_reconnects", "context_window", b"context_window", "conversation_seconds", b"conversation_seconds", "counted_by", b"counted_by", "duplicate_turns", b"duplicate_turns", "facts", b"facts", "faults", b"faults", "lost_turns", b"lost_turns", "outcome", b"outcome", "passed", b"passed", "phases", b"phases", "regreetings", b"regreetings", "restarted_turns", b"restarted_turns", "rotations", b"rotations", "run_id", b"run_id", "takeovers", b"takeovers", "tokens", b"tokens", "turns_completed", b"turns_completed", "turns_planned", b"turns_planned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Report: _TypeAlias = Report  # noqa: Y015
+
+@_typing.final
+class Check(_message.Message):
+    """One thing that must hold of a run, and whether it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    FINDING_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, for example `facts_recalled`; docs/simulator.md lists them."""
+    title: _builtins.str
+    """What it asks, in a sentence."""
+    passed: _builtins.bool
+    """Whether it holds."""
+    score: _builtins.float
+    """How well, 0 to 1; 1 is without fault."""
+    value: _builtins.float
+    """What was measured."""
+    threshold: _builtins.float
+    """What was allowed: the most, or the least, as `title` says."""
+    finding: _builtins.str
+    """The finding in a sentence."""
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]:
+        """What shows it; the worst first, at most 20."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        title: _builtins.str = ...,
+        passed: _builtins.bool = ...,
+        score: _builtins.float = ...,
+        value: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        finding: _builtins.str = ...,
+        evidence: _abc.Iterable[Global___Evidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "finding", b"finding", "name", b"name", "passed", b"passed", "score", b"score", "threshold", b"threshold", "title", b"title", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Check: _TypeAlias = Check  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    """Where in a run a finding can be seen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    turn: _builtins.int
+    """The turn; 0 where it belongs to none."""
+    text: _builtins.str
+    """What was said, or what was counted, in the turn."""
+    def __init__(
+        self,
+        *,
+        turn: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+
+@_typing.final
+class FaultMark(_message.Message):
+    """Something that was broken on purpose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_TURN_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MOMENT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    at_turn: _builtins.int
+    """The turn in which it was due."""
+    target: _builtins.str
+    """Where: `emulator`, `network`, `client` or `service`."""
+    kind: _builtins.str
+    """What: `close`, `cut`, `stall`, `kill`, ..."""
+    moment: _builtins.str
+    """When within the turn, for example `answer`."""
+    detail: _builtins.str
+    """The rest, for a person: `code 1011`, `2 s`, `relay`."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was done, or handed to whoever does it."""
+
+    def __init__(
+        self,
+        *,
+        at_turn: _builtins.int = ...,
+        target: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        moment: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "detail", b"detail", "kind", b"kind", "moment", b"moment", "target", b"target", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FaultMark: _TypeAlias = FaultMark  # noqa: Y015
+
+@_typing.final
+class TakeoverMark(_message.Message):
+    """Another simulator process went on with a run after one had died."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_TURN_FIELD_NUMBER: _builtins.int
+    GAP_MS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    at_turn: _builtins.int
+    """The turn in which it goes on."""
+    gap_ms: _builtins.int
+    """From the last event of the old process to the first of the new one, in milliseconds."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        at_turn: _builtins.int = ...,
+        gap_ms: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "gap_ms", b"gap_ms", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeoverMark: _TypeAlias = TakeoverMark  # noqa: Y015
+
+@_typing.final
+class Advice(_message.Message):
+    """Private advice to the agent, and what became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    GIVEN_AFTER_TURN_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its number within the conversation."""
+    text: _builtins.str
+    """What it says."""
+    state: _builtins.str
+    """`accepted`, `superseded`, `expired`, `delivered` or `removed`."""
+    given_after_turn: _builtins.int
+    """The turn after which it was given."""
+    turn: _builtins.int
+    """The turn that it served; 0 before it is delivered."""
+    tokens: _builtins.int
+    """Its tokens in the context; 0 before it is delivered."""
+    detail: _builtins.str
+    """By what it came to its state."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        state: _builtins.str = ...,
+        given_after_turn: _builtins.int = ...,
+        turn: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "given_after_turn", b"given_after_turn", "id", b"id", "state", b"state", "text", b"text", "tokens", b"tokens", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Advice: _TypeAlias = Advice  # noqa: Y015
 
 @_typing.final
 class Facts(_message.Message):
@@ -385,6 +835,7 @@ class RotationMark(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CONTINUITY_FIELD_NUMBER: _builtins.int
     GAP_MS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
     at_turn: _builtins.int
     """The turn in which it happened, or before which."""
     reason: _builtins.str
@@ -393,6 +844,10 @@ class RotationMark(_message.Message):
     """`handle`, `rebased`, `transcript` or `none`."""
     gap_ms: _builtins.int
     """From the end of the old connection to the start of the new one, in milliseconds."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the new one was there."""
+
     def __init__(
         self,
         *,
@@ -400,10 +855,11 @@ class RotationMark(_message.Message):
         reason: _builtins.str = ...,
         continuity: _builtins.str = ...,
         gap_ms: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "continuity", b"continuity", "gap_ms", b"gap_ms", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "continuity", b"continuity", "gap_ms", b"gap_ms", "reason", b"reason", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,6 +876,7 @@ class ReconnectMark(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     CONTINUITY_FIELD_NUMBER: _builtins.int
     GAP_MS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
     at_turn: _builtins.int
     """The turn in which it happened."""
     reason: _builtins.str
@@ -430,6 +887,10 @@ class ReconnectMark(_message.Message):
     """`handle`, `rebased`, `transcript` or `none`."""
     gap_ms: _builtins.int
     """From the loss of the socket to `session:resumed`, in milliseconds."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was back."""
+
     def __init__(
         self,
         *,
@@ -438,10 +899,11 @@ class ReconnectMark(_message.Message):
         attempts: _builtins.int = ...,
         continuity: _builtins.str = ...,
         gap_ms: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "attempts", b"attempts", "continuity", b"continuity", "gap_ms", b"gap_ms", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "attempts", b"attempts", "continuity", b"continuity", "gap_ms", b"gap_ms", "reason", b"reason", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -729,6 +1191,10 @@ class WatchRunResponse(_message.Message):
     RECONNECTED_FIELD_NUMBER: _builtins.int
     RESTARTED_FIELD_NUMBER: _builtins.int
     FINISHED_FIELD_NUMBER: _builtins.int
+    FAULT_STRUCK_FIELD_NUMBER: _builtins.int
+    TAKEN_OVER_FIELD_NUMBER: _builtins.int
+    ADVISED_FIELD_NUMBER: _builtins.int
+    ANSWERING_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """From 1, without holes."""
     turn: _builtins.int
@@ -781,6 +1247,22 @@ class WatchRunResponse(_message.Message):
     def finished(self) -> Global___Finished:
         """The run has ended; the last event."""
 
+    @_builtins.property
+    def fault_struck(self) -> Global___FaultMark:
+        """Something is broken on purpose."""
+
+    @_builtins.property
+    def taken_over(self) -> Global___TakeoverMark:
+        """Another simulator process goes on with the run."""
+
+    @_builtins.property
+    def advised(self) -> Global___Advice:
+        """Something became of advice to the agent."""
+
+    @_builtins.property
+    def answering(self) -> Global___Answering:
+        """The agent is first heard answering."""
+
     def __init__(
         self,
         *,
@@ -798,16 +1280,37 @@ class WatchRunResponse(_message.Message):
         reconnected: Global___ReconnectMark | None = ...,
         restarted: Global___Restarted | None = ...,
         finished: Global___Finished | None = ...,
+        fault_struck: Global___FaultMark | None = ...,
+        taken_over: Global___TakeoverMark | None = ...,
+        advised: Global___Advice | None = ...,
+        answering: Global___Answering | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_said", b"agent_said", "disconnected", b"disconnected", "event", b"event", "expiring", b"expiring", "finished", b"finished", "prospect_said", b"prospect_said", "reconnected", b"reconnected", "reconnecting", b"reconnecting", "restarted", b"restarted", "rotated", b"rotated", "started", b"started", "time", b"time", "tokens_counted", b"tokens_counted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advised", b"advised", "agent_said", b"agent_said", "answering", b"answering", "disconnected", b"disconnected", "event", b"event", "expiring", b"expiring", "fault_struck", b"fault_struck", "finished", b"finished", "prospect_said", b"prospect_said", "reconnected", b"reconnected", "reconnecting", b"reconnecting", "restarted", b"restarted", "rotated", b"rotated", "started", b"started", "taken_over", b"taken_over", "time", b"time", "tokens_counted", b"tokens_counted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_said", b"agent_said", "disconnected", b"disconnected", "event", b"event", "expiring", b"expiring", "finished", b"finished", "prospect_said", b"prospect_said", "reconnected", b"reconnected", "reconnecting", b"reconnecting", "restarted", b"restarted", "rotated", b"rotated", "sequence", b"sequence", "started", b"started", "time", b"time", "tokens_counted", b"tokens_counted", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advised", b"advised", "agent_said", b"agent_said", "answering", b"answering", "disconnected", b"disconnected", "event", b"event", "expiring", b"expiring", "fault_struck", b"fault_struck", "finished", b"finished", "prospect_said", b"prospect_said", "reconnected", b"reconnected", "reconnecting", b"reconnecting", "restarted", b"restarted", "rotated", b"rotated", "sequence", b"sequence", "started", b"started", "taken_over", b"taken_over", "time", b"time", "tokens_counted", b"tokens_counted", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "prospect_said", "agent_said", "tokens_counted", "expiring", "rotated", "disconnected", "reconnecting", "reconnected", "restarted", "finished"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "prospect_said", "agent_said", "tokens_counted", "expiring", "rotated", "disconnected", "reconnecting", "reconnected", "restarted", "finished", "fault_struck", "taken_over", "advised", "answering"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchRunResponse: _TypeAlias = WatchRunResponse  # noqa: Y015
+
+@_typing.final
+class Answering(_message.Message):
+    """The agent is first heard answering."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answering: _TypeAlias = Answering  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
@@ -839,19 +1342,31 @@ class ProspectSaid(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What it says."""
     phase: _builtins.str
     """The phase of the talk, for example `discovery` or `demo`."""
+    @_builtins.property
+    def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
+        """Facts that it tells."""
+
+    @_builtins.property
+    def asked(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fact]:
+        """Facts that it asks for, as they were told."""
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         phase: _builtins.str = ...,
+        told: _abc.Iterable[Global___Fact] | None = ...,
+        asked: _abc.Iterable[Global___Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["phase", b"phase", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "phase", b"phase", "text", b"text", "told", b"told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -865,19 +1380,23 @@ class AgentSaid(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     RECALLED_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What was heard."""
     recalled: _builtins.bool
     """Present where the turn asked for a planted fact: whether the answer held it."""
+    interrupted: _builtins.bool
+    """True when the prospect spoke into it and cut it short."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         recalled: _builtins.bool | None = ...,
+        interrupted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "recalled", b"recalled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "recalled", b"recalled", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "interrupted", b"interrupted", "recalled", b"recalled", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__recalled: _TypeAlias = _typing.Literal["recalled"]  # noqa: Y015
     _WhichOneofArgType__recalled: _TypeAlias = _typing.Literal["_recalled", b"_recalled"]  # noqa: Y015
@@ -891,21 +1410,47 @@ class TokensCounted(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ByCategoryEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CONTEXT_FIELD_NUMBER: _builtins.int
     BILLED_FIELD_NUMBER: _builtins.int
+    BY_CATEGORY_FIELD_NUMBER: _builtins.int
     context: _builtins.int
     """Context tokens, by the upstream's usage metadata."""
     billed: _builtins.int
     """Tokens billed so far."""
+    @_builtins.property
+    def by_category(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The context by category: `instruction`, `user`, `model`, `feedback_live`, ..."""
+
     def __init__(
         self,
         *,
         context: _builtins.int = ...,
         billed: _builtins.int = ...,
+        by_category: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed", b"billed", "context", b"context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed", b"billed", "by_category", b"by_category", "context", b"context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1083,3 +1628,103 @@ class StopRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StopRunResponse: _TypeAlias = StopRunResponse  # noqa: Y015
+
+@_typing.final
+class SuiteResult(_message.Message):
+    """A suite that was run: every run with its record. `suite.json` is this message as JSON."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    PARALLEL_FIELD_NUMBER: _builtins.int
+    NO_RESUME_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The suite's name."""
+    passed: _builtins.bool
+    """True when every run was run and passed."""
+    parallel: _builtins.int
+    """How many ran at once."""
+    no_resume: _builtins.bool
+    """True for the world before Filo: no run resumes."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When its last run ended."""
+
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SuiteRun]:
+        """Its runs, in the order of the suite."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        passed: _builtins.bool = ...,
+        parallel: _builtins.int = ...,
+        no_resume: _builtins.bool = ...,
+        runs: _abc.Iterable[Global___SuiteRun] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "name", b"name", "no_resume", b"no_resume", "parallel", b"parallel", "passed", b"passed", "runs", b"runs", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuiteResult: _TypeAlias = SuiteResult  # noqa: Y015
+
+@_typing.final
+class SuiteRun(_message.Message):
+    """One run of a suite."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    PERSONA_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    FAULT_PLAN_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """Unique within the suite."""
+    persona: _builtins.str
+    """Which persona, agent and fault plan, by name."""
+    agent: _builtins.str
+    """The agent's name."""
+    fault_plan: _builtins.str
+    """The fault plan's name; empty without one."""
+    seed: _builtins.int
+    """The seed."""
+    error: _builtins.str
+    """Why it could not be run; empty when it was."""
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """The run with its report and transcript; absent when it could not be run."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        persona: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        fault_plan: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        run: Global___Run | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "error", b"error", "fault_plan", b"fault_plan", "persona", b"persona", "run", b"run", "seed", b"seed", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuiteRun: _TypeAlias = SuiteRun  # noqa: Y015
