@@ -13,8 +13,8 @@ from filo.handles.v1 import resources_pb2 as resources
 from services.common.errors import ServiceError, invalid
 from services.relay.core import effects as do
 from services.relay.core import events as on
+from services.relay.core.attachment import Attachment
 from services.relay.core.capabilities import capability
-from services.relay.core.conversation import Attachment
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle, Usage
 

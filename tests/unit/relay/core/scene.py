@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
-from services.relay.core.conversation import Attachment, Conversation
+from services.relay.core.attachment import Attachment
+from services.relay.core.conversation import Conversation
 from services.relay.core.model import Mark, Policy, RotationMode, ToolCall, Turn, UpstreamHandle
 from services.relay.core.states import Phase
 

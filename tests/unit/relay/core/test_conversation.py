@@ -5,7 +5,7 @@ import pytest
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
-from services.relay.core.conversation import Attachment
+from services.relay.core.attachment import Attachment
 from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle
 from services.relay.core.states import Phase
 from tests.unit.relay.core.scene import CLIENT, POLICY, RELAY, Scene, resumed
@@ -688,6 +688,7 @@ def test_the_way_of_rotating_may_change_with_the_socket() -> None:
     scene.let(on.GoAway(10.0))
     scene.let(on.ClientJoined(RELAY))
     assert scene.kinds == [do.Welcome, tell.Rotating, do.StopSending, do.CloseUpstream]
+    assert scene.core.rotation_mode is RELAY
 
 
 def test_age_is_not_the_clients_business() -> None:

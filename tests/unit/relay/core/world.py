@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
-from services.relay.core.conversation import Attachment, Conversation
+from services.relay.core.attachment import Attachment
+from services.relay.core.conversation import Conversation
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Mark, Policy, RotationMode, Turn, UpstreamHandle
 from services.relay.core.states import Phase

@@ -1,0 +1,32 @@
+"""What a relay is given when it attaches: where the conversation begins for it."""
+
+from dataclasses import dataclass, field
+
+from services.relay.core.capabilities import UNHINDERED, Capability
+from services.relay.core.ledger import Ledger
+from services.relay.core.model import Turn, UpstreamHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What the store gave when this relay attached.
+
+    Args:
+        new: Nobody was ever attached before.
+        turn_count: The newest stored turn.
+        covered_seq: The newest client sequence number in the stored turns.
+        handle: The newest upstream handle, if it is alive.
+        uncovered: The stored turns that the handle does not cover; without a handle it stays empty.
+        ledger: The newest stored ledger.
+        instruction_characters: The length of the system instruction.
+        capability: What the conversation's model allows.
+    """
+
+    new: bool
+    turn_count: int = 0
+    covered_seq: int = 0
+    handle: UpstreamHandle | None = None
+    uncovered: tuple[Turn, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    instruction_characters: int = 0
+    capability: Capability = UNHINDERED

@@ -1,0 +1,256 @@
+"""The upstream connections of a conversation, one after another: opened, replaced, lost.
+
+It owns the phase (`states`) and whatever is counted across connections: dials, refusals, rotations. What was said and
+what of it is covered, it reads from the dialogue. When no further connection is to be had it says so by `hopeless`, and
+`conversation.Conversation` ends the matter.
+"""
+
+from dataclasses import dataclass
+
+from services.relay.core import effects as do
+from services.relay.core import events as on
+from services.relay.core import notices as tell
+from services.relay.core.capabilities import Capability
+from services.relay.core.connection import Connection, Successor
+from services.relay.core.dialogue import Dialogue
+from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle, Usage
+from services.relay.core.presence import Presence
+from services.relay.core.resume_check import Compression
+from services.relay.core.rotation import DialBudget
+from services.relay.core.states import Phase, Signal, step
+from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """No further connection is to be had.
+
+    Args:
+        message: Why, for the client.
+        farewell: What its socket is closed with.
+    """
+
+    message: str
+    farewell: do.Farewell
+
+
+class Succession:
+    """Decides when a connection is opened, replaced and let go.
+
+    Args:
+        dialogue: What is said.
+        client: Whether somebody is there to talk to.
+        capability: What the model allows.
+        policy: The settings.
+        now: Monotonic seconds, like every later ``now``.
+
+    Attributes:
+        phase: How the connection in use stands.
+        connection: The one in use, or the last one.
+        continuity: How the context came into the last one that was ready; None before the first.
+        rotations: How many were replaced under a client.
+        hopeless: Set when no further connection is to be had.
+    """
+
+    def __init__(
+        self, dialogue: Dialogue, client: Presence, capability: Capability, policy: Policy, now: float
+    ) -> None:
+        self.phase = Phase.PARKED
+        self.continuity: Continuity | None = None
+        self.rotations = 0
+        self.hopeless: Hopeless | None = None
+        self._dialogue = dialogue
+        self._talk = dialogue.talk
+        self._coverage = dialogue.coverage
+        self._client = client
+        self._capability = capability
+        self._policy = policy
+        self._budget = DialBudget(policy)
+        self._refusals = 0
+        self.connection = self._begin(now, Continuity.NONE)
+        self._replacing: RotationReason | None = None
+        self._closing_for = RotationReason.CLIENT
+        self._rebasing = False
+        self._gap_since = now
+        self._out: list[do.Effect] = []
+
+    # Opened.
+
+    def connect(self, now: float) -> list[do.Effect]:
+        """Open the first connection for a client that has come."""
+        self._out = []
+        self._dial(now, planned=True)
+        return self._out
+
+    def ready(self, now: float) -> list[do.Effect]:
+        """The setup is complete: send what the new connection has not got."""
+        self.phase = step(self.phase, Signal.READY)
+        self.connection.ready(now)
+        self._refusals, self._rebasing = 0, False
+        self.continuity = self.connection.continuity
+        self._out = [do.StartSending(self._replay_after())]
+        if self._replacing is not None:
+            self.rotations += 1
+            gap = now - self._gap_since
+            self._tell(tell.Rotated(self._replacing, self.continuity, gap, self._talk.number))
+            self._replacing = None
+        return self._out
+
+    def _dial(self, now: float, *, planned: bool) -> None:
+        if self._budget.spent:
+            self.hopeless = Hopeless("Gemini cannot be reached", do.Farewell.UPSTREAM_UNAVAILABLE)
+            return
+        self.phase = step(self.phase, Signal.DIAL)
+        if self._coverage.uncovered and not self._capability.mid_session_content:
+            self._coverage.handle_lost()
+        handle, content = self._coverage.handle, self._coverage.uncovered
+        history = 0 if handle else self._talk.last - len(content)
+        self.connection = self._begin(now, self._continuity_of(handle))
+        self._coverage.connection_opens(seeded=bool(self._talk.last))
+        wait = self._budget.dial(planned=planned)
+        self._out.append(do.OpenUpstream(handle.secret if handle else None, history, content, wait))
+
+    def _begin(self, now: float, continuity: Continuity) -> Connection:
+        compression = Compression.of_window(self._capability.window)
+        return Connection(now, continuity, self._coverage.baseline, compression, self._policy)
+
+    def _continuity_of(self, handle: UpstreamHandle | None) -> Continuity:
+        if handle is not None:
+            return Continuity.HANDLE
+        if not self._talk.last:
+            return Continuity.NONE
+        return Continuity.REBASED if self._rebasing else Continuity.TRANSCRIPT
+
+    def _replay_after(self) -> Mark:
+        """Where the input begins that the new connection has not got: after the completed turns, or even later."""
+        resumed = self.connection.continuity is Continuity.HANDLE
+        return max(self._talk.boundary, self._coverage.ahead or START) if resumed else self._talk.boundary
+
+    # In use.
+
+    def turn_completed(self) -> None:
+        """The connection has done what it is for."""
+        self.connection.turn_completed()
+        self._budget.progress()
+
+    def counted(self, usage: Usage, now: float) -> list[do.Effect]:
+        """A turn was answered from its context: see whether that is what it should be."""
+        self._out = []
+        self.connection.counted(now, usage, self._coverage.ledger)
+        due = self.connection.due
+        if due is not None and due.reason is RotationReason.FALSE_RESUME:
+            self._drop_handle("the resume was false: the context had lost what was said")
+        return self._out
+
+    def prepared(self) -> None:
+        """The next connection need not be waited for; a word that comes too late means nothing."""
+        if self.connection.successor is Successor.ASKED:
+            self.connection.successor = Successor.PREPARED
+
+    # Replaced.
+
+    def look(self, now: float) -> list[do.Effect]:
+        """Replace the connection in use if it is due and the moment is good."""
+        self._out = []
+        connection = self.connection
+        connection.time_passed(now, expecting=self._talk.answer_owed)
+        if connection.due is None or self._client.left_to_it(connection.due.reason):
+            return self._out
+        if connection.successor is Successor.NONE and self._client.here:
+            connection.successor = Successor.ASKED
+            self._out.append(do.PrepareUpstream())
+        if connection.due.may_begin(
+            now,
+            self._talk.stage,
+            tool_pending=self._talk.tool_pending,
+            covered=self._coverage.all_covered,
+            prepared=connection.successor is not Successor.ASKED,
+        ):
+            self._rotate(connection.due.reason, now)
+        return self._out
+
+    def moments(self, now: float) -> list[float]:
+        """When `look` must be called again."""
+        due = self.connection.due
+        ours = due is not None and not self._client.left_to_it(due.reason)
+        return self.connection.moments(now, expecting=self._talk.answer_owed, ours=ours)
+
+    def rotated_by_client(self, now: float) -> list[do.Effect]:
+        """The client goes or comes because the connection ends: replace it now."""
+        self._out = []
+        self._rotate(RotationReason.CLIENT, now)
+        return self._out
+
+    def _rotate(self, reason: RotationReason, now: float) -> None:
+        self.phase = step(self.phase, Signal.ROTATE)
+        if self.connection.stable(now):
+            self._budget.progress()
+        if reason is RotationReason.CONTEXT_PRESSURE:
+            self._rebasing = True
+            self._drop_handle("the context is rebuilt smaller")
+        self._closing_for = reason
+        self._replace(reason, now)
+        self._out += [do.StopSending(), do.CloseUpstream()]
+
+    def _drop_handle(self, why: str) -> None:
+        if self._coverage.handle is not None:
+            self._coverage.handle_lost()
+            self._out.append(do.InvalidateHandle(why))
+
+    def _replace(self, reason: RotationReason, now: float) -> None:
+        """Note why, tell the client; one that is away, or reconnects by itself, need not be told."""
+        if not self._client.here or self._replacing is not None or reason is RotationReason.CLIENT:
+            return
+        self._replacing, self._gap_since = reason, now
+        self._tell(tell.Rotating(reason, self._talk.number))
+
+    # Lost.
+
+    def closed(self, event: on.UpstreamClosed, now: float) -> list[do.Effect]:
+        """The connection is gone, as it was asked to or not, or could not be made."""
+        self._out = []
+        if self.phase is Phase.CLOSING:
+            self._out += self._dialogue.cut(self._closing_for)
+            self._reopen(now, planned=True)
+        elif self.phase is not Phase.PARKED:
+            situation = self.connection.situation
+            self._refusals += situation is Situation.RESUMING
+            decision = classify_upstream_close(event.code, event.reason, situation, self._refusals)
+            if self.connection.stable(now):
+                self._budget.progress()
+            self._out += [*self._dialogue.cut(RotationReason.UPSTREAM_CLOSED), do.StopSending()]
+            self._after_loss(decision, f"{event.code} {event.reason}".rstrip(), now)
+        return self._out
+
+    def _after_loss(self, decision: Decision, why: str, now: float) -> None:
+        if decision is Decision.FATAL:
+            self.hopeless = Hopeless(f"Gemini refused: {why}", do.Farewell.UPSTREAM_REFUSED)
+            return
+        lost = self.phase is Phase.LIVE
+        if decision is Decision.FRESH:
+            self._drop_handle(why)
+        if lost and self._client.here and self._client.rotates:
+            self.phase = step(self.phase, Signal.PARK)
+            self._out.append(do.CloseClient(do.Farewell.RECONNECT, f"the connection to Gemini ended: {why}"))
+            return
+        if lost:
+            rejected = decision is Decision.FRESH
+            self._replace(RotationReason.HANDLE_REJECTED if rejected else RotationReason.UPSTREAM_CLOSED, now)
+        self._reopen(now, planned=False)
+
+    def _reopen(self, now: float, *, planned: bool) -> None:
+        """Open the next connection, if there is somebody to talk to."""
+        if self._client.here:
+            self._dial(now, planned=planned)
+        else:
+            self.phase = step(self.phase, Signal.PARK)
+            self._replacing = None
+
+    def finish(self) -> list[do.Effect]:
+        """Nothing comes after this: close what is open."""
+        connected = self.phase in (Phase.LIVE, Phase.CLOSING) and self.hopeless is None
+        self.phase = step(self.phase, Signal.FINISH)
+        return [do.StopSending(), do.CloseUpstream()] if connected else []
+
+    def _tell(self, notice: tell.Notice) -> None:
+        self._out.append(do.Tell(notice))
