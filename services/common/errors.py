@@ -24,6 +24,7 @@ class Reason(StrEnum):
     CONVERSATION_ENDED = "CONVERSATION_ENDED"
     RUN_NOT_FOUND = "RUN_NOT_FOUND"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    LIMIT_REACHED = "LIMIT_REACHED"
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 - the name of a reason
     OWNER_MISMATCH = "OWNER_MISMATCH"
     MODE_MISMATCH = "MODE_MISMATCH"
@@ -56,6 +57,7 @@ MEANING: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         Reason.CONVERSATION_ENDED: Meaning(grpc.StatusCode.FAILED_PRECONDITION, 4410, retryable=False),
         Reason.RUN_NOT_FOUND: Meaning(grpc.StatusCode.NOT_FOUND, 4404, retryable=False),
         Reason.REQUEST_ID_REUSED: Meaning(grpc.StatusCode.ALREADY_EXISTS, 1008, retryable=False),
+        Reason.LIMIT_REACHED: Meaning(grpc.StatusCode.RESOURCE_EXHAUSTED, 1008, retryable=False),
         Reason.TOKEN_INVALID: Meaning(grpc.StatusCode.UNAUTHENTICATED, 4401, retryable=False),
         Reason.OWNER_MISMATCH: Meaning(grpc.StatusCode.PERMISSION_DENIED, 4403, retryable=False),
         Reason.MODE_MISMATCH: Meaning(grpc.StatusCode.PERMISSION_DENIED, 4403, retryable=False),

@@ -40,6 +40,8 @@ CALLERS: Final[Mapping[str, frozenset[Caller]]] = MappingProxyType(
         "Checkpoint": _RELAYS,
         "InvalidateUpstreamHandle": _RELAYS,
         "ValidateHandle": _RELAYS,
+        "AddFeedback": _RELAYS,
+        "ListFeedback": _RELAYS,
         "StreamTurns": _RELAYS,
         "ReleaseConversation": _RELAYS,
         "EndConversation": _BOTH,

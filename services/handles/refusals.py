@@ -25,6 +25,13 @@ REFUSALS: Final[Mapping[str, tuple[Reason, ...]]] = MappingProxyType(
         "Checkpoint": (Reason.CONVERSATION_NOT_FOUND, Reason.CONVERSATION_ENDED, Reason.EPOCH_FENCED),
         "InvalidateUpstreamHandle": _FENCED,
         "ValidateHandle": (),
+        "AddFeedback": (
+            Reason.CONVERSATION_NOT_FOUND,
+            Reason.CONVERSATION_ENDED,
+            Reason.REQUEST_ID_REUSED,
+            Reason.LIMIT_REACHED,
+        ),
+        "ListFeedback": (Reason.CONVERSATION_NOT_FOUND,),
         "StreamTurns": (Reason.CONVERSATION_NOT_FOUND,),
         "ReleaseConversation": _FENCED,
         "EndConversation": _FENCED,

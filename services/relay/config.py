@@ -9,7 +9,7 @@ from typing import Final
 from services.common import tls
 from services.common.config import Address, Environment
 from services.common.tls import Transport
-from services.relay.core.model import Policy
+from services.relay.core.model import FeedbackPolicy, Policy
 from services.relay.upstream.breaker import BreakerPolicy
 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
@@ -151,4 +151,5 @@ def _policy(env: Environment) -> Policy:
         context_limit=env.integer("CONTEXT_LIMIT", default.context_limit),
         patience=env.duration("PATIENCE", default.patience),
         unsaved_turns=env.integer("UNSAVED_TURNS", default.unsaved_turns, low=1),
+        feedback_policy=FeedbackPolicy(env.choice("FEEDBACK_POLICY", default.feedback_policy, tuple(FeedbackPolicy))),
     )

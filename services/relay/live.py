@@ -234,6 +234,10 @@ class LiveConversation:
         self._around.metrics.observe(notice, test=self.test)
         self.journal.observe(notice)
 
+    def _tell_watchers(self, effect: do.TellWatchers) -> None:
+        self._around.metrics.observe(effect.notice, test=self.test)
+        self.journal.observe(effect.notice)
+
     def _close_client(self, effect: do.CloseClient) -> None:
         if self._client is not None:
             code = _FAREWELLS[effect.why]
@@ -314,6 +318,7 @@ class LiveConversation:
         do.AnswerTool: _answer_tool,
         do.Welcome: _welcome,
         do.Tell: _tell,
+        do.TellWatchers: _tell_watchers,
         do.Checkpoint: _write,
         do.InvalidateHandle: _write,
         do.CloseClient: _close_client,

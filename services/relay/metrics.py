@@ -88,8 +88,8 @@ class Metrics:
         for code in CLOSE_CODES:
             self.refusals.labels(str(code))
 
-    def observe(self, notice: tell.Notice, *, test: bool) -> None:
-        """Count what a client is told.
+    def observe(self, notice: tell.Notice | tell.FeedbackChanged, *, test: bool) -> None:
+        """Count what a client or a watcher is told.
 
         Args:
             notice: What.

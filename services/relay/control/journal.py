@@ -10,6 +10,7 @@ from filo.relay.v1 import relay_pb2 as pb
 from services.common.clock import Clock
 from services.relay.core import notices as tell
 from services.relay.core.model import Continuity
+from services.relay.feedback import feedback_changed
 from services.relay.log import Log
 from services.relay.store import CONTINUITY, ledger_message
 
@@ -52,8 +53,8 @@ class Journal:
         """The sequence number of the newest event."""
         return sequence(self.epoch, self._log.last)
 
-    def observe(self, notice: tell.Notice) -> None:
-        """Note what a client is told, if a watcher is to know it too."""
+    def observe(self, notice: tell.Notice | tell.FeedbackChanged) -> None:
+        """Note what a client or only a watcher is told, if a watcher is to know it."""
         render = _EVENTS.get(type(notice))
         if render is not None:
             self._add(render(notice))
@@ -118,6 +119,7 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Any], pb.WatchSessionResponse]]] = M
         tell.UpstreamTrouble: lambda n: pb.WatchSessionResponse(
             upstream_trouble=pb.UpstreamTrouble(message=n.message, retryable=n.retryable)
         ),
+        tell.FeedbackChanged: lambda n: pb.WatchSessionResponse(feedback_changed=feedback_changed(n.change)),
         tell.ConversationOver: lambda n: pb.WatchSessionResponse(ended=pb.Ended(reason=n.reason)),
     }
 )

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, Mark, Turn, UpstreamHandle
-from services.relay.core.notices import Notice
+from services.relay.core.model import Continuity, FeedbackChange, Mark, Turn, UpstreamHandle
+from services.relay.core.notices import FeedbackChanged, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,21 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class TellWatchers:
+    """Tell those who watch the conversation, and count it; the client must not know."""
+
+    notice: FeedbackChanged
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Store it, then say `events.CheckpointStored`."""
+    """Store it, then say `events.CheckpointStored`; `feedback` is what became of it since the last one."""
 
     turns: tuple[Turn, ...]
     handle: UpstreamHandle | None
     ledger: Ledger
     continuity: Continuity | None
+    feedback: tuple[FeedbackChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,7 @@ Effect = (
     | AnswerTool
     | Welcome
     | Tell
+    | TellWatchers
     | Checkpoint
     | InvalidateHandle
     | CloseClient

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.relay.core.model import START, Mark, RotationMode, ToolCall, Usage
+from services.relay.core.model import START, Feedback, Mark, RotationMode, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,13 @@ class ToolResultGiven:
 
     id: str
     result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackGiven:
+    """The platform has given advice; it is stored. The same item may be told again: its id is what it is known by."""
+
+    feedback: Feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +235,7 @@ Event = (
     | SpeechBegan
     | ClientWrote
     | ToolResultGiven
+    | FeedbackGiven
     | EndAsked
     | DrainAsked
     | UpstreamPrepared

@@ -113,6 +113,66 @@ class Usage:
     by_modality: Mapping[str, int] = field(default_factory=dict)
 
 
+class FeedbackPolicy(StrEnum):
+    """How advice is brought to the agent and taken out of the context again; see the contract's `FeedbackPolicy`."""
+
+    AUTO = "auto"
+    APPEND = "append"
+    JUST_IN_TIME = "just_in_time"
+    REPLACE = "replace"
+    REBASE = "rebase"
+
+
+class FeedbackState(StrEnum):
+    """What has become of an item of feedback; it only moves forward, in this order."""
+
+    ACCEPTED = "accepted"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    DELIVERED = "delivered"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Private advice to the agent.
+
+    Args:
+        id: Its number within the conversation, in decimal digits.
+        text: Without the prefix; empty for an old item of which only its being in the context matters.
+        state: `ACCEPTED`, or `DELIVERED` when a relay that attaches finds it in the context.
+        turn: The turn that it served; 0 before it is delivered.
+        tokens: Its tokens in the context; 0 before it is delivered.
+        expires_at: Monotonic seconds, on the driver's clock; None where it waits as long as the conversation lives.
+    """
+
+    id: str
+    text: str = field(repr=False)
+    state: FeedbackState = FeedbackState.ACCEPTED
+    turn: int = 0
+    tokens: int = 0
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackChange:
+    """What became of an item of feedback.
+
+    Args:
+        id: Of the item.
+        state: Its new one.
+        turn: The turn that it served; 0 where there was none.
+        tokens: Its tokens in the context.
+        detail: By what; at most 200 characters, without a word of the text.
+    """
+
+    id: str
+    state: FeedbackState
+    turn: int = 0
+    tokens: int = 0
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The settings that decisions depend on; times in seconds.
@@ -132,6 +192,7 @@ class Policy:
         context_limit: A context of so many tokens is rebuilt from the transcript; 0 leaves it to compression.
         patience: How long a rotation that the relay wants by itself waits for an answer to end.
         unsaved_turns: Turns that may wait for a store that is away; beyond, the conversation is given back.
+        feedback_policy: How advice is delivered and removed where the conversation's agent does not say.
     """
 
     goaway_margin: float = 1.0
@@ -148,3 +209,4 @@ class Policy:
     context_limit: int = 0
     patience: float = 30.0
     unsaved_turns: int = 500
+    feedback_policy: FeedbackPolicy = FeedbackPolicy.AUTO

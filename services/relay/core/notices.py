@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, Role, RotationReason, ToolCall
+from services.relay.core.model import Continuity, FeedbackChange, Role, RotationReason, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,13 @@ class UpstreamTrouble:
 
     message: str
     retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackChanged:
+    """Something became of an item of feedback: for those who watch (`effects.TellWatchers`), never for the client."""
+
+    change: FeedbackChange
 
 
 @dataclass(frozen=True, slots=True)

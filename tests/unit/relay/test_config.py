@@ -7,7 +7,7 @@ import pytest
 
 from services.common.config import Address, ConfigError
 from services.relay.config import GEMINI_URL, Settings
-from services.relay.core.model import Policy
+from services.relay.core.model import FeedbackPolicy, Policy
 from services.relay.upstream.breaker import BreakerPolicy
 
 KEY = "AIza-made-up"
@@ -33,6 +33,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     """Each variable reaches its field: none keeps its default."""
     ca = tmp_path / "ca.pem"
     ca.touch()
+    numbers = [field.name for field in fields(Policy) if field.name != "feedback_policy"]
     settings = Settings.from_env(
         {
             **ENOUGH,
@@ -57,13 +58,15 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_DIALS_A_SECOND": "5",
             "FILO_ALLOW_PLAINTEXT": "true",
             "FILO_LOG_LEVEL": "DEBUG",
-            **{f"FILO_RELAY_{field.name.upper()}": "2" for field in fields(Policy)},
+            **{f"FILO_RELAY_{name.upper()}": "2" for name in numbers},
+            "FILO_RELAY_FEEDBACK_POLICY": "rebase",
         }
     )
     default = Settings()
     kept = [field.name for field in fields(Settings) if getattr(settings, field.name) == getattr(default, field.name)]
     assert kept == ["api_key"], "which Vertex AI does not take"
-    assert [getattr(settings.policy, field.name) for field in fields(Policy)] == [2] * len(fields(Policy))
+    assert [getattr(settings.policy, name) for name in numbers] == [2] * len(numbers)
+    assert settings.policy.feedback_policy is FeedbackPolicy.REBASE
     assert settings.breaker == BreakerPolicy(failures=3, probe_interval=4.0, dials_a_second=5.0)
     assert settings.handles_address == Address("::1", 4)
     assert settings.upstream_url == "wss://localhost:7443"

@@ -232,6 +232,7 @@ class AttachConversationResponse(_message.Message):
     LEDGER_FIELD_NUMBER: _builtins.int
     PREVIOUS_HOLDER_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
     handle_result: Global___HandleResult.ValueType
     """What the presented resume handle turned out to be."""
     previous_holder: _builtins.str
@@ -252,6 +253,12 @@ class AttachConversationResponse(_message.Message):
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """How often the holder must heartbeat."""
 
+    @_builtins.property
+    def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Feedback]:
+        """Feedback that waits (at most one) or is in the context, oldest first; at most the newest 256, of which the newest 16 and
+        the one that waits have their texts.
+        """
+
     def __init__(
         self,
         *,
@@ -261,10 +268,11 @@ class AttachConversationResponse(_message.Message):
         ledger: _resources_pb2.Ledger | None = ...,
         previous_holder: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
+        feedback: _abc.Iterable[_resources_pb2.Feedback] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "heartbeat_interval", b"heartbeat_interval", "ledger", b"ledger", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "handle_result", b"handle_result", "heartbeat_interval", b"heartbeat_interval", "ledger", b"ledger", "previous_holder", b"previous_holder", "upstream_handle", b"upstream_handle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "feedback", b"feedback", "handle_result", b"handle_result", "heartbeat_interval", b"heartbeat_interval", "ledger", b"ledger", "previous_holder", b"previous_holder", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,6 +333,7 @@ class CheckpointRequest(_message.Message):
     UPSTREAM_HANDLE_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
     CONTINUITY_FIELD_NUMBER: _builtins.int
+    FEEDBACK_CHANGES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `conversations/{id}`."""
     epoch: _builtins.int
@@ -343,6 +352,12 @@ class CheckpointRequest(_message.Message):
     def ledger(self) -> _resources_pb2.Ledger:
         """Optional. The ledger after the newest turn."""
 
+    @_builtins.property
+    def feedback_changes(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.FeedbackChange]:
+        """Optional. What became of feedback since the last checkpoint, at most 512 changes; an item that is not known is passed
+        over.
+        """
+
     def __init__(
         self,
         *,
@@ -352,10 +367,11 @@ class CheckpointRequest(_message.Message):
         upstream_handle: _resources_pb2.UpstreamHandle | None = ...,
         ledger: _resources_pb2.Ledger | None = ...,
         continuity: _resources_pb2.Continuity.ValueType = ...,
+        feedback_changes: _abc.Iterable[_resources_pb2.FeedbackChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuity", b"continuity", "epoch", b"epoch", "ledger", b"ledger", "name", b"name", "turns", b"turns", "upstream_handle", b"upstream_handle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuity", b"continuity", "epoch", b"epoch", "feedback_changes", b"feedback_changes", "ledger", b"ledger", "name", b"name", "turns", b"turns", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,6 +517,136 @@ class ValidateHandleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ValidateHandleResponse: _TypeAlias = ValidateHandleResponse  # noqa: Y015
+
+@_typing.final
+class AddFeedbackRequest(_message.Message):
+    """Request of AddFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `conversations/{id}`."""
+    request_id: _builtins.str
+    """Required. A UUID made by the caller; makes the call safe to repeat."""
+    text: _builtins.str
+    """Required. The advice, without any prefix; at most 16 KiB of UTF-8."""
+    @_builtins.property
+    def time_to_live(self) -> _duration_pb2.Duration:
+        """Optional. How long it may wait to be delivered, 1 s to 7 days; as long as the conversation lives when absent."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        time_to_live: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time_to_live", b"time_to_live"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "text", b"text", "time_to_live", b"time_to_live"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddFeedbackRequest: _TypeAlias = AddFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class AddFeedbackResponse(_message.Message):
+    """Response of AddFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_ID_FIELD_NUMBER: _builtins.int
+    attached: _builtins.bool
+    """True while a relay holds the conversation and its lease has not run out."""
+    holder: _builtins.str
+    """The holder's control address, `host:port`; empty when nobody holds it."""
+    superseded_id: _builtins.str
+    """The number of the item that this one has superseded, as `Feedback.id`; empty when there was none."""
+    @_builtins.property
+    def feedback(self) -> _resources_pb2.Feedback:
+        """The item as it stands."""
+
+    def __init__(
+        self,
+        *,
+        feedback: _resources_pb2.Feedback | None = ...,
+        attached: _builtins.bool = ...,
+        holder: _builtins.str = ...,
+        superseded_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "feedback", b"feedback", "holder", b"holder", "superseded_id", b"superseded_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddFeedbackResponse: _TypeAlias = AddFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class ListFeedbackRequest(_message.Message):
+    """Request of ListFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. `conversations/{id}`."""
+    page_size: _builtins.int
+    """Optional. The most items of the answer, 1 to 200; 50 when 0."""
+    page_token: _builtins.str
+    """Optional. `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeedbackRequest: _TypeAlias = ListFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class ListFeedbackResponse(_message.Message):
+    """Response of ListFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty after the last."""
+    @_builtins.property
+    def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Feedback]:
+        """The items, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        feedback: _abc.Iterable[_resources_pb2.Feedback] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeedbackResponse: _TypeAlias = ListFeedbackResponse  # noqa: Y015
 
 @_typing.final
 class StreamTurnsRequest(_message.Message):

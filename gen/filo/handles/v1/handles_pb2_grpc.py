@@ -77,6 +77,16 @@ class HandlesServiceStub:
                 request_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.ValidateHandleRequest.SerializeToString,
                 response_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.ValidateHandleResponse.FromString,
                 _registered_method=True)
+        self.AddFeedback = channel.unary_unary(
+                '/filo.handles.v1.HandlesService/AddFeedback',
+                request_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.AddFeedbackRequest.SerializeToString,
+                response_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.AddFeedbackResponse.FromString,
+                _registered_method=True)
+        self.ListFeedback = channel.unary_unary(
+                '/filo.handles.v1.HandlesService/ListFeedback',
+                request_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.ListFeedbackRequest.SerializeToString,
+                response_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.ListFeedbackResponse.FromString,
+                _registered_method=True)
         self.StreamTurns = channel.unary_stream(
                 '/filo.handles.v1.HandlesService/StreamTurns',
                 request_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.StreamTurnsRequest.SerializeToString,
@@ -144,8 +154,9 @@ class HandlesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Checkpoint(self, request, context):
-        """Stores, in one transaction, new turns and, if given, the newest upstream handle. Idempotent: turns that are stored
-        already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones are superseded.
+        """Stores, in one transaction, new turns and, if given, the newest upstream handle and what became of feedback. Idempotent:
+        turns that are stored already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones
+        are superseded.
         Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED; INVALID_ARGUMENT when a turn would leave a hole.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -162,6 +173,24 @@ class HandlesServiceServicer:
     def ValidateHandle(self, request, context):
         """Judges a resume handle against conversation, mode, owner and expiry, without using it. Unknown, expired, revoked and
         foreign handles are answered alike, and so is a conversation that does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddFeedback(self, request, context):
+        """Stores advice for the agent, and says who is to be told of it. In the same transaction an older item that still waits
+        becomes superseded: only the newest is ever delivered. Whoever attaches later is told of it by the attach.
+        Idempotent by `request_id` within the conversation: the same request again gives the same item as it stands now,
+        another one with the same id is refused with REQUEST_ID_REUSED.
+        Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFeedback(self, request, context):
+        """Lists the feedback of a conversation, the newest first, also of an ended one. Errors: CONVERSATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,7 +219,7 @@ class HandlesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteConversation(self, request, context):
-        """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+        """Erases the conversation: its turns, handles, feedback, agent and the record itself, whoever holds it. Its holder is told
         CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
         repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
         """
@@ -235,6 +264,16 @@ def add_HandlesServiceServicer_to_server(servicer, server):
                     servicer.ValidateHandle,
                     request_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.ValidateHandleRequest.FromString,
                     response_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.ValidateHandleResponse.SerializeToString,
+            ),
+            'AddFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddFeedback,
+                    request_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.AddFeedbackRequest.FromString,
+                    response_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.AddFeedbackResponse.SerializeToString,
+            ),
+            'ListFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeedback,
+                    request_deserializer=filo_dot_handles_dot_v1_dot_handles__pb2.ListFeedbackRequest.FromString,
+                    response_serializer=filo_dot_handles_dot_v1_dot_handles__pb2.ListFeedbackResponse.SerializeToString,
             ),
             'StreamTurns': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamTurns,
@@ -454,6 +493,60 @@ class HandlesService:
             '/filo.handles.v1.HandlesService/ValidateHandle',
             filo_dot_handles_dot_v1_dot_handles__pb2.ValidateHandleRequest.SerializeToString,
             filo_dot_handles_dot_v1_dot_handles__pb2.ValidateHandleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/filo.handles.v1.HandlesService/AddFeedback',
+            filo_dot_handles_dot_v1_dot_handles__pb2.AddFeedbackRequest.SerializeToString,
+            filo_dot_handles_dot_v1_dot_handles__pb2.AddFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/filo.handles.v1.HandlesService/ListFeedback',
+            filo_dot_handles_dot_v1_dot_handles__pb2.ListFeedbackRequest.SerializeToString,
+            filo_dot_handles_dot_v1_dot_handles__pb2.ListFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,8 +58,9 @@ class HandlesServiceStub:
     Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
     """
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_handles_pb2.CheckpointRequest, _handles_pb2.CheckpointResponse]
-    """Stores, in one transaction, new turns and, if given, the newest upstream handle. Idempotent: turns that are stored
-    already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones are superseded.
+    """Stores, in one transaction, new turns and, if given, the newest upstream handle and what became of feedback. Idempotent:
+    turns that are stored already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones
+    are superseded.
     Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED; INVALID_ARGUMENT when a turn would leave a hole.
     """
     InvalidateUpstreamHandle: _grpc.UnaryUnaryMultiCallable[_handles_pb2.InvalidateUpstreamHandleRequest, _handles_pb2.InvalidateUpstreamHandleResponse]
@@ -68,6 +69,15 @@ class HandlesServiceStub:
     """Judges a resume handle against conversation, mode, owner and expiry, without using it. Unknown, expired, revoked and
     foreign handles are answered alike, and so is a conversation that does not exist.
     """
+    AddFeedback: _grpc.UnaryUnaryMultiCallable[_handles_pb2.AddFeedbackRequest, _handles_pb2.AddFeedbackResponse]
+    """Stores advice for the agent, and says who is to be told of it. In the same transaction an older item that still waits
+    becomes superseded: only the newest is ever delivered. Whoever attaches later is told of it by the attach.
+    Idempotent by `request_id` within the conversation: the same request again gives the same item as it stands now,
+    another one with the same id is refused with REQUEST_ID_REUSED.
+    Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items.
+    """
+    ListFeedback: _grpc.UnaryUnaryMultiCallable[_handles_pb2.ListFeedbackRequest, _handles_pb2.ListFeedbackResponse]
+    """Lists the feedback of a conversation, the newest first, also of an ended one. Errors: CONVERSATION_NOT_FOUND."""
     StreamTurns: _grpc.UnaryStreamMultiCallable[_handles_pb2.StreamTurnsRequest, _handles_pb2.StreamTurnsResponse]
     """Streams the stored turns in order. Errors: CONVERSATION_NOT_FOUND."""
     ReleaseConversation: _grpc.UnaryUnaryMultiCallable[_handles_pb2.ReleaseConversationRequest, _handles_pb2.ReleaseConversationResponse]
@@ -77,7 +87,7 @@ class HandlesServiceStub:
     Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
     """
     DeleteConversation: _grpc.UnaryUnaryMultiCallable[_handles_pb2.DeleteConversationRequest, _handles_pb2.DeleteConversationResponse]
-    """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+    """Erases the conversation: its turns, handles, feedback, agent and the record itself, whoever holds it. Its holder is told
     CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
     repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
     """
@@ -112,8 +122,9 @@ class HandlesServiceAsyncStub(HandlesServiceStub):
     Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
     """
     Checkpoint: _aio.UnaryUnaryMultiCallable[_handles_pb2.CheckpointRequest, _handles_pb2.CheckpointResponse]  # type: ignore[assignment]
-    """Stores, in one transaction, new turns and, if given, the newest upstream handle. Idempotent: turns that are stored
-    already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones are superseded.
+    """Stores, in one transaction, new turns and, if given, the newest upstream handle and what became of feedback. Idempotent:
+    turns that are stored already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones
+    are superseded.
     Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED; INVALID_ARGUMENT when a turn would leave a hole.
     """
     InvalidateUpstreamHandle: _aio.UnaryUnaryMultiCallable[_handles_pb2.InvalidateUpstreamHandleRequest, _handles_pb2.InvalidateUpstreamHandleResponse]  # type: ignore[assignment]
@@ -122,6 +133,15 @@ class HandlesServiceAsyncStub(HandlesServiceStub):
     """Judges a resume handle against conversation, mode, owner and expiry, without using it. Unknown, expired, revoked and
     foreign handles are answered alike, and so is a conversation that does not exist.
     """
+    AddFeedback: _aio.UnaryUnaryMultiCallable[_handles_pb2.AddFeedbackRequest, _handles_pb2.AddFeedbackResponse]  # type: ignore[assignment]
+    """Stores advice for the agent, and says who is to be told of it. In the same transaction an older item that still waits
+    becomes superseded: only the newest is ever delivered. Whoever attaches later is told of it by the attach.
+    Idempotent by `request_id` within the conversation: the same request again gives the same item as it stands now,
+    another one with the same id is refused with REQUEST_ID_REUSED.
+    Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items.
+    """
+    ListFeedback: _aio.UnaryUnaryMultiCallable[_handles_pb2.ListFeedbackRequest, _handles_pb2.ListFeedbackResponse]  # type: ignore[assignment]
+    """Lists the feedback of a conversation, the newest first, also of an ended one. Errors: CONVERSATION_NOT_FOUND."""
     StreamTurns: _aio.UnaryStreamMultiCallable[_handles_pb2.StreamTurnsRequest, _handles_pb2.StreamTurnsResponse]  # type: ignore[assignment]
     """Streams the stored turns in order. Errors: CONVERSATION_NOT_FOUND."""
     ReleaseConversation: _aio.UnaryUnaryMultiCallable[_handles_pb2.ReleaseConversationRequest, _handles_pb2.ReleaseConversationResponse]  # type: ignore[assignment]
@@ -131,7 +151,7 @@ class HandlesServiceAsyncStub(HandlesServiceStub):
     Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
     """
     DeleteConversation: _aio.UnaryUnaryMultiCallable[_handles_pb2.DeleteConversationRequest, _handles_pb2.DeleteConversationResponse]  # type: ignore[assignment]
-    """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+    """Erases the conversation: its turns, handles, feedback, agent and the record itself, whoever holds it. Its holder is told
     CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
     repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
     """
@@ -193,8 +213,9 @@ class HandlesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handles_pb2.CheckpointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_handles_pb2.CheckpointResponse, _abc.Awaitable[_handles_pb2.CheckpointResponse]]:
-        """Stores, in one transaction, new turns and, if given, the newest upstream handle. Idempotent: turns that are stored
-        already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones are superseded.
+        """Stores, in one transaction, new turns and, if given, the newest upstream handle and what became of feedback. Idempotent:
+        turns that are stored already are not stored twice. A given upstream handle makes a new resume handle; the earlier ones
+        are superseded.
         Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED; INVALID_ARGUMENT when a turn would leave a hole.
         """
 
@@ -215,6 +236,27 @@ class HandlesServiceServicer(metaclass=_abc_1.ABCMeta):
         """Judges a resume handle against conversation, mode, owner and expiry, without using it. Unknown, expired, revoked and
         foreign handles are answered alike, and so is a conversation that does not exist.
         """
+
+    @_abc_1.abstractmethod
+    def AddFeedback(
+        self,
+        request: _handles_pb2.AddFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handles_pb2.AddFeedbackResponse, _abc.Awaitable[_handles_pb2.AddFeedbackResponse]]:
+        """Stores advice for the agent, and says who is to be told of it. In the same transaction an older item that still waits
+        becomes superseded: only the newest is ever delivered. Whoever attaches later is told of it by the attach.
+        Idempotent by `request_id` within the conversation: the same request again gives the same item as it stands now,
+        another one with the same id is refused with REQUEST_ID_REUSED.
+        Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFeedback(
+        self,
+        request: _handles_pb2.ListFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handles_pb2.ListFeedbackResponse, _abc.Awaitable[_handles_pb2.ListFeedbackResponse]]:
+        """Lists the feedback of a conversation, the newest first, also of an ended one. Errors: CONVERSATION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def StreamTurns(
@@ -248,7 +290,7 @@ class HandlesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handles_pb2.DeleteConversationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_handles_pb2.DeleteConversationResponse, _abc.Awaitable[_handles_pb2.DeleteConversationResponse]]:
-        """Erases the conversation: its turns, handles, agent and the record itself, whoever holds it. Its holder is told
+        """Erases the conversation: its turns, handles, feedback, agent and the record itself, whoever holds it. Its holder is told
         CONVERSATION_NOT_FOUND at its next write. Cannot be undone; when the answer was lost, CONVERSATION_NOT_FOUND to a
         repetition means that it is done. Errors: CONVERSATION_NOT_FOUND.
         """

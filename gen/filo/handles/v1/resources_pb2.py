@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66ilo/handles/v1/resources.proto\x12\x0f\x66ilo.handles.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x05Owner\x12\x11\n\x07user_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0bshare_token\x18\x02 \x01(\tH\x00\x42\x07\n\x05owner\"\xb0\x01\n\x0b\x41gentConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1a\n\x12system_instruction\x18\x02 \x01(\t\x12\r\n\x05voice\x18\x03 \x01(\t\x12\x15\n\rlanguage_code\x18\x04 \x01(\t\x12&\n\x05tools\x18\x05 \x03(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x0btemperature\x18\x06 \x01(\x02H\x00\x88\x01\x01\x42\x0e\n\x0c_temperature\"\xad\x03\n\x0c\x43onversation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x05\x61gent\x18\x04 \x01(\x0b\x32\x1c.filo.handles.v1.AgentConfig\x12\x0c\n\x04test\x18\x05 \x01(\x08\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.filo.handles.v1.Conversation.State\x12\r\n\x05\x65poch\x18\x07 \x01(\x03\x12\x12\n\nturn_count\x18\x08 \x01(\x05\x12\x13\n\x0b\x63overed_seq\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_reason\x18\x0c \x01(\t\"A\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x0f\n\x0bSTATE_ENDED\x10\x02\"\xf0\x01\n\x04Turn\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x11\n\tuser_text\x18\x02 \x01(\t\x12\x12\n\nagent_text\x18\x03 \x01(\t\x12\x13\n\x0binterrupted\x18\x04 \x01(\x08\x12\x13\n\x0b\x63overed_seq\x18\x05 \x01(\x03\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x16\n\x0emessage_number\x18\x07 \x01(\x03\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ntool_calls\x18\t \x03(\x0b\x32\x19.filo.handles.v1.ToolCall\"t\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x04\x61rgs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06result\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"f\n\x0eUpstreamHandle\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x13\n\x0b\x63overs_turn\x18\x02 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xac\x02\n\x06Ledger\x12\x16\n\x0e\x63ontext_tokens\x18\x01 \x01(\x05\x12\x15\n\rbilled_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12instruction_tokens\x18\x03 \x01(\x05\x12\x13\n\x0buser_tokens\x18\x04 \x01(\x05\x12\x14\n\x0cmodel_tokens\x18\x05 \x01(\x05\x12V\n\x19prompt_tokens_by_modality\x18\x06 \x03(\x0b\x32\x33.filo.handles.v1.Ledger.PromptTokensByModalityEntry\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x05\x1a=\n\x1bPromptTokensByModalityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10MODE_SALES_AGENT\x10\x01\x12\x1c\n\x18MODE_CONSULTATION_INVITE\x10\x02\x12\x12\n\x0eMODE_ASSISTANT\x10\x03*\x87\x01\n\nContinuity\x12\x1a\n\x16\x43ONTINUITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTINUITY_HANDLE\x10\x01\x12\x16\n\x12\x43ONTINUITY_REBASED\x10\x02\x12\x19\n\x15\x43ONTINUITY_TRANSCRIPT\x10\x03\x12\x13\n\x0f\x43ONTINUITY_NONE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66ilo/handles/v1/resources.proto\x12\x0f\x66ilo.handles.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x05Owner\x12\x11\n\x07user_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0bshare_token\x18\x02 \x01(\tH\x00\x42\x07\n\x05owner\"\xea\x01\n\x0b\x41gentConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x1a\n\x12system_instruction\x18\x02 \x01(\t\x12\r\n\x05voice\x18\x03 \x01(\t\x12\x15\n\rlanguage_code\x18\x04 \x01(\t\x12&\n\x05tools\x18\x05 \x03(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x0btemperature\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x38\n\x0f\x66\x65\x65\x64\x62\x61\x63k_policy\x18\x07 \x01(\x0e\x32\x1f.filo.handles.v1.FeedbackPolicyB\x0e\n\x0c_temperature\"\xad\x03\n\x0c\x43onversation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x05\x61gent\x18\x04 \x01(\x0b\x32\x1c.filo.handles.v1.AgentConfig\x12\x0c\n\x04test\x18\x05 \x01(\x08\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.filo.handles.v1.Conversation.State\x12\r\n\x05\x65poch\x18\x07 \x01(\x03\x12\x12\n\nturn_count\x18\x08 \x01(\x05\x12\x13\n\x0b\x63overed_seq\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_reason\x18\x0c \x01(\t\"A\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x0f\n\x0bSTATE_ENDED\x10\x02\"\xf0\x01\n\x04Turn\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x11\n\tuser_text\x18\x02 \x01(\t\x12\x12\n\nagent_text\x18\x03 \x01(\t\x12\x13\n\x0binterrupted\x18\x04 \x01(\x08\x12\x13\n\x0b\x63overed_seq\x18\x05 \x01(\x03\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x16\n\x0emessage_number\x18\x07 \x01(\x03\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ntool_calls\x18\t \x03(\x0b\x32\x19.filo.handles.v1.ToolCall\"t\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12%\n\x04\x61rgs\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06result\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"f\n\x0eUpstreamHandle\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x13\n\x0b\x63overs_turn\x18\x02 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x03\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.filo.handles.v1.Feedback.State\x12\x0c\n\x04turn\x18\x04 \x01(\x05\x12\x0e\n\x06tokens\x18\x05 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\"\x83\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_ACCEPTED\x10\x01\x12\x14\n\x10STATE_SUPERSEDED\x10\x02\x12\x11\n\rSTATE_EXPIRED\x10\x03\x12\x13\n\x0fSTATE_DELIVERED\x10\x04\x12\x11\n\rSTATE_REMOVED\x10\x05\"z\n\x0e\x46\x65\x65\x64\x62\x61\x63kChange\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.filo.handles.v1.Feedback.State\x12\x0c\n\x04turn\x18\x03 \x01(\x05\x12\x0e\n\x06tokens\x18\x04 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\xc8\x07\n\x06Ledger\x12\x16\n\x0e\x63ontext_tokens\x18\x01 \x01(\x05\x12\x15\n\rbilled_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12instruction_tokens\x18\x03 \x01(\x05\x12\x13\n\x0buser_tokens\x18\x04 \x01(\x05\x12\x14\n\x0cmodel_tokens\x18\x05 \x01(\x05\x12V\n\x19prompt_tokens_by_modality\x18\x06 \x03(\x0b\x32\x33.filo.handles.v1.Ledger.PromptTokensByModalityEntry\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x05\x12\x1c\n\x14\x66\x65\x65\x64\x62\x61\x63k_live_tokens\x18\x08 \x01(\x05\x12\x1d\n\x15\x66\x65\x65\x64\x62\x61\x63k_stale_tokens\x18\t \x01(\x05\x12\x13\n\x0btool_tokens\x18\n \x01(\x05\x12Z\n\x1bresponse_tokens_by_modality\x18\x0b \x03(\x0b\x32\x35.filo.handles.v1.Ledger.ResponseTokensByModalityEntry\x12\x1c\n\x14\x62illed_cached_tokens\x18\x0c \x01(\x03\x12\x1e\n\x16\x62illed_uncached_tokens\x18\r \x01(\x03\x12\x1e\n\x16\x62illed_response_tokens\x18\x0e \x01(\x03\x12\x1c\n\x14saved_context_tokens\x18\x0f \x01(\x05\x12\x1b\n\x13saved_billed_tokens\x18\x10 \x01(\x03\x12\x1f\n\x17\x65stimated_prompt_tokens\x18\x11 \x01(\x05\x12\\\n\x1c\x65stimated_tokens_by_category\x18\x12 \x03(\x0b\x32\x36.filo.handles.v1.Ledger.EstimatedTokensByCategoryEntry\x12\x14\n\x0crebase_count\x18\x13 \x01(\x05\x12 \n\x18unverified_removal_count\x18\x14 \x01(\x05\x12\x19\n\x11\x63ompression_count\x18\x15 \x01(\x05\x1a=\n\x1bPromptTokensByModalityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1a?\n\x1dResponseTokensByModalityEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1a@\n\x1e\x45stimatedTokensByCategoryEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01*d\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10MODE_SALES_AGENT\x10\x01\x12\x1c\n\x18MODE_CONSULTATION_INVITE\x10\x02\x12\x12\n\x0eMODE_ASSISTANT\x10\x03*\x87\x01\n\nContinuity\x12\x1a\n\x16\x43ONTINUITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43ONTINUITY_HANDLE\x10\x01\x12\x16\n\x12\x43ONTINUITY_REBASED\x10\x02\x12\x19\n\x15\x43ONTINUITY_TRANSCRIPT\x10\x03\x12\x13\n\x0f\x43ONTINUITY_NONE\x10\x04*\xc2\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kPolicy\x12\x1f\n\x1b\x46\x45\x45\x44\x42\x41\x43K_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x45\x45\x44\x42\x41\x43K_POLICY_AUTO\x10\x01\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_POLICY_APPEND\x10\x02\x12 \n\x1c\x46\x45\x45\x44\x42\x41\x43K_POLICY_JUST_IN_TIME\x10\x03\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_POLICY_REPLACE\x10\x04\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_POLICY_REBASE\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +35,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LEDGER_PROMPTTOKENSBYMODALITYENTRY']._loaded_options = None
   _globals['_LEDGER_PROMPTTOKENSBYMODALITYENTRY']._serialized_options = b'8\001'
-  _globals['_MODE']._serialized_start=1554
-  _globals['_MODE']._serialized_end=1654
-  _globals['_CONTINUITY']._serialized_start=1657
-  _globals['_CONTINUITY']._serialized_end=1792
+  _globals['_LEDGER_RESPONSETOKENSBYMODALITYENTRY']._loaded_options = None
+  _globals['_LEDGER_RESPONSETOKENSBYMODALITYENTRY']._serialized_options = b'8\001'
+  _globals['_LEDGER_ESTIMATEDTOKENSBYCATEGORYENTRY']._loaded_options = None
+  _globals['_LEDGER_ESTIMATEDTOKENSBYCATEGORYENTRY']._serialized_options = b'8\001'
+  _globals['_MODE']._serialized_start=2818
+  _globals['_MODE']._serialized_end=2918
+  _globals['_CONTINUITY']._serialized_start=2921
+  _globals['_CONTINUITY']._serialized_end=3056
+  _globals['_FEEDBACKPOLICY']._serialized_start=3059
+  _globals['_FEEDBACKPOLICY']._serialized_end=3253
   _globals['_OWNER']._serialized_start=115
   _globals['_OWNER']._serialized_end=173
   _globals['_AGENTCONFIG']._serialized_start=176
-  _globals['_AGENTCONFIG']._serialized_end=352
-  _globals['_CONVERSATION']._serialized_start=355
-  _globals['_CONVERSATION']._serialized_end=784
-  _globals['_CONVERSATION_STATE']._serialized_start=719
-  _globals['_CONVERSATION_STATE']._serialized_end=784
-  _globals['_TURN']._serialized_start=787
-  _globals['_TURN']._serialized_end=1027
-  _globals['_TOOLCALL']._serialized_start=1029
-  _globals['_TOOLCALL']._serialized_end=1145
-  _globals['_UPSTREAMHANDLE']._serialized_start=1147
-  _globals['_UPSTREAMHANDLE']._serialized_end=1249
-  _globals['_LEDGER']._serialized_start=1252
-  _globals['_LEDGER']._serialized_end=1552
-  _globals['_LEDGER_PROMPTTOKENSBYMODALITYENTRY']._serialized_start=1491
-  _globals['_LEDGER_PROMPTTOKENSBYMODALITYENTRY']._serialized_end=1552
+  _globals['_AGENTCONFIG']._serialized_end=410
+  _globals['_CONVERSATION']._serialized_start=413
+  _globals['_CONVERSATION']._serialized_end=842
+  _globals['_CONVERSATION_STATE']._serialized_start=777
+  _globals['_CONVERSATION_STATE']._serialized_end=842
+  _globals['_TURN']._serialized_start=845
+  _globals['_TURN']._serialized_end=1085
+  _globals['_TOOLCALL']._serialized_start=1087
+  _globals['_TOOLCALL']._serialized_end=1203
+  _globals['_UPSTREAMHANDLE']._serialized_start=1205
+  _globals['_UPSTREAMHANDLE']._serialized_end=1307
+  _globals['_FEEDBACK']._serialized_start=1310
+  _globals['_FEEDBACK']._serialized_end=1721
+  _globals['_FEEDBACK_STATE']._serialized_start=1590
+  _globals['_FEEDBACK_STATE']._serialized_end=1721
+  _globals['_FEEDBACKCHANGE']._serialized_start=1723
+  _globals['_FEEDBACKCHANGE']._serialized_end=1845
+  _globals['_LEDGER']._serialized_start=1848
+  _globals['_LEDGER']._serialized_end=2816
+  _globals['_LEDGER_PROMPTTOKENSBYMODALITYENTRY']._serialized_start=2624
+  _globals['_LEDGER_PROMPTTOKENSBYMODALITYENTRY']._serialized_end=2685
+  _globals['_LEDGER_RESPONSETOKENSBYMODALITYENTRY']._serialized_start=2687
+  _globals['_LEDGER_RESPONSETOKENSBYMODALITYENTRY']._serialized_end=2750
+  _globals['_LEDGER_ESTIMATEDTOKENSBYCATEGORYENTRY']._serialized_start=2752
+  _globals['_LEDGER_ESTIMATEDTOKENSBYCATEGORYENTRY']._serialized_end=2816
 # @@protoc_insertion_point(module_scope)

@@ -81,6 +81,42 @@ CONTINUITY_NONE: Continuity.ValueType  # 4
 """Nothing survived, or there was nothing before."""
 Global___Continuity: _TypeAlias = Continuity  # noqa: Y015
 
+class _FeedbackPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeedbackPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeedbackPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FEEDBACK_POLICY_UNSPECIFIED: _FeedbackPolicy.ValueType  # 0
+    """Not given: the relay's setting decides."""
+    FEEDBACK_POLICY_AUTO: _FeedbackPolicy.ValueType  # 1
+    """What suits the model, by the relay's table of capabilities."""
+    FEEDBACK_POLICY_APPEND: _FeedbackPolicy.ValueType  # 2
+    """Sent as soon as it may be, and never taken out: what platforms did before; to compare with."""
+    FEEDBACK_POLICY_JUST_IN_TIME: _FeedbackPolicy.ValueType  # 3
+    """Only the newest is sent, when the client begins to speak; what was sent stays in the context."""
+    FEEDBACK_POLICY_REPLACE: _FeedbackPolicy.ValueType  # 4
+    """The newest lives in the system instruction, and is taken out after the answer."""
+    FEEDBACK_POLICY_REBASE: _FeedbackPolicy.ValueType  # 5
+    """As JUST_IN_TIME; stale advice is taken out by rebuilding the session from the clean transcript."""
+
+class FeedbackPolicy(_FeedbackPolicy, metaclass=_FeedbackPolicyEnumTypeWrapper):
+    """How advice is brought to the agent, and how it is taken out of its context again."""
+
+FEEDBACK_POLICY_UNSPECIFIED: FeedbackPolicy.ValueType  # 0
+"""Not given: the relay's setting decides."""
+FEEDBACK_POLICY_AUTO: FeedbackPolicy.ValueType  # 1
+"""What suits the model, by the relay's table of capabilities."""
+FEEDBACK_POLICY_APPEND: FeedbackPolicy.ValueType  # 2
+"""Sent as soon as it may be, and never taken out: what platforms did before; to compare with."""
+FEEDBACK_POLICY_JUST_IN_TIME: FeedbackPolicy.ValueType  # 3
+"""Only the newest is sent, when the client begins to speak; what was sent stays in the context."""
+FEEDBACK_POLICY_REPLACE: FeedbackPolicy.ValueType  # 4
+"""The newest lives in the system instruction, and is taken out after the answer."""
+FEEDBACK_POLICY_REBASE: FeedbackPolicy.ValueType  # 5
+"""As JUST_IN_TIME; stale advice is taken out by rebuilding the session from the clean transcript."""
+Global___FeedbackPolicy: _TypeAlias = FeedbackPolicy  # noqa: Y015
+
 @_typing.final
 class Owner(_message.Message):
     """Who owns a conversation. Input only: no answer holds one, since a share token is a secret."""
@@ -121,6 +157,7 @@ class AgentConfig(_message.Message):
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
+    FEEDBACK_POLICY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required. Gemini's model, for example `models/gemini-2.5-flash-native-audio`."""
     system_instruction: _builtins.str
@@ -131,6 +168,8 @@ class AgentConfig(_message.Message):
     """Optional. A BCP-47 language code, for example `it-IT`."""
     temperature: _builtins.float
     """Optional. Sampling temperature, 0 to 2; the model's own default when absent."""
+    feedback_policy: Global___FeedbackPolicy.ValueType
+    """Optional. How advice is brought to the agent; the relay's setting when unspecified."""
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """Optional. Gemini's `Tool` objects in their JSON form."""
@@ -144,10 +183,11 @@ class AgentConfig(_message.Message):
         language_code: _builtins.str = ...,
         tools: _abc.Iterable[_struct_pb2.Struct] | None = ...,
         temperature: _builtins.float | None = ...,
+        feedback_policy: Global___FeedbackPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "language_code", b"language_code", "model", b"model", "system_instruction", b"system_instruction", "temperature", b"temperature", "tools", b"tools", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "feedback_policy", b"feedback_policy", "language_code", b"language_code", "model", b"model", "system_instruction", b"system_instruction", "temperature", b"temperature", "tools", b"tools", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
@@ -379,13 +419,188 @@ class UpstreamHandle(_message.Message):
 Global___UpstreamHandle: _TypeAlias = UpstreamHandle  # noqa: Y015
 
 @_typing.final
+class Feedback(_message.Message):
+    """Private advice of the platform to the agent, about the talk so far. The client never sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Feedback._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Feedback._State.ValueType  # 0
+        """Not given."""
+        STATE_ACCEPTED: Feedback._State.ValueType  # 1
+        """Stored; it waits to be delivered."""
+        STATE_SUPERSEDED: Feedback._State.ValueType  # 2
+        """A newer one came before it was delivered; it never will be."""
+        STATE_EXPIRED: Feedback._State.ValueType  # 3
+        """Its time to live ran out before it was delivered; it never will be."""
+        STATE_DELIVERED: Feedback._State.ValueType  # 4
+        """The agent has got it: it is in the context."""
+        STATE_REMOVED: Feedback._State.ValueType  # 5
+        """It was delivered, and is no longer in the context."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """What has become of it. An item only moves forward, in the order of these numbers; not every state is passed through."""
+
+    STATE_UNSPECIFIED: Feedback.State.ValueType  # 0
+    """Not given."""
+    STATE_ACCEPTED: Feedback.State.ValueType  # 1
+    """Stored; it waits to be delivered."""
+    STATE_SUPERSEDED: Feedback.State.ValueType  # 2
+    """A newer one came before it was delivered; it never will be."""
+    STATE_EXPIRED: Feedback.State.ValueType  # 3
+    """Its time to live ran out before it was delivered; it never will be."""
+    STATE_DELIVERED: Feedback.State.ValueType  # 4
+    """The agent has got it: it is in the context."""
+    STATE_REMOVED: Feedback.State.ValueType  # 5
+    """It was delivered, and is no longer in the context."""
+
+    ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Output only. Its number within the conversation, in decimal digits: 1 is the first that was given."""
+    text: _builtins.str
+    """The advice, without the prefix it is delivered with; at most 16 KiB of UTF-8. Empty where the answer says so."""
+    state: Global___Feedback.State.ValueType
+    """Output only. What has become of it. Whether it has expired is judged when it is read."""
+    turn: _builtins.int
+    """Output only. The turn that it served; 0 before it is delivered."""
+    tokens: _builtins.int
+    """Output only. Its tokens in the context, as the relay estimated or measured them; 0 before it is delivered."""
+    detail: _builtins.str
+    """Output only. By what it came to its state, at most 200 characters: `just_in_time`, `rebase`, `not verified`, ..."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it was given."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it expires unless it is delivered before; absent when it waits as long as the conversation lives."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When its state was last stored."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        state: Global___Feedback.State.ValueType = ...,
+        turn: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "detail", b"detail", "expire_time", b"expire_time", "id", b"id", "state", b"state", "text", b"text", "tokens", b"tokens", "turn", b"turn", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Feedback: _TypeAlias = Feedback  # noqa: Y015
+
+@_typing.final
+class FeedbackChange(_message.Message):
+    """What became of an item of feedback, told by the holder."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Required. The item's number, `Feedback.id`."""
+    state: Global___Feedback.State.ValueType
+    """Required. Its new state; a change to an earlier one is passed over, so that a change may be told again."""
+    turn: _builtins.int
+    """Optional. The turn that it served."""
+    tokens: _builtins.int
+    """Optional. Its tokens in the context."""
+    detail: _builtins.str
+    """Optional. By what, at most 200 characters, without a word of the text."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: Global___Feedback.State.ValueType = ...,
+        turn: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "id", b"id", "state", b"state", "tokens", b"tokens", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackChange: _TypeAlias = FeedbackChange  # noqa: Y015
+
+@_typing.final
 class Ledger(_message.Message):
-    """Context tokens and what was billed, at the newest turn."""
+    """Context tokens and what was billed, at the newest turn. Categories add up to `context_tokens`. They are attributed by a
+    local estimate and reconciled with Gemini's usage metadata, which is the truth, at every turn.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class PromptTokensByModalityEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ResponseTokensByModalityEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class EstimatedTokensByCategoryEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -411,21 +626,69 @@ class Ledger(_message.Message):
     MODEL_TOKENS_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_BY_MODALITY_FIELD_NUMBER: _builtins.int
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_LIVE_TOKENS_FIELD_NUMBER: _builtins.int
+    FEEDBACK_STALE_TOKENS_FIELD_NUMBER: _builtins.int
+    TOOL_TOKENS_FIELD_NUMBER: _builtins.int
+    RESPONSE_TOKENS_BY_MODALITY_FIELD_NUMBER: _builtins.int
+    BILLED_CACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    BILLED_UNCACHED_TOKENS_FIELD_NUMBER: _builtins.int
+    BILLED_RESPONSE_TOKENS_FIELD_NUMBER: _builtins.int
+    SAVED_CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
+    SAVED_BILLED_TOKENS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_TOKENS_BY_CATEGORY_FIELD_NUMBER: _builtins.int
+    REBASE_COUNT_FIELD_NUMBER: _builtins.int
+    UNVERIFIED_REMOVAL_COUNT_FIELD_NUMBER: _builtins.int
+    COMPRESSION_COUNT_FIELD_NUMBER: _builtins.int
     context_tokens: _builtins.int
     """Context tokens of the newest turn: the whole prompt and its response."""
     billed_tokens: _builtins.int
-    """Tokens billed since the conversation began, prompts and responses of every turn."""
+    """Tokens billed since the conversation began, prompts and responses of every turn: the sum of the three below it."""
     instruction_tokens: _builtins.int
-    """Of the context: the system instruction and the tools."""
+    """Of the context: the system instruction and the tools' declarations."""
     user_tokens: _builtins.int
     """Of the context: what the client said."""
     model_tokens: _builtins.int
     """Of the context: what the agent said."""
     prompt_tokens: _builtins.int
     """The newest prompt: the context that the newest turn was answered from."""
+    feedback_live_tokens: _builtins.int
+    """Of the context: advice that serves the turn in progress or the newest one."""
+    feedback_stale_tokens: _builtins.int
+    """Of the context: advice that has served, and is still there."""
+    tool_tokens: _builtins.int
+    """Of the context: calls of tools and their results."""
+    billed_cached_tokens: _builtins.int
+    """Of what was billed: prompt tokens that came from Gemini's cache."""
+    billed_uncached_tokens: _builtins.int
+    """Of what was billed: prompt tokens that did not."""
+    billed_response_tokens: _builtins.int
+    """Of what was billed: responses."""
+    saved_context_tokens: _builtins.int
+    """By how much the context is smaller now than APPEND would have it, by the ledger's own reckoning; negative if larger."""
+    saved_billed_tokens: _builtins.int
+    """By how much less was billed than with APPEND, by the ledger's own reckoning; negative if more."""
+    estimated_prompt_tokens: _builtins.int
+    """The local estimate of the newest prompt before it was reconciled; what it is off from `prompt_tokens` is the drift."""
+    rebase_count: _builtins.int
+    """Sessions that were rebuilt from the transcript to make the context smaller."""
+    unverified_removal_count: _builtins.int
+    """Removals of advice that the next usage did not show."""
+    compression_count: _builtins.int
+    """How often the context was seen to shrink without our doing: Gemini's compression."""
     @_builtins.property
     def prompt_tokens_by_modality(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """The newest prompt by Gemini's modalities (`TEXT`, `AUDIO`), to judge the next resume by; empty where it is not told."""
+
+    @_builtins.property
+    def response_tokens_by_modality(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The newest response by Gemini's modalities; empty where it is not told."""
+
+    @_builtins.property
+    def estimated_tokens_by_category(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The local estimate of the whole context by category (`instruction`, `user`, `model`, `feedback_live`, `feedback_stale`,
+        `tools`), never reconciled since the context was last rebuilt.
+        """
 
     def __init__(
         self,
@@ -437,10 +700,24 @@ class Ledger(_message.Message):
         model_tokens: _builtins.int = ...,
         prompt_tokens_by_modality: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         prompt_tokens: _builtins.int = ...,
+        feedback_live_tokens: _builtins.int = ...,
+        feedback_stale_tokens: _builtins.int = ...,
+        tool_tokens: _builtins.int = ...,
+        response_tokens_by_modality: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        billed_cached_tokens: _builtins.int = ...,
+        billed_uncached_tokens: _builtins.int = ...,
+        billed_response_tokens: _builtins.int = ...,
+        saved_context_tokens: _builtins.int = ...,
+        saved_billed_tokens: _builtins.int = ...,
+        estimated_prompt_tokens: _builtins.int = ...,
+        estimated_tokens_by_category: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        rebase_count: _builtins.int = ...,
+        unverified_removal_count: _builtins.int = ...,
+        compression_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed_tokens", b"billed_tokens", "context_tokens", b"context_tokens", "instruction_tokens", b"instruction_tokens", "model_tokens", b"model_tokens", "prompt_tokens", b"prompt_tokens", "prompt_tokens_by_modality", b"prompt_tokens_by_modality", "user_tokens", b"user_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed_cached_tokens", b"billed_cached_tokens", "billed_response_tokens", b"billed_response_tokens", "billed_tokens", b"billed_tokens", "billed_uncached_tokens", b"billed_uncached_tokens", "compression_count", b"compression_count", "context_tokens", b"context_tokens", "estimated_prompt_tokens", b"estimated_prompt_tokens", "estimated_tokens_by_category", b"estimated_tokens_by_category", "feedback_live_tokens", b"feedback_live_tokens", "feedback_stale_tokens", b"feedback_stale_tokens", "instruction_tokens", b"instruction_tokens", "model_tokens", b"model_tokens", "prompt_tokens", b"prompt_tokens", "prompt_tokens_by_modality", b"prompt_tokens_by_modality", "rebase_count", b"rebase_count", "response_tokens_by_modality", b"response_tokens_by_modality", "saved_billed_tokens", b"saved_billed_tokens", "saved_context_tokens", b"saved_context_tokens", "tool_tokens", b"tool_tokens", "unverified_removal_count", b"unverified_removal_count", "user_tokens", b"user_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66ilo/relay/v1/relay.proto\x12\rfilo.relay.v1\x1a\x1f\x66ilo/handles/v1/resources.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n\x07Session\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12\x0c\n\x04test\x18\x03 \x01(\x08\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.filo.handles.v1.Conversation.State\x12\x10\n\x08\x61ttached\x18\x05 \x01(\x08\x12\x18\n\x10\x63lient_connected\x18\x06 \x01(\x08\x12\x12\n\nturn_count\x18\x07 \x01(\x05\x12\x16\n\x0erotation_count\x18\x08 \x01(\x05\x12\x17\n\x0freconnect_count\x18\t \x01(\x05\x12/\n\ncontinuity\x18\n \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\x12\'\n\x06ledger\x18\x0b \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x14\x43reateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12+\n\x05\x61gent\x18\x04 \x01(\x0b\x32\x1c.filo.handles.v1.AgentConfig\x12\x0c\n\x04test\x18\x05 \x01(\x08\"\x8d\x01\n\x15\x43reateSessionResponse\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x15\n\rsession_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ewebsocket_path\x18\x04 \x01(\t\")\n\x11GetSessionRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\"=\n\x12GetSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.filo.relay.v1.Session\"9\n\x11\x45ndSessionRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"=\n\x12\x45ndSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.filo.relay.v1.Session\"C\n\x13WatchSessionRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\xe8\x04\n\x14WatchSessionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x07session\x18\x03 \x01(\x0b\x32\x16.filo.relay.v1.SessionH\x00\x12\x34\n\rclient_joined\x18\x04 \x01(\x0b\x32\x1b.filo.relay.v1.ClientJoinedH\x00\x12\x30\n\x0b\x63lient_left\x18\x05 \x01(\x0b\x32\x19.filo.relay.v1.ClientLeftH\x00\x12:\n\x10rotation_started\x18\x06 \x01(\x0b\x32\x1e.filo.relay.v1.RotationStartedH\x00\x12>\n\x12rotation_completed\x18\x07 \x01(\x0b\x32 .filo.relay.v1.RotationCompletedH\x00\x12\x36\n\x0eturn_completed\x18\x08 \x01(\x0b\x32\x1c.filo.relay.v1.TurnCompletedH\x00\x12\x36\n\x0eturn_restarted\x18\t \x01(\x0b\x32\x1c.filo.relay.v1.TurnRestartedH\x00\x12)\n\x06ledger\x18\n \x01(\x0b\x32\x17.filo.handles.v1.LedgerH\x00\x12:\n\x10upstream_trouble\x18\x0b \x01(\x0b\x32\x1e.filo.relay.v1.UpstreamTroubleH\x00\x12%\n\x05\x65nded\x18\x0c \x01(\x0b\x32\x14.filo.relay.v1.EndedH\x00\x42\x07\n\x05\x65vent\"?\n\x0c\x43lientJoined\x12/\n\ncontinuity\x18\x01 \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\"\x0c\n\nClientLeft\"/\n\x0fRotationStarted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\"\x8a\x01\n\x11RotationCompleted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\ncontinuity\x18\x02 \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\x12&\n\x03gap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04turn\x18\x04 \x01(\x05\"2\n\rTurnCompleted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x13\n\x0binterrupted\x18\x02 \x01(\x08\"-\n\rTurnRestarted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x0fUpstreamTrouble\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x11\n\tretryable\x18\x02 \x01(\x08\"\x17\n\x05\x45nded\x12\x0e\n\x06reason\x18\x01 \x01(\t2\xeb\x02\n\x0cRelayService\x12Z\n\rCreateSession\x12#.filo.relay.v1.CreateSessionRequest\x1a$.filo.relay.v1.CreateSessionResponse\x12Q\n\nGetSession\x12 .filo.relay.v1.GetSessionRequest\x1a!.filo.relay.v1.GetSessionResponse\x12Q\n\nEndSession\x12 .filo.relay.v1.EndSessionRequest\x1a!.filo.relay.v1.EndSessionResponse\x12Y\n\x0cWatchSession\x12\".filo.relay.v1.WatchSessionRequest\x1a#.filo.relay.v1.WatchSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66ilo/relay/v1/relay.proto\x12\rfilo.relay.v1\x1a\x1f\x66ilo/handles/v1/resources.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x03\n\x07Session\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12\x0c\n\x04test\x18\x03 \x01(\x08\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.filo.handles.v1.Conversation.State\x12\x10\n\x08\x61ttached\x18\x05 \x01(\x08\x12\x18\n\x10\x63lient_connected\x18\x06 \x01(\x08\x12\x12\n\nturn_count\x18\x07 \x01(\x05\x12\x16\n\x0erotation_count\x18\x08 \x01(\x05\x12\x17\n\x0freconnect_count\x18\t \x01(\x05\x12/\n\ncontinuity\x18\n \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\x12\'\n\x06ledger\x18\x0b \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x14\x43reateSessionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12+\n\x05\x61gent\x18\x04 \x01(\x0b\x32\x1c.filo.handles.v1.AgentConfig\x12\x0c\n\x04test\x18\x05 \x01(\x08\"\x8d\x01\n\x15\x43reateSessionResponse\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x15\n\rsession_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0ewebsocket_path\x18\x04 \x01(\t\")\n\x11GetSessionRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\"=\n\x12GetSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.filo.relay.v1.Session\"9\n\x11\x45ndSessionRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"=\n\x12\x45ndSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.filo.relay.v1.Session\"~\n\x13SendFeedbackRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12/\n\x0ctime_to_live\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x14SendFeedbackResponse\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x01(\x0b\x32\x19.filo.handles.v1.Feedback\"R\n\x13ListFeedbackRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListFeedbackResponse\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x03(\x0b\x32\x19.filo.handles.v1.Feedback\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x13WatchSessionRequest\x12\x14\n\x0c\x63onversation\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\xa4\x05\n\x14WatchSessionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x07session\x18\x03 \x01(\x0b\x32\x16.filo.relay.v1.SessionH\x00\x12\x34\n\rclient_joined\x18\x04 \x01(\x0b\x32\x1b.filo.relay.v1.ClientJoinedH\x00\x12\x30\n\x0b\x63lient_left\x18\x05 \x01(\x0b\x32\x19.filo.relay.v1.ClientLeftH\x00\x12:\n\x10rotation_started\x18\x06 \x01(\x0b\x32\x1e.filo.relay.v1.RotationStartedH\x00\x12>\n\x12rotation_completed\x18\x07 \x01(\x0b\x32 .filo.relay.v1.RotationCompletedH\x00\x12\x36\n\x0eturn_completed\x18\x08 \x01(\x0b\x32\x1c.filo.relay.v1.TurnCompletedH\x00\x12\x36\n\x0eturn_restarted\x18\t \x01(\x0b\x32\x1c.filo.relay.v1.TurnRestartedH\x00\x12)\n\x06ledger\x18\n \x01(\x0b\x32\x17.filo.handles.v1.LedgerH\x00\x12:\n\x10upstream_trouble\x18\x0b \x01(\x0b\x32\x1e.filo.relay.v1.UpstreamTroubleH\x00\x12%\n\x05\x65nded\x18\x0c \x01(\x0b\x32\x14.filo.relay.v1.EndedH\x00\x12:\n\x10\x66\x65\x65\x64\x62\x61\x63k_changed\x18\r \x01(\x0b\x32\x1e.filo.relay.v1.FeedbackChangedH\x00\x42\x07\n\x05\x65vent\"?\n\x0c\x43lientJoined\x12/\n\ncontinuity\x18\x01 \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\"\x0c\n\nClientLeft\"/\n\x0fRotationStarted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\"\x8a\x01\n\x11RotationCompleted\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\ncontinuity\x18\x02 \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\x12&\n\x03gap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04turn\x18\x04 \x01(\x05\"2\n\rTurnCompleted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x13\n\x0binterrupted\x18\x02 \x01(\x08\"-\n\rTurnRestarted\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x0fUpstreamTrouble\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x11\n\tretryable\x18\x02 \x01(\x08\"\x17\n\x05\x45nded\x12\x0e\n\x06reason\x18\x01 \x01(\t\"{\n\x0f\x46\x65\x65\x64\x62\x61\x63kChanged\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.filo.handles.v1.Feedback.State\x12\x0c\n\x04turn\x18\x03 \x01(\x05\x12\x0e\n\x06tokens\x18\x04 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t2\x9d\x04\n\x0cRelayService\x12Z\n\rCreateSession\x12#.filo.relay.v1.CreateSessionRequest\x1a$.filo.relay.v1.CreateSessionResponse\x12Q\n\nGetSession\x12 .filo.relay.v1.GetSessionRequest\x1a!.filo.relay.v1.GetSessionResponse\x12Q\n\nEndSession\x12 .filo.relay.v1.EndSessionRequest\x1a!.filo.relay.v1.EndSessionResponse\x12W\n\x0cSendFeedback\x12\".filo.relay.v1.SendFeedbackRequest\x1a#.filo.relay.v1.SendFeedbackResponse\x12W\n\x0cListFeedback\x12\".filo.relay.v1.ListFeedbackRequest\x1a#.filo.relay.v1.ListFeedbackResponse\x12Y\n\x0cWatchSession\x12\".filo.relay.v1.WatchSessionRequest\x1a#.filo.relay.v1.WatchSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,26 +48,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDSESSIONREQUEST']._serialized_end=1064
   _globals['_ENDSESSIONRESPONSE']._serialized_start=1066
   _globals['_ENDSESSIONRESPONSE']._serialized_end=1127
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=1129
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=1196
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1199
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=1815
-  _globals['_CLIENTJOINED']._serialized_start=1817
-  _globals['_CLIENTJOINED']._serialized_end=1880
-  _globals['_CLIENTLEFT']._serialized_start=1882
-  _globals['_CLIENTLEFT']._serialized_end=1894
-  _globals['_ROTATIONSTARTED']._serialized_start=1896
-  _globals['_ROTATIONSTARTED']._serialized_end=1943
-  _globals['_ROTATIONCOMPLETED']._serialized_start=1946
-  _globals['_ROTATIONCOMPLETED']._serialized_end=2084
-  _globals['_TURNCOMPLETED']._serialized_start=2086
-  _globals['_TURNCOMPLETED']._serialized_end=2136
-  _globals['_TURNRESTARTED']._serialized_start=2138
-  _globals['_TURNRESTARTED']._serialized_end=2183
-  _globals['_UPSTREAMTROUBLE']._serialized_start=2185
-  _globals['_UPSTREAMTROUBLE']._serialized_end=2238
-  _globals['_ENDED']._serialized_start=2240
-  _globals['_ENDED']._serialized_end=2263
-  _globals['_RELAYSERVICE']._serialized_start=2266
-  _globals['_RELAYSERVICE']._serialized_end=2629
+  _globals['_SENDFEEDBACKREQUEST']._serialized_start=1129
+  _globals['_SENDFEEDBACKREQUEST']._serialized_end=1255
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_start=1257
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_end=1324
+  _globals['_LISTFEEDBACKREQUEST']._serialized_start=1326
+  _globals['_LISTFEEDBACKREQUEST']._serialized_end=1408
+  _globals['_LISTFEEDBACKRESPONSE']._serialized_start=1410
+  _globals['_LISTFEEDBACKRESPONSE']._serialized_end=1502
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=1504
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=1571
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1574
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=2250
+  _globals['_CLIENTJOINED']._serialized_start=2252
+  _globals['_CLIENTJOINED']._serialized_end=2315
+  _globals['_CLIENTLEFT']._serialized_start=2317
+  _globals['_CLIENTLEFT']._serialized_end=2329
+  _globals['_ROTATIONSTARTED']._serialized_start=2331
+  _globals['_ROTATIONSTARTED']._serialized_end=2378
+  _globals['_ROTATIONCOMPLETED']._serialized_start=2381
+  _globals['_ROTATIONCOMPLETED']._serialized_end=2519
+  _globals['_TURNCOMPLETED']._serialized_start=2521
+  _globals['_TURNCOMPLETED']._serialized_end=2571
+  _globals['_TURNRESTARTED']._serialized_start=2573
+  _globals['_TURNRESTARTED']._serialized_end=2618
+  _globals['_UPSTREAMTROUBLE']._serialized_start=2620
+  _globals['_UPSTREAMTROUBLE']._serialized_end=2673
+  _globals['_ENDED']._serialized_start=2675
+  _globals['_ENDED']._serialized_end=2698
+  _globals['_FEEDBACKCHANGED']._serialized_start=2700
+  _globals['_FEEDBACKCHANGED']._serialized_end=2823
+  _globals['_RELAYSERVICE']._serialized_start=2826
+  _globals['_RELAYSERVICE']._serialized_end=3367
 # @@protoc_insertion_point(module_scope)

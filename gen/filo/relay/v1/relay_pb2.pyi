@@ -3,11 +3,13 @@
 isort:skip_file
 The relay's control API: a platform's backend creates a session here, the client then opens the socket."""
 
+from collections import abc as _abc
 from filo.handles.v1 import resources_pb2 as _resources_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -270,6 +272,124 @@ class EndSessionResponse(_message.Message):
 Global___EndSessionResponse: _TypeAlias = EndSessionResponse  # noqa: Y015
 
 @_typing.final
+class SendFeedbackRequest(_message.Message):
+    """Request of SendFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    """Required. `conversations/{id}`."""
+    request_id: _builtins.str
+    """Required. A UUID made by the caller; makes the call safe to repeat."""
+    text: _builtins.str
+    """Required. The advice, without any prefix; at most 16 KiB of UTF-8."""
+    @_builtins.property
+    def time_to_live(self) -> _duration_pb2.Duration:
+        """Optional. How long it may wait to be delivered, 1 s to 7 days; as long as the conversation lives when absent."""
+
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        time_to_live: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time_to_live", b"time_to_live"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "request_id", b"request_id", "text", b"text", "time_to_live", b"time_to_live"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendFeedbackRequest: _TypeAlias = SendFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class SendFeedbackResponse(_message.Message):
+    """Response of SendFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def feedback(self) -> _resources_pb2.Feedback:
+        """The item as it stands."""
+
+    def __init__(
+        self,
+        *,
+        feedback: _resources_pb2.Feedback | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendFeedbackResponse: _TypeAlias = SendFeedbackResponse  # noqa: Y015
+
+@_typing.final
+class ListFeedbackRequest(_message.Message):
+    """Request of ListFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    """Required. `conversations/{id}`."""
+    page_size: _builtins.int
+    """Optional. The most items of the answer, 1 to 200; 50 when 0."""
+    page_token: _builtins.str
+    """Optional. `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeedbackRequest: _TypeAlias = ListFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class ListFeedbackResponse(_message.Message):
+    """Response of ListFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty after the last."""
+    @_builtins.property
+    def feedback(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Feedback]:
+        """The items, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        feedback: _abc.Iterable[_resources_pb2.Feedback] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeedbackResponse: _TypeAlias = ListFeedbackResponse  # noqa: Y015
+
+@_typing.final
 class WatchSessionRequest(_message.Message):
     """Request of WatchSession."""
 
@@ -313,6 +433,7 @@ class WatchSessionResponse(_message.Message):
     LEDGER_FIELD_NUMBER: _builtins.int
     UPSTREAM_TROUBLE_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    FEEDBACK_CHANGED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows from event to event, across replicas too; not without holes."""
     @_builtins.property
@@ -359,6 +480,10 @@ class WatchSessionResponse(_message.Message):
     def ended(self) -> Global___Ended:
         """The conversation has ended; the last event."""
 
+    @_builtins.property
+    def feedback_changed(self) -> Global___FeedbackChanged:
+        """Something became of an item of feedback."""
+
     def __init__(
         self,
         *,
@@ -374,12 +499,13 @@ class WatchSessionResponse(_message.Message):
         ledger: _resources_pb2.Ledger | None = ...,
         upstream_trouble: Global___UpstreamTrouble | None = ...,
         ended: Global___Ended | None = ...,
+        feedback_changed: Global___FeedbackChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["client_joined", b"client_joined", "client_left", b"client_left", "ended", b"ended", "event", b"event", "ledger", b"ledger", "rotation_completed", b"rotation_completed", "rotation_started", b"rotation_started", "session", b"session", "time", b"time", "turn_completed", b"turn_completed", "turn_restarted", b"turn_restarted", "upstream_trouble", b"upstream_trouble"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["client_joined", b"client_joined", "client_left", b"client_left", "ended", b"ended", "event", b"event", "feedback_changed", b"feedback_changed", "ledger", b"ledger", "rotation_completed", b"rotation_completed", "rotation_started", b"rotation_started", "session", b"session", "time", b"time", "turn_completed", b"turn_completed", "turn_restarted", b"turn_restarted", "upstream_trouble", b"upstream_trouble"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_joined", b"client_joined", "client_left", b"client_left", "ended", b"ended", "event", b"event", "ledger", b"ledger", "rotation_completed", b"rotation_completed", "rotation_started", b"rotation_started", "sequence", b"sequence", "session", b"session", "time", b"time", "turn_completed", b"turn_completed", "turn_restarted", b"turn_restarted", "upstream_trouble", b"upstream_trouble"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_joined", b"client_joined", "client_left", b"client_left", "ended", b"ended", "event", b"event", "feedback_changed", b"feedback_changed", "ledger", b"ledger", "rotation_completed", b"rotation_completed", "rotation_started", b"rotation_started", "sequence", b"sequence", "session", b"session", "time", b"time", "turn_completed", b"turn_completed", "turn_restarted", b"turn_restarted", "upstream_trouble", b"upstream_trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session", "client_joined", "client_left", "rotation_started", "rotation_completed", "turn_completed", "turn_restarted", "ledger", "upstream_trouble", "ended"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session", "client_joined", "client_left", "rotation_started", "rotation_completed", "turn_completed", "turn_restarted", "ledger", "upstream_trouble", "ended", "feedback_changed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -585,3 +711,41 @@ class Ended(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ended: _TypeAlias = Ended  # noqa: Y015
+
+@_typing.final
+class FeedbackChanged(_message.Message):
+    """Something became of an item of feedback. Its text is not told again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its number within the conversation, `Feedback.id`."""
+    state: _resources_pb2.Feedback.State.ValueType
+    """What became of it."""
+    turn: _builtins.int
+    """The turn that it served; 0 before it is delivered."""
+    tokens: _builtins.int
+    """Its tokens in the context; 0 before it is delivered."""
+    detail: _builtins.str
+    """By what it came to its state: `just_in_time`, `rebase`, `not verified`, ..."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: _resources_pb2.Feedback.State.ValueType = ...,
+        turn: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "id", b"id", "state", b"state", "tokens", b"tokens", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackChanged: _TypeAlias = FeedbackChanged  # noqa: Y015

@@ -53,6 +53,16 @@ class RelayServiceStub:
                 request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionRequest.SerializeToString,
                 response_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionResponse.FromString,
                 _registered_method=True)
+        self.SendFeedback = channel.unary_unary(
+                '/filo.relay.v1.RelayService/SendFeedback',
+                request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.SendFeedbackRequest.SerializeToString,
+                response_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.SendFeedbackResponse.FromString,
+                _registered_method=True)
+        self.ListFeedback = channel.unary_unary(
+                '/filo.relay.v1.RelayService/ListFeedback',
+                request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.ListFeedbackRequest.SerializeToString,
+                response_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.ListFeedbackResponse.FromString,
+                _registered_method=True)
         self.WatchSession = channel.unary_stream(
                 '/filo.relay.v1.RelayService/WatchSession',
                 request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.WatchSessionRequest.SerializeToString,
@@ -91,6 +101,28 @@ class RelayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendFeedback(self, request, context):
+        """Gives the agent private advice, for example from a sales manager who reads along. It is stored first, then handed to the
+        replica that holds the conversation; while none does, it waits for the next. Only the newest that waits is delivered,
+        when the client begins to speak; the policy of the conversation (`AgentConfig.feedback_policy`) decides how, and how it
+        is taken out of the context again. Idempotent by `request_id` within the conversation: the same request again gives the
+        same item as it stands now, another one with the same id is refused with REQUEST_ID_REUSED.
+        Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items;
+        SERVICE_UNAVAILABLE when it is stored but the replica that held the conversation has just gone: repeat it, or leave it
+        to the next attach.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFeedback(self, request, context):
+        """Lists the feedback of a conversation with what became of each, the newest first, as the store has it: a change is
+        stored with the turn in which it happens, WatchSession tells it at once. Errors: CONVERSATION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchSession(self, request, context):
         """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
         the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
@@ -118,6 +150,16 @@ def add_RelayServiceServicer_to_server(servicer, server):
                     servicer.EndSession,
                     request_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionRequest.FromString,
                     response_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionResponse.SerializeToString,
+            ),
+            'SendFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendFeedback,
+                    request_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.SendFeedbackRequest.FromString,
+                    response_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.SendFeedbackResponse.SerializeToString,
+            ),
+            'ListFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeedback,
+                    request_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.ListFeedbackRequest.FromString,
+                    response_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.ListFeedbackResponse.SerializeToString,
             ),
             'WatchSession': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchSession,
@@ -210,6 +252,60 @@ class RelayService:
             '/filo.relay.v1.RelayService/EndSession',
             filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionRequest.SerializeToString,
             filo_dot_relay_dot_v1_dot_relay__pb2.EndSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/filo.relay.v1.RelayService/SendFeedback',
+            filo_dot_relay_dot_v1_dot_relay__pb2.SendFeedbackRequest.SerializeToString,
+            filo_dot_relay_dot_v1_dot_relay__pb2.SendFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/filo.relay.v1.RelayService/ListFeedback',
+            filo_dot_relay_dot_v1_dot_relay__pb2.ListFeedbackRequest.SerializeToString,
+            filo_dot_relay_dot_v1_dot_relay__pb2.ListFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

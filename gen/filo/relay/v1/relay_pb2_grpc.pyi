@@ -48,6 +48,20 @@ class RelayServiceStub:
     """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
     Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
     """
+    SendFeedback: _grpc.UnaryUnaryMultiCallable[_relay_pb2.SendFeedbackRequest, _relay_pb2.SendFeedbackResponse]
+    """Gives the agent private advice, for example from a sales manager who reads along. It is stored first, then handed to the
+    replica that holds the conversation; while none does, it waits for the next. Only the newest that waits is delivered,
+    when the client begins to speak; the policy of the conversation (`AgentConfig.feedback_policy`) decides how, and how it
+    is taken out of the context again. Idempotent by `request_id` within the conversation: the same request again gives the
+    same item as it stands now, another one with the same id is refused with REQUEST_ID_REUSED.
+    Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items;
+    SERVICE_UNAVAILABLE when it is stored but the replica that held the conversation has just gone: repeat it, or leave it
+    to the next attach.
+    """
+    ListFeedback: _grpc.UnaryUnaryMultiCallable[_relay_pb2.ListFeedbackRequest, _relay_pb2.ListFeedbackResponse]
+    """Lists the feedback of a conversation with what became of each, the newest first, as the store has it: a change is
+    stored with the turn in which it happens, WatchSession tells it at once. Errors: CONVERSATION_NOT_FOUND.
+    """
     WatchSession: _grpc.UnaryStreamMultiCallable[_relay_pb2.WatchSessionRequest, _relay_pb2.WatchSessionResponse]
     """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
     the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
@@ -74,6 +88,20 @@ class RelayServiceAsyncStub(RelayServiceStub):
     EndSession: _aio.UnaryUnaryMultiCallable[_relay_pb2.EndSessionRequest, _relay_pb2.EndSessionResponse]  # type: ignore[assignment]
     """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
     Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+    """
+    SendFeedback: _aio.UnaryUnaryMultiCallable[_relay_pb2.SendFeedbackRequest, _relay_pb2.SendFeedbackResponse]  # type: ignore[assignment]
+    """Gives the agent private advice, for example from a sales manager who reads along. It is stored first, then handed to the
+    replica that holds the conversation; while none does, it waits for the next. Only the newest that waits is delivered,
+    when the client begins to speak; the policy of the conversation (`AgentConfig.feedback_policy`) decides how, and how it
+    is taken out of the context again. Idempotent by `request_id` within the conversation: the same request again gives the
+    same item as it stands now, another one with the same id is refused with REQUEST_ID_REUSED.
+    Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items;
+    SERVICE_UNAVAILABLE when it is stored but the replica that held the conversation has just gone: repeat it, or leave it
+    to the next attach.
+    """
+    ListFeedback: _aio.UnaryUnaryMultiCallable[_relay_pb2.ListFeedbackRequest, _relay_pb2.ListFeedbackResponse]  # type: ignore[assignment]
+    """Lists the feedback of a conversation with what became of each, the newest first, as the store has it: a change is
+    stored with the turn in which it happens, WatchSession tells it at once. Errors: CONVERSATION_NOT_FOUND.
     """
     WatchSession: _aio.UnaryStreamMultiCallable[_relay_pb2.WatchSessionRequest, _relay_pb2.WatchSessionResponse]  # type: ignore[assignment]
     """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
@@ -116,6 +144,32 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_relay_pb2.EndSessionResponse, _abc.Awaitable[_relay_pb2.EndSessionResponse]]:
         """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
         Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def SendFeedback(
+        self,
+        request: _relay_pb2.SendFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_pb2.SendFeedbackResponse, _abc.Awaitable[_relay_pb2.SendFeedbackResponse]]:
+        """Gives the agent private advice, for example from a sales manager who reads along. It is stored first, then handed to the
+        replica that holds the conversation; while none does, it waits for the next. Only the newest that waits is delivered,
+        when the client begins to speak; the policy of the conversation (`AgentConfig.feedback_policy`) decides how, and how it
+        is taken out of the context again. Idempotent by `request_id` within the conversation: the same request again gives the
+        same item as it stands now, another one with the same id is refused with REQUEST_ID_REUSED.
+        Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED; LIMIT_REACHED when the conversation has 10,000 items;
+        SERVICE_UNAVAILABLE when it is stored but the replica that held the conversation has just gone: repeat it, or leave it
+        to the next attach.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFeedback(
+        self,
+        request: _relay_pb2.ListFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_pb2.ListFeedbackResponse, _abc.Awaitable[_relay_pb2.ListFeedbackResponse]]:
+        """Lists the feedback of a conversation with what became of each, the newest first, as the store has it: a change is
+        stored with the turn in which it happens, WatchSession tells it at once. Errors: CONVERSATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
