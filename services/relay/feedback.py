@@ -6,7 +6,8 @@ from typing import Final
 
 from filo.handles.v1 import resources_pb2 as resources
 from filo.relay.v1 import relay_pb2 as pb
-from services.relay.core.model import FeedbackChange, FeedbackPolicy, FeedbackState
+from services.common.clock import Clock
+from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState
 
 STATES: Final[Mapping[FeedbackState, resources.Feedback.State.ValueType]] = MappingProxyType(
     {
@@ -19,6 +20,8 @@ STATES: Final[Mapping[FeedbackState, resources.Feedback.State.ValueType]] = Mapp
 )
 """The core's states as the contract has them."""
 
+_STATES_IN_CORE: Final = MappingProxyType({wire: state for state, wire in STATES.items()})
+
 POLICIES: Final[Mapping[resources.FeedbackPolicy.ValueType, FeedbackPolicy]] = MappingProxyType(
     {
         resources.FEEDBACK_POLICY_AUTO: FeedbackPolicy.AUTO,
@@ -29,6 +32,20 @@ POLICIES: Final[Mapping[resources.FeedbackPolicy.ValueType, FeedbackPolicy]] = M
     }
 )
 """The contract's policies as the core has them; one that is not here is the setting's."""
+
+
+def feedback(message: resources.Feedback, clock: Clock) -> Feedback:
+    """An item as the core has it.
+
+    Args:
+        message: From the store.
+        clock: The driver's; the moment of expiry is told on its monotonic hand.
+    """
+    expires_at = None
+    if message.HasField("expire_time"):
+        left = message.expire_time.ToNanoseconds() / 1e9 - clock.now().timestamp()
+        expires_at = clock.monotonic() + left
+    return Feedback(message.id, message.text, _STATES_IN_CORE[message.state], message.turn, message.tokens, expires_at)
 
 
 def feedback_changed(change: FeedbackChange) -> pb.FeedbackChanged:

@@ -55,7 +55,7 @@ async def running(
         channel = await stack.enter_async_context(
             grpc_client.channel(settings.handles_address, "handles", settings.transport)
         )
-        store = Store(channel)
+        store = Store(channel, clock)
         dialler = Dialler(
             settings.upstream_url,
             _backend(settings),

@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1 import handles_pb2_grpc as rpc
 from filo.handles.v1 import resources_pb2 as resources
+from services.common.clock import Clock
 from services.common.errors import ServiceError, invalid
 from services.relay.core import effects as do
 from services.relay.core import events as on
@@ -17,6 +18,7 @@ from services.relay.core.attachment import Attachment
 from services.relay.core.capabilities import capability
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle, Usage
+from services.relay.feedback import POLICIES, change_message, feedback
 
 CONTINUITY = {
     Continuity.HANDLE: resources.CONTINUITY_HANDLE,
@@ -42,12 +44,14 @@ class Store:
 
     Args:
         channel: An open channel; the caller closes it.
+        clock: Tells how long feedback has left.
 
     Attributes:
         holder: This relay's control address, told at each attach; known once its server listens.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
+        self._clock = clock
         self._stub: rpc.HandlesServiceAsyncStub = rpc.HandlesServiceStub(channel)
         self.holder = ""
 
@@ -93,6 +97,8 @@ class Store:
             ledger=_ledger(response.ledger),
             instruction_characters=len(conversation.agent.system_instruction),
             capability=capability(conversation.agent.model),
+            feedback=tuple(feedback(item, self._clock) for item in response.feedback),
+            feedback_policy=POLICIES.get(conversation.agent.feedback_policy),
         )
         interval = response.heartbeat_interval.ToNanoseconds() / 1e9
         return Attached(conversation, attachment, conversation.epoch, response.handle_result, interval)
@@ -133,6 +139,7 @@ class Store:
             request.upstream_handle.covers_turn = effect.handle.covers_turn
         if effect.continuity is not None:
             request.continuity = CONTINUITY[effect.continuity]
+        request.feedback_changes.extend(map(change_message, effect.feedback))
         response = await self._stub.Checkpoint(request)
         return on.CheckpointStored(
             covered_seq=response.covered_seq,

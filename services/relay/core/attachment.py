@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from services.relay.core.capabilities import UNHINDERED, Capability
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Turn, UpstreamHandle
+from services.relay.core.model import Feedback, FeedbackPolicy, Turn, UpstreamHandle
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Attachment:
         ledger: The newest stored ledger.
         instruction_characters: The length of the system instruction.
         capability: What the conversation's model allows.
+        feedback: Advice that waits (at most one) or is in the context, oldest first.
+        feedback_policy: What the conversation's agent asks for; None leaves it to the setting.
     """
 
     new: bool
@@ -30,3 +32,5 @@ class Attachment:
     ledger: Ledger = field(default_factory=Ledger)
     instruction_characters: int = 0
     capability: Capability = UNHINDERED
+    feedback: tuple[Feedback, ...] = ()
+    feedback_policy: FeedbackPolicy | None = None
