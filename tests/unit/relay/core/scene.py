@@ -138,3 +138,16 @@ def resumed(covers: int = 3, turns: int = 3) -> Attachment:
     return Attachment(
         new=False, turn_count=turns, covered_seq=50, handle=UpstreamHandle("old", covers), uncovered=uncovered
     )
+
+
+def opened(scene: Scene) -> tuple[str | None, int, list[int], float]:
+    """The dial in the last answer: handle, history, content by number, bound of the wait."""
+    effect = scene.one(do.OpenUpstream)
+    return effect.handle, effect.history_through, [turn.number for turn in effect.content], effect.wait_at_most
+
+
+def rotate_at_once(scene: Scene) -> None:
+    """A goAway that finds the conversation between turns, and the old connection's close."""
+    scene.let(on.GoAway(10.0))
+    assert scene.kinds[:3] == [tell.Rotating, do.StopSending, do.CloseUpstream]
+    scene.let(on.UpstreamClosed(1000, ""))
