@@ -152,6 +152,10 @@ class Environment:
         except ValueError as error:
             return self.wrong(name, str(error), default)
 
+    def optional_address(self, name: str) -> Address | None:
+        """A ``host:port``, or None where there is none."""
+        return self.address(name, Address("", 0)) if self.text(name, "") else None
+
     def choice(self, name: str, default: str, allowed: Sequence[str]) -> str:
         """One of a closed set of words."""
         text = self.text(name, default)

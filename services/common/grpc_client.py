@@ -7,6 +7,7 @@ import grpc
 
 from services.common.config import Address
 from services.common.grpc_errors import from_rpc_error
+from services.common.grpc_metrics import GrpcMetrics, client_interceptors
 from services.common.grpc_reload import ReloadingChannel
 from services.common.grpc_server import MAX_MESSAGE_BYTES
 from services.common.tls import Material, Pem, Transport, client_credentials
@@ -59,6 +60,7 @@ def channel(
     address: Address,
     service: str = "",
     transport: Transport = Transport(),  # noqa: B008 - frozen
+    metrics: GrpcMetrics | None = None,
 ) -> grpc.aio.Channel:
     """Open a channel; calls on it raise `ServiceError`. Use it as an asynchronous context manager, or close it.
 
@@ -66,16 +68,17 @@ def channel(
         address: Where the service is.
         service: The name that its certificate must have.
         transport: What encrypts the calls.
+        metrics: Where calls are counted, if they are.
 
     Raises:
         UnusableError: The certificates cannot be used.
     """
+    interceptors = [_Unary(), _Streaming(), *client_interceptors(metrics)]
     if not transport.encrypted:
-        return grpc.aio.insecure_channel(str(address), options=_OPTIONS, interceptors=[_Unary(), _Streaming()])
+        return grpc.aio.insecure_channel(str(address), options=_OPTIONS, interceptors=interceptors)
 
     def secure(pem: Pem) -> grpc.aio.Channel:
         options = (*_OPTIONS, ("grpc.ssl_target_name_override", service))
-        interceptors = [_Unary(), _Streaming()]
         return grpc.aio.secure_channel(str(address), client_credentials(pem), options, interceptors=interceptors)
 
     return ReloadingChannel(Material(transport), secure)

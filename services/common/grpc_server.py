@@ -8,10 +8,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
 
 from services.common import grpc_errors, logs, tls
 from services.common.config import Address
 from services.common.errors import ServiceError
+from services.common.grpc_metrics import GrpcMetrics, ServerInterceptor
 from services.common.lifecycle import StartupError, port_error
 from services.common.tls import Transport
 
@@ -112,6 +114,8 @@ async def serving(
     transport: Transport = Transport(),  # noqa: B008 - frozen
     guard: Guard | None = None,
     grace: float = 0.5,
+    registry: CollectorRegistry | None = None,
+    probes: Address | None = None,
 ) -> AsyncIterator[Address]:
     """Serve gRPC while the context is open.
 
@@ -122,14 +126,17 @@ async def serving(
         transport: What encrypts it; with certificates, only callers that have one of the same authority are served.
         guard: Asked before each call is answered, if there is one.
         grace: Seconds that running calls get when the context closes.
+        registry: Where calls are counted, if they are.
+        probes: Where health alone is served besides, in the clear: whoever probes has no certificate.
 
     Yields:
         The address, with the port that was really taken.
 
     Raises:
-        StartupError: The address cannot be listened on, or the certificates cannot be used.
+        StartupError: An address cannot be listened on, or the certificates cannot be used.
     """
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(guard)], options=_OPTIONS)
+    counting = [] if registry is None else [ServerInterceptor(GrpcMetrics(registry, "server", services))]
+    server = grpc.aio.server(interceptors=[*counting, ErrorInterceptor(guard)], options=_OPTIONS)
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
@@ -139,10 +146,27 @@ async def serving(
     for name in ("", *services):
         await checker.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield Address(address.host, port)
+        async with _probed(checker, probes):
+            yield Address(address.host, port)
     finally:
         await checker.enter_graceful_shutdown()
         await server.stop(grace)
+
+
+@asynccontextmanager
+async def _probed(checker: health.aio.HealthServicer, address: Address | None) -> AsyncIterator[None]:
+    """Serve nothing but health, in the clear."""
+    if address is None:
+        yield
+        return
+    server = grpc.aio.server(options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    _listen(server, address, Transport())
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
 
 
 def _listen(server: grpc.aio.Server, address: Address, transport: Transport) -> int:

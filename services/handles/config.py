@@ -55,6 +55,8 @@ class Settings:
     Args:
         address: FILO_HANDLES_ADDRESS. Where gRPC listens; port 0 takes any free one.
         metrics_address: FILO_HANDLES_METRICS_ADDRESS. Where Prometheus scrapes.
+        health_address: FILO_HANDLES_HEALTH_ADDRESS. Where gRPC health is served besides, in the clear, for probes,
+            which have no certificate; nowhere when it is empty.
         data_dir: FILO_DATA_DIR. Where files are kept.
         database: FILO_HANDLES_DATABASE_URL. The database; by default `handles.db` in the data directory.
         handle_ttl: FILO_HANDLES_HANDLE_TTL. How long a handle outlives the last sign of life of its conversation.
@@ -77,6 +79,7 @@ class Settings:
 
     address: Address = _ADDRESS
     metrics_address: Address = _METRICS_ADDRESS
+    health_address: Address | None = None
     data_dir: Path = _DATA_DIR
     database: URL = _DATABASE
     handle_ttl: timedelta = _HANDLE_TTL
@@ -105,6 +108,7 @@ class Settings:
         settings = cls(
             address=address,
             metrics_address=env.address("HANDLES_METRICS_ADDRESS", _METRICS_ADDRESS),
+            health_address=env.optional_address("HANDLES_HEALTH_ADDRESS"),
             data_dir=data_dir,
             database=database,
             handle_ttl=_span(env, "HANDLES_HANDLE_TTL", _HANDLE_TTL, high=timedelta(days=7)),

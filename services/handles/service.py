@@ -9,7 +9,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2, handles_pb2_grpc
-from services.common import grpc_server, lifecycle, logs, metrics
+from services.common import grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address, ConfigError
 from services.handles import access, database, rotation
@@ -67,9 +67,16 @@ async def running(
 
         with metrics.serving(registry, settings.metrics_address) as metrics_address:
             serving = grpc_server.serving(
-                settings.address, [SERVICE], register, transport=settings.transport, guard=guard
+                settings.address,
+                [SERVICE],
+                register,
+                transport=settings.transport,
+                guard=guard,
+                registry=registry,
+                probes=settings.health_address,
             )
             async with (
+                process_metrics.watched(registry, NAME),
                 serving as address,
                 _beside(sweeper.forever(settings.sweep_interval), rotation.follow(opened, settings.key_file, clock)),
             ):

@@ -24,6 +24,9 @@ class Settings:
         client_address: Where clients' sockets are taken, ``ws://``.
         control_address: Where the control API listens, gRPC.
         metrics_address: Where Prometheus scrapes.
+        advertise_address: Where other relays reach this one's control API; as it listens when it is empty.
+        health_address: Where gRPC health is served besides, in the clear, for probes, which have no certificate;
+            nowhere when it is empty.
         handles_address: Where the handle store is, gRPC.
         upstream_url: Gemini's base URL, or the emulator's.
         upstream_ca: A PEM file to trust besides the system's, for the emulator.
@@ -47,6 +50,8 @@ class Settings:
     client_address: Address = Address("127.0.0.1", 7400)
     control_address: Address = Address("127.0.0.1", 7401)
     metrics_address: Address = Address("127.0.0.1", 7411)
+    advertise_address: Address | None = None
+    health_address: Address | None = None
     handles_address: Address = Address("127.0.0.1", 7402)
     upstream_url: str = GEMINI_URL
     upstream_ca: Path | None = None
@@ -91,6 +96,8 @@ class Settings:
             client_address=env.address("CLIENT_ADDRESS", default.client_address),
             control_address=control,
             metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
+            advertise_address=env.optional_address("ADVERTISE_ADDRESS"),
+            health_address=env.optional_address("HEALTH_ADDRESS"),
             handles_address=handles,
             upstream_url=url,
             upstream_ca=Path(ca).expanduser() if ca else None,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from filo.handles.v1 import handles_pb2
 from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_client, grpc_server, lifecycle, logs, metrics
+from services.common import grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
+from services.common.grpc_metrics import GrpcMetrics
 from services.relay.client import server as client_server
 from services.relay.client import session_tokens
 from services.relay.client.server import ClientServer
@@ -52,8 +54,9 @@ async def running(
     tokens = session_tokens.load(settings.session_keys, settings.session_ttl, clock)
     counts = Metrics(prometheus)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
         channel = await stack.enter_async_context(
-            grpc_client.channel(settings.handles_address, "handles", settings.transport)
+            grpc_client.channel(settings.handles_address, "handles", settings.transport, _calls(prometheus))
         )
         store = Store(channel, clock)
         dialler = Dialler(
@@ -75,15 +78,22 @@ async def running(
                 [control.SERVICE],
                 lambda server: rpc.add_RelayServiceServicer_to_server(servicer, server),
                 transport=settings.transport,
+                registry=prometheus,
+                probes=settings.health_address,
             )
         )
-        store.holder = str(control_address)
+        store.holder = str(settings.advertise_address or control_address)
         door = ClientServer(settings, tokens, registry, counts)
         client_address = await stack.enter_async_context(
             client_server.listening(door, settings.client_address, settings.origins)
         )
         stack.push_async_callback(registry.drain)
         yield Running(client_address, control_address, where, registry)
+
+
+def _calls(prometheus: CollectorRegistry) -> GrpcMetrics:
+    service = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
+    return GrpcMetrics(prometheus, "client", [service])
 
 
 def _backend(settings: Settings) -> backend.Backend:

@@ -23,6 +23,8 @@ class Settings:
     Attributes:
         address: Where gRPC listens; port 0 means any free one.
         metrics_address: Where Prometheus reads.
+        health_address: Where gRPC health is served besides, in the clear, for probes, which have no certificate;
+            nowhere when it is empty.
         relay_control_address: The relay's gRPC.
         relay_client_url: The relay's WebSocket, without a path.
         emulator_url: The emulator's control API, for its account of each run; empty where there is none.
@@ -41,6 +43,7 @@ class Settings:
 
     address: Address = _ADDRESS
     metrics_address: Address = _METRICS_ADDRESS
+    health_address: Address | None = None
     relay_control_address: Address = _RELAY_CONTROL_ADDRESS
     relay_client_url: str = "ws://127.0.0.1:7400"
     emulator_url: str = ""
@@ -74,6 +77,7 @@ class Settings:
         settings = cls(
             address=address,
             metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
+            health_address=env.optional_address("HEALTH_ADDRESS"),
             relay_control_address=relay,
             relay_client_url=_url(shared, "RELAY_CLIENT_URL", default.relay_client_url, ("ws", "wss")),
             emulator_url=_url(env, "EMULATOR_URL", default.emulator_url, ("http", "https")),

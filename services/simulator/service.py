@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from filo.relay.v1 import relay_pb2_grpc
+from filo.relay.v1 import relay_pb2, relay_pb2_grpc
 from filo.simulator.v1 import simulator_pb2_grpc
-from services.common import grpc_client, grpc_server, lifecycle, logs, metrics
+from services.common import grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
+from services.common.grpc_metrics import GrpcMetrics
 from services.common.lifecycle import StartupError
 from services.simulator import persona, store
 from services.simulator import runs as all_runs
@@ -46,10 +47,12 @@ async def running(
     registry = registry or CollectorRegistry()
     _check_personas()
     _make_directory(settings)
+    calls = GrpcMetrics(registry, "client", [relay_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name])
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(process_metrics.watched(registry, "simulator"))
         kept = await stack.enter_async_context(store.opened(settings.database))
         channel = await stack.enter_async_context(
-            grpc_client.channel(settings.relay_control_address, "relay", settings.transport)
+            grpc_client.channel(settings.relay_control_address, "relay", settings.transport, calls)
         )
         tools = Tools(
             settings=settings,
@@ -67,6 +70,8 @@ async def running(
             lambda server: simulator_pb2_grpc.add_SimulatorServiceServicer_to_server(servicer, server),
             transport=settings.transport,
             grace=1.0,
+            registry=registry,
+            probes=settings.health_address,
         )
         address = await stack.enter_async_context(server)
         stack.callback(runs.close)  # before the server stops, so that watchers see how their runs end

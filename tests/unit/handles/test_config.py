@@ -36,6 +36,7 @@ def test_every_setting_is_read() -> None:
         {
             "FILO_HANDLES_ADDRESS": "0.0.0.0:1",
             "FILO_HANDLES_METRICS_ADDRESS": "[::1]:2",
+            "FILO_HANDLES_HEALTH_ADDRESS": "0.0.0.0:3",
             "FILO_DATA_DIR": "/data",
             "FILO_HANDLES_DATABASE_URL": "sqlite+aiosqlite:////elsewhere/h.sqlite",
             "FILO_HANDLES_HANDLE_TTL": "15m",

@@ -40,6 +40,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_CLIENT_ADDRESS": "0.0.0.0:1",
             "FILO_RELAY_CONTROL_ADDRESS": "0.0.0.0:2",
             "FILO_RELAY_METRICS_ADDRESS": "0.0.0.0:3",
+            "FILO_RELAY_ADVERTISE_ADDRESS": "10.0.0.1:2",
+            "FILO_RELAY_HEALTH_ADDRESS": "0.0.0.0:5",
             "FILO_HANDLES_ADDRESS": "[::1]:4",
             "FILO_RELAY_UPSTREAM_URL": "wss://localhost:7443/",
             "FILO_RELAY_UPSTREAM_CA": str(ca),

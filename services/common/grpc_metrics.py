@@ -1,0 +1,259 @@
+"""What Prometheus sees of gRPC, in the names that the ecosystem's dashboards and alerts know.
+
+The names, the labels and the spelling of the codes are those of go-grpc-prometheus
+(https://github.com/grpc-ecosystem/go-grpc-middleware, providers/prometheus), so that rules of others fit as they are.
+Every method of a service that is named starts at 0 with every code; methods of other services are not counted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from services.common.errors import ServiceError
+
+Side = Literal["server", "client"]
+
+SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets of a call's duration."""
+
+_LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
+_WORDS: Final = {
+    "server": ("RPCs started on the server.", "RPCs completed on the server, by how.", "on the server"),
+    "client": ("RPCs started by the client.", "RPCs completed by the client, by how.", "for the client"),
+}
+
+
+def code_name(code: grpc.StatusCode) -> str:
+    """A status code as Go spells it: ``NotFound``; ``OK`` stays."""
+    return code.name if code is grpc.StatusCode.OK else code.name.title().replace("_", "")
+
+
+class GrpcMetrics:
+    """The series of one side.
+
+    Args:
+        registry: Where they are registered.
+        side: Whether calls are answered or made.
+        services: Full names, for example ``filo.relay.v1.RelayService``; their generated modules are imported.
+    """
+
+    def __init__(self, registry: CollectorRegistry, side: Side, services: Sequence[str]) -> None:
+        started, handled, where = _WORDS[side]
+        self._started = Counter(f"grpc_{side}_started_total", started, _LABELS, registry=registry)
+        self._handled = Counter(f"grpc_{side}_handled_total", handled, (*_LABELS, "grpc_code"), registry=registry)
+        self._seconds = Histogram(
+            f"grpc_{side}_handling_seconds",
+            f"How long RPCs took {where}.",
+            _LABELS,
+            buckets=SECONDS,
+            registry=registry,
+        )
+        pool = descriptor_pool.Default()
+        self._methods: dict[str, Method] = {}
+        for name in services:
+            for method in pool.FindServiceByName(name).methods:
+                labels = (_kind(method), name, method.name)
+                self._methods[f"/{name}/{method.name}"] = Method(
+                    self._started.labels(*labels),
+                    {code: self._handled.labels(*labels, code_name(code)) for code in grpc.StatusCode},
+                    self._seconds.labels(*labels),
+                )
+
+    def method(self, path: str) -> "Method | None":
+        """The series of one method, ``/package.Service/Call``; None for one that is not counted."""
+        return self._methods.get(path)
+
+
+class Method:
+    """The series of one method.
+
+    Args:
+        started: Counts its calls.
+        handled: Counts them by code.
+        seconds: Measures them.
+    """
+
+    def __init__(self, started: Counter, handled: dict[grpc.StatusCode, Counter], seconds: Histogram) -> None:
+        self._started = started
+        self._handled = handled
+        self._seconds = seconds
+
+    def began(self) -> float:
+        """Count a call that begins; gives the moment."""
+        self._started.inc()
+        return asyncio.get_running_loop().time()
+
+    def ended(self, began: float, code: grpc.StatusCode) -> None:
+        """Count how it ended."""
+        self._handled[code].inc()
+        self._seconds.observe(asyncio.get_running_loop().time() - began)
+
+
+class _Call:
+    """A call under way; `code` is what a clean end means."""
+
+    def __init__(self, method: Method, context: Any = None) -> None:  # noqa: ANN401 - grpc's context has no public type
+        self._method = method
+        self._context = context
+        self._began = 0.0
+
+    def __enter__(self) -> Self:
+        self._began = self._method.began()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._method.ended(self._began, self._code(error))
+
+    def _code(self, error: BaseException | None) -> grpc.StatusCode:
+        if isinstance(error, grpc.aio.AioRpcError):
+            return error.code()
+        if isinstance(error, ServiceError):
+            return error.meaning.code
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            return self._cancelled()
+        told = None if self._context is None else _status(self._context.code())
+        if told is not None:
+            return told
+        return grpc.StatusCode.OK if error is None else grpc.StatusCode.UNKNOWN
+
+    def _cancelled(self) -> grpc.StatusCode:
+        """Whether the caller gave up, or its deadline passed: gRPC cancels the handler in both cases."""
+        left = self._context.time_remaining() if self._context is not None else None
+        late = left is not None and left <= 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+
+
+class ServerInterceptor(grpc.aio.ServerInterceptor):
+    """Counts what the server answers. Put it first: it sees what the others make of a call.
+
+    Args:
+        metrics: Where it is counted.
+    """
+
+    def __init__(self, metrics: GrpcMetrics) -> None:
+        self._metrics = metrics
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401 - grpc's handlers have no public type
+        """Wrap the handler that answers this call."""
+        handler = await continuation(handler_call_details)
+        path = getattr(handler_call_details, "method", "")
+        method = self._metrics.method(path)
+        if handler is None or method is None:
+            return handler
+        known = self._wrapped.get(path)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[path] = (handler, _wrap(handler, method))
+        return known[1]
+
+
+def _wrap(handler: Any, method: Method) -> Any:  # noqa: ANN401 - as above
+    if handler.response_streaming:
+        return handler._replace(unary_stream=_streaming(handler.unary_stream, method))
+    return handler._replace(unary_unary=_unary(handler.unary_unary, method))
+
+
+def _unary(behaviour: Callable[[Any, Any], Awaitable[Any]], method: Method) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def call(request: Any, context: Any) -> Any:  # noqa: ANN401 - any message
+        with _Call(method, context):
+            return await behaviour(request, context)
+
+    return call
+
+
+def _streaming(
+    behaviour: Callable[[Any, Any], AsyncIterator[Any]], method: Method
+) -> Callable[[Any, Any], AsyncIterator[Any]]:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - any message
+        with _Call(method, context):
+            async for response in behaviour(request, context):
+                yield response
+
+    return call
+
+
+class UnaryClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    """Counts unary calls that are made. Put it last: it sees each attempt as it is.
+
+    Args:
+        metrics: Where they are counted.
+    """
+
+    def __init__(self, metrics: GrpcMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - any message
+        """Make the call, and wait for its end."""
+        method = self._metrics.method(_path(client_call_details))
+        if method is None:
+            return await continuation(client_call_details, request)
+        call = await continuation(client_call_details, request)
+        with suppress(grpc.aio.AioRpcError), _Call(method):  # whoever awaits the call is told
+            await call
+        return call
+
+
+class StreamClientInterceptor(grpc.aio.UnaryStreamClientInterceptor):
+    """Counts streaming calls that are made. Put it last.
+
+    Args:
+        metrics: Where they are counted.
+    """
+
+    def __init__(self, metrics: GrpcMetrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - any stream
+        """Make the call; it is counted when its stream ends."""
+        call = await continuation(client_call_details, request)
+        method = self._metrics.method(_path(client_call_details))
+        return call if method is None else _counted(call, method)
+
+
+def client_interceptors(metrics: GrpcMetrics | None) -> Iterator[grpc.aio.ClientInterceptor]:
+    """What a channel needs to be counted; nothing without metrics."""
+    if metrics is not None:
+        yield UnaryClientInterceptor(metrics)
+        yield StreamClientInterceptor(metrics)
+
+
+async def _counted(call: AsyncIterator[Any], method: Method) -> AsyncIterator[Any]:
+    with _Call(method):
+        async for response in call:
+            yield response
+
+
+def _path(details: grpc.aio.ClientCallDetails) -> str:
+    method: str | bytes = details.method  # text by its type, bytes in fact
+    return method.decode() if isinstance(method, bytes) else method
+
+
+def _kind(method: MethodDescriptor) -> str:
+    if method.server_streaming:
+        return "bidi_stream" if method.client_streaming else "server_stream"
+    return "client_stream" if method.client_streaming else "unary"
+
+
+_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _status(told: object) -> grpc.StatusCode | None:
+    """What gRPC says a call ended with: a code, its number, or nothing."""
+    return _BY_NUMBER.get(told) if isinstance(told, int) else told if isinstance(told, grpc.StatusCode) else None
