@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.emulator.context import Context, Kind, Role, Turn
+from services.emulator.context import SPOKEN, Context, Kind, Role, Turn
 
 ADVICE: Final = "[SALES_MANAGER_INSTRUCTION]"
 """What begins with it is private advice, not the user's words."""
@@ -20,8 +20,19 @@ _INSTRUCTED: Final = re.compile(rf"{re.escape(ADVICE)}[ \t]*([^\n]+)")
 _ADVICE_LENGTH: Final = 80
 _NAME: Final = re.compile(r"\bYour name is ([^.\n]+)\.", re.IGNORECASE)
 _COMPANY: Final = re.compile(r"\bYou work for ([^.\n]+)\.", re.IGNORECASE)
-_FACT: Final = re.compile(r"\bmy\s+([^.?!]+?)\s+is\s+([^?!]+?)\.(?=\s|$)", re.IGNORECASE)
-_QUESTION: Final = re.compile(r"\bwhat(?:\s+is|'s)\s+my\s+([^.?!]+?)\s*\?", re.IGNORECASE)
+_FACT: Final = re.compile(
+    r"\b(?:my\s+(?P<en>[^.?!]+?)\s+is|(?P<it>(?:il mio|la mia)\s+[^.?!]+?)\s+è)\s+(?P<value>[^?!]+?)\.(?=\s|$)",
+    re.IGNORECASE,
+)
+_QUESTION: Final = re.compile(
+    r"\b(?:what(?:\s+is|'s)\s+my\s+(?P<en>[^.?!]+?)|qual\s+è\s+(?P<it>(?:il mio|la mia)\s+[^.?!]+?))\s*\?",
+    re.IGNORECASE,
+)
+_TOLD: Final = {"en": "You told me your {} is {}.", "it": "Mi ha detto che {} è {}."}
+_NOT_TOLD: Final = {
+    "en": "I am sorry, I do not think you told me your {}.",
+    "it": "Mi dispiace, non credo che mi abbia detto quale è {}.",
+}
 _USE: Final = re.compile(r"\buse (?:the )?tool (\w+)(?: with ([^.?!]*))?", re.IGNORECASE)
 _ARGUMENT: Final = re.compile(r"(\w+) (?:is|as|=) (.+?)(?: and |$)", re.IGNORECASE)
 _UNKNOWN: Final = re.compile(r"\(unknown speech, [\d.]+ s\)")
@@ -66,7 +77,7 @@ class Brain:
     def answer(self, context: Context, tools: Container[str] = (), *, greets: bool = True) -> Answer:
         """The answer to what the user said last, with these tools at hand. It depends on these and the seed alone."""
         unanswered = [turn for turn in _unanswered(context.turns) if not is_advice(turn.text)]
-        said = " ".join(turn.text for turn in unanswered if turn.kind is not Kind.TOOL).strip()
+        said = " ".join(turn.text for turn in unanswered if turn.kind in SPOKEN).strip()
         calls = tuple(Call(match[1], _arguments(match[2] or "")) for match in _USE.finditer(said) if match[1] in tools)
         if calls:
             return Answer("", calls=calls)
@@ -82,12 +93,12 @@ class Brain:
         return self._recall(said, facts(context.turns)) or self._reply(said, context.answers + 1)
 
     def _recall(self, said: str, known: Mapping[str, str]) -> str:
-        asked = [_plain(match[1]) for match in _QUESTION.finditer(said)]
+        asked = [(match.lastgroup or "", _plain(match[match.lastgroup or 0])) for match in _QUESTION.finditer(said)]
         return " ".join(
-            f"You told me your {subject} is {known[subject.lower()]}."
+            _TOLD[language].format(subject, known[subject.lower()])
             if subject.lower() in known
-            else f"I am sorry, I do not think you told me your {subject}."
-            for subject in asked
+            else _NOT_TOLD[language].format(subject)
+            for language, subject in asked
         )
 
     def _reply(self, said: str, number: int) -> str:
@@ -106,9 +117,9 @@ def greeting(instruction: str) -> str:
 def facts(turns: Iterable[Turn]) -> dict[str, str]:
     """What the user told about themselves, by noun phrase in lower case; the newest statement wins."""
     return {
-        _plain(match[1]).lower(): _plain(match[2])
+        _plain(match["en"] or match["it"]).lower(): _plain(match["value"])
         for turn in turns
-        if turn.role is Role.USER and turn.kind is not Kind.TOOL and not is_advice(turn.text)
+        if turn.role is Role.USER and turn.kind in SPOKEN and not is_advice(turn.text)
         for match in _FACT.finditer(turn.text)
     }
 

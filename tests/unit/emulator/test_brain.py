@@ -46,6 +46,8 @@ def test_the_greeting(instruction: str, greeting: str) -> None:
         ("My company's name is Acme. My dog is Rex.", "What is my dog?", "You told me your dog is Rex."),
         ("My dog\nis Rex.", "So what is my  dog ?", "You told me your dog is Rex."),
         ("My dog is Rex. No, my dog is Tom.", "What is my dog?", "You told me your dog is Tom."),
+        ("La mia azienda è Acque Chiare.", "Qual è la mia azienda?", "Mi ha detto che la mia azienda è Acque Chiare."),
+        ("Buongiorno.", "Qual è il mio cane?", "Mi dispiace, non credo che mi abbia detto quale è il mio cane."),
         ("My dog barks.", "What is my dog?", "I am sorry, I do not think you told me your dog."),
         ("Is my dog is a question?", "What is my dog?", "I am sorry, I do not think you told me your dog."),
         (
