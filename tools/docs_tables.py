@@ -28,7 +28,7 @@ from services.handles import policy as handle_policy
 from services.handles.limits import LIMITS
 from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
-from services.handles.sqlite import PRAGMAS
+from services.handles.sqlite_programs import PRAGMAS
 from services.relay.core import capabilities, states, upstream_close
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.common import logs
 from services.common.lifecycle import StartupError
-from services.handles import keyfile, postgres, programs, schema, sqlite, sqlite_file
+from services.handles import keyfile, postgres, programs, schema, sqlite, sqlite_file, sqlite_programs
 from services.handles.codec import Sealing
 from services.handles.config import Settings
 from services.handles.digests import Digests, sealing_check
@@ -139,7 +139,7 @@ async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own
     cursor = connection.cursor()
-    for name, value in sqlite.PRAGMAS.items():
+    for name, value in sqlite_programs.PRAGMAS.items():
         cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
 

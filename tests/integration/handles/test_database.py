@@ -20,7 +20,7 @@ from filo.handles.v1.handles_pb2 import DeleteConversationRequest
 from filo.handles.v1.resources_pb2 import AgentConfig
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
-from services.handles import database, programs, schema, sqlite
+from services.handles import database, programs, schema, sqlite_programs
 from services.handles.config import Settings
 from services.handles.database import Opened
 from services.handles.models import Base
@@ -155,7 +155,7 @@ async def test_a_database_that_is_a_directory_is_refused(tmp_path: Path) -> None
 
 async def test_a_locked_database_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that keeps the write lock: a caller is told to come back, and nothing hangs."""
-    monkeypatch.setattr(sqlite, "PRAGMAS", {**sqlite.PRAGMAS, "busy_timeout": "50"})
+    monkeypatch.setattr(sqlite_programs, "PRAGMAS", {**sqlite_programs.PRAGMAS, "busy_timeout": "50"})
     async with running_handles(tmp_path) as handles:
         created = await handles.create()
         with closing(sqlite3.connect(tmp_path / "handles.db", isolation_level=None)) as other:
@@ -170,7 +170,7 @@ async def test_a_locked_database_is_unavailable(tmp_path: Path, monkeypatch: pyt
 
 async def test_a_full_disk_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit is refused whole, and what fits later is taken."""
-    monkeypatch.setattr(sqlite, "PRAGMAS", {**sqlite.PRAGMAS, "max_page_count": "60"})
+    monkeypatch.setattr(sqlite_programs, "PRAGMAS", {**sqlite_programs.PRAGMAS, "max_page_count": "60"})
     async with running_handles(tmp_path) as handles:
         created = await handles.create()
         await handles.attach(created)
@@ -194,11 +194,11 @@ async def test_durability_is_what_the_documents_say(tmp_path: Path, durability: 
     async with database.opened(Settings.from_env(environ)) as opened:
         backend = opened.backend
         assert isinstance(backend, Sqlite)
-        for connection, read_only in ((backend._writer, 0), (backend._looker, 1), (backend._reader, 1)):
+        for connection, patience, read_only in zip(backend.connections, (0, 5000, 5000), (0, 1, 1), strict=True):
             names = ("journal_mode", "foreign_keys", "busy_timeout", "secure_delete", "query_only")
             values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
-            assert values == ["wal", 1, 5000, 1, read_only]
-        assert backend._writer.execute("PRAGMA synchronous").fetchone()[0] == synchronous
+            assert values == ["wal", 1, patience, 1, read_only]
+        assert backend.connections[0].execute("PRAGMA synchronous").fetchone()[0] == synchronous
 
 
 def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:

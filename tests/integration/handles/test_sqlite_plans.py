@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Executable
 
-from services.handles import sqlite, statements
+from services.handles import sqlite_programs, statements
 from tests.integration.handles.test_database import open_and_close
 
 
@@ -19,7 +19,7 @@ async def test_no_query_grows_with_the_table(tmp_path: Path) -> None:
     assert len(every) >= 25
     with closing(sqlite3.connect(tmp_path / "handles.db")) as connection:
         for statement in every:
-            text = sqlite._compiled(statement)
+            text = sqlite_programs.prepared(statement)
             rows = connection.execute(f"EXPLAIN QUERY PLAN {text.text}", [None] * len(text.names)).fetchall()
             plan = [row[3] for row in rows]
             harmless = {"SCAN CONSTANT ROW", "SCAN always"}
