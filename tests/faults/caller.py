@@ -139,6 +139,6 @@ class Caller:
 
     async def _run_tools(self, asked: told.ToolCall) -> None:
         for call in asked.calls:
-            self.tool_runs.append(call["id"])
+            self.tool_runs.append(call.id)
             await asyncio.sleep(TOOL_SECONDS)
-            self.client.tool_result(call["id"], call["name"], {"price": "17 euros"})
+            self.client.tool_result(call.id, call.name, {"price": "17 euros"})

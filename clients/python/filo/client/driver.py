@@ -1,26 +1,31 @@
 """A `Session` on a WebSocket: one task that reads, one that writes, and the loop that opens the next socket.
 
 Nothing is decided here. The reader never stops before the socket is closed, not even while this side closes it: a peer
-whose frames nobody reads cannot answer the close (PEERS.md: 10 s gaps in two well-known integrations).
+whose frames nobody reads cannot answer the close (seen in two well-known integrations as gaps of 10 s).
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import structlog
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from filo.client.clock import Clock
+from filo.client.comeback import CUT
 from filo.client.events import AttemptFailed, Event, Over, Reconnecting
-from filo.client.session import AWAY, CUT, Session
+from filo.client.log import Log
+from filo.client.session import AWAY, Session
 from filo.client.states import Phase
 
 QUEUE_MARK: Final = 1024
 """Events that may wait for the owner; beyond it the socket is read no further, and TCP holds the relay back."""
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+
+Renew = Callable[[], Awaitable[str]]
+"""Gives a new session token for the conversation."""
 
 
 class Client:
@@ -30,13 +35,20 @@ class Client:
         session: The decisions; new.
         clock: The time.
         log: Where every attempt is logged, with the conversation bound.
+        renew: Asked for a session token where the session has none that is good.
+
+    Attributes:
+        events: What the owner is told.
+        moved: Set whenever the session may have changed; whoever waits for something clears it first.
     """
 
-    def __init__(self, session: Session, clock: Clock, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(self, session: Session, clock: Clock, log: Log, renew: Renew | None = None) -> None:
         self.session = session
         self.events: asyncio.Queue[Event] = asyncio.Queue(QUEUE_MARK)
+        self.moved = asyncio.Event()
         self._clock = clock
         self._log = log
+        self._renew = renew
         self._socket: ClientConnection | None = None
         self._wake = asyncio.Event()
 
@@ -50,6 +62,16 @@ class Client:
         self._wake.set()
         return self.session.text(text)
 
+    def activity(self, *, start: bool) -> int:
+        """Say that the client begins or ends to speak, where automatic detection is off; return the number of that."""
+        self._wake.set()
+        return self.session.activity(start=start)
+
+    def audio_stream_end(self) -> int:
+        """Say that the microphone is off for a while; return the number of that."""
+        self._wake.set()
+        return self.session.audio_stream_end()
+
     def tool_result(self, call: str, name: str, result: object) -> int:
         """Answer a tool call, now or when the session is back; return the answer's number."""
         self._wake.set()
@@ -59,6 +81,16 @@ class Client:
         """End the conversation once everything has been sent."""
         self._wake.set()
         self.session.end(reason)
+
+    def quit(self) -> None:
+        """Leave an open socket for good, without ending the conversation; without one, cancel `run`."""
+        self._wake.set()
+        self.session.quit(self._clock.monotonic())
+
+    async def network(self, *, online: bool) -> None:
+        """Tell that the machine has lost its network, or has one again; nobody needs to."""
+        await self._tell(self.session.network(online=online, now=self._clock.monotonic()))
+        self._wake.set()
 
     def abort(self) -> None:
         """Cut the socket without a close frame, as a network does. For tests and fault plans."""
@@ -73,12 +105,21 @@ class Client:
             await self._tell(self.session.closed(code, reason, self._clock.monotonic()))
             if self.session.phase is Phase.OVER:
                 return
-            await self._clock.sleep(self._remaining() or 0.0)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for the next attempt, which may be put off or brought forward meanwhile."""
+        while (remaining := self._remaining()) is None or remaining > 0:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._wake.wait()
 
     async def _live_on(self, url: str) -> tuple[int, str]:
         """Open one socket and stay on it until it is closed; return the close code and its reason."""
         policy = self.session.policy
         try:
+            await self._renew_token()
             async with connect(
                 url,
                 open_timeout=policy.open_timeout,
@@ -93,8 +134,18 @@ class Client:
                 except asyncio.CancelledError:
                     socket.transport.abort()  # whoever cancels does not want to wait for the relay's answer
                     raise
-        except (OSError, EOFError, TimeoutError, InvalidHandshake) as error:
+        except (OSError, EOFError, TimeoutError, InvalidHandshake, InvalidURI) as error:
             return CUT, f"{type(error).__name__}: {error}"
+
+    async def _renew_token(self) -> None:
+        """Raises OSError when the owner has no token to give: an attempt that failed like any other."""
+        if not self.session.wants_token or self._renew is None:
+            return
+        try:
+            async with asyncio.timeout(self.session.policy.open_timeout):
+                self.session.renewed(await self._renew())
+        except Exception as error:
+            raise ConnectionError(f"no new session token: {error!r}") from error
 
     async def _converse(self, socket: ClientConnection) -> tuple[int, str]:
         self._socket = socket
@@ -111,7 +162,7 @@ class Client:
     async def _read(self, socket: ClientConnection) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._remaining() if self.session.phase is Phase.GREETING else None):
+                async with asyncio.timeout(None if self.session.leaving else self._remaining()):
                     frame = await socket.recv()
             except TimeoutError:
                 await self._tell(self.session.timeout(self._clock.monotonic()))
@@ -140,6 +191,7 @@ class Client:
         return None if deadline is None else max(0.0, deadline - self._clock.monotonic())
 
     async def _tell(self, events: Sequence[Event]) -> None:
+        self.moved.set()
         for event in events:
             self._note(event)
             await self.events.put(event)

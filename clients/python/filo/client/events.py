@@ -30,6 +30,11 @@ class Reconnecting:
 
 
 @dataclass(frozen=True, slots=True)
+class Offline:
+    """There is no network; the next attempt begins when it is back."""
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """An attempt did not bring the session back; `reason` is a sentence or the close code."""
 
@@ -61,7 +66,7 @@ class Over:
     """Nothing more will come; the last event.
 
     Attributes:
-        ended: True when the conversation was ended; False when it was lost.
+        ended: True when the conversation was ended; False when it was lost, or left.
         code: The last close code.
         reason: A sentence.
         attempts: Failed attempts at the end.
@@ -73,4 +78,4 @@ class Over:
     attempts: int
 
 
-Event = Greeting | Numbered | Audio | Disconnected | Reconnecting | AttemptFailed | Reconnected | Over
+Event = Greeting | Numbered | Audio | Disconnected | Reconnecting | Offline | AttemptFailed | Reconnected | Over

@@ -1,24 +1,33 @@
-"""What the relay sends and what a client sends, as values; the shapes are those of ``docs/client-protocol.md``.
+"""What the relay sends, as values; the shapes are those of ``docs/client-protocol.md``, the names Python's."""
 
-A message of a type that is not known yet is `Unknown`, and an unknown field is passed over: a newer relay must not
-break an older client.
-"""
-
-from typing import Any, Final
-
-import msgspec
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", rename="camel"):
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One tool the agent wants called: answer it by its `id`."""
+
+    id: str
+    name: str
+    args: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
     """Any JSON message of the relay: where it stands in the epoch's numbering."""
 
+    TYPE: ClassVar[str] = ""
     epoch: int = 0
     n: int = 0
 
 
-class SessionStarted(Message, frozen=True, tag="session:started"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(Message):
     """The first connection of a conversation."""
 
+    TYPE = "session:started"
     next_seq: int = 1
     covered: int = 0
     turn: int = 0
@@ -27,9 +36,11 @@ class SessionStarted(Message, frozen=True, tag="session:started"):
     continuity: str = "none"
 
 
-class SessionResumed(Message, frozen=True, tag="session:resumed"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionResumed(Message):
     """A later connection; `continuity` says how the context survived, `turn` how many turns are complete."""
 
+    TYPE = "session:resumed"
     next_seq: int = 1
     covered: int = 0
     turn: int = 0
@@ -38,9 +49,11 @@ class SessionResumed(Message, frozen=True, tag="session:resumed"):
     continuity: str = "none"
 
 
-class ResumptionUpdate(Message, frozen=True, tag="session_resumption_update"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumptionUpdate(Message):
     """The newest resume handle and a fresh session token: both secrets, so neither is shown."""
 
+    TYPE = "session_resumption_update"
     handle: str | None = None
     resumable: bool = False
     session_token: str | None = None
@@ -49,129 +62,165 @@ class ResumptionUpdate(Message, frozen=True, tag="session_resumption_update"):
         return f"ResumptionUpdate(epoch={self.epoch}, n={self.n}, resumable={self.resumable})"
 
 
-class SessionExpiring(Message, frozen=True, tag="session_expiring"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionExpiring(Message):
     """The upstream connection ends in `time_left` seconds."""
 
+    TYPE = "session_expiring"
     message: str = ""
     time_left: float = 0.0
     has_handle: bool = False
     reason: str = ""
 
 
-class GoAway(Message, frozen=True, tag="goAway"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoAway(Message):
     """Reconnect now: only with ``rotation=client``. `time_left` is in seconds."""
 
+    TYPE = "goAway"
     time_left: float = 0.0
 
 
-class Rotating(Message, frozen=True, tag="session:rotating"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotating(Message):
     """The relay begins to replace the upstream connection."""
 
+    TYPE = "session:rotating"
     reason: str = ""
     turn: int = 0
 
 
-class Rotated(Message, frozen=True, tag="session:rotated"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotated(Message):
     """The relay has replaced the upstream connection; `gap_ms` is how long there was none."""
 
+    TYPE = "session:rotated"
     reason: str = ""
     continuity: str = ""
     gap_ms: float = 0
     turn: int = 0
 
 
-class Transcript(Message, frozen=True, tag="transcript"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript(Message):
     """A piece of what was said by `role`, ``user`` or ``agent``."""
 
+    TYPE = "transcript"
     role: str = ""
     text: str = ""
     turn: int = 0
 
 
-class Interrupted(Message, frozen=True, tag="interrupted"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Message):
     """The client spoke into the answer."""
 
+    TYPE = "interrupted"
     turn: int = 0
 
 
-class TurnComplete(Message, frozen=True, tag="turn:complete"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnComplete(Message):
     """The turn is over."""
 
+    TYPE = "turn:complete"
     turn: int = 0
     interrupted: bool = False
 
 
-class TurnRestarted(Message, frozen=True, tag="turn:restarted"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRestarted(Message):
     """The answer was cut and comes again: what came of it is to be forgotten."""
 
+    TYPE = "turn:restarted"
     turn: int = 0
     reason: str = ""
 
 
-class TurnMissed(Message, frozen=True, tag="turn:missed"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnMissed(Message):
     """A whole turn that was completed while the client was away."""
 
+    TYPE = "turn:missed"
     turn: int = 0
     user: str = ""
     agent: str = ""
     interrupted: bool = False
 
 
-class Covered(Message, frozen=True, tag="covered"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered(Message):
     """Everything up to input `seq` is stored."""
 
+    TYPE = "covered"
     seq: int = 0
     turn: int = 0
 
 
-class Usage(Message, frozen=True, tag="usage"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(Message):
     """Context tokens after a turn, and what was billed since the conversation began."""
 
+    TYPE = "usage"
     turn: int = 0
     context_tokens: int = 0
     billed_tokens: int = 0
-    by_category: dict[str, int] = msgspec.field(default_factory=dict)
+    by_category: dict[str, int] = field(default_factory=dict)
 
 
-class ToolCall(Message, frozen=True, tag="tool_call"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall(Message):
     """The agent wants these tools called."""
 
+    TYPE = "tool_call"
     turn: int = 0
-    calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    calls: tuple[Call, ...] = ()
 
 
-class ToolCallCancellation(Message, frozen=True, tag="tool_call_cancellation"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallCancellation(Message):
     """The agent no longer wants these calls."""
 
+    TYPE = "tool_call_cancellation"
     turn: int = 0
-    ids: list[str] = msgspec.field(default_factory=list)
+    ids: tuple[str, ...] = ()
 
 
-class Error(Message, frozen=True, tag="error"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error(Message):
     """Something went wrong that does not end the conversation."""
 
+    TYPE = "error"
     code: str = ""
     message: str = ""
     retryable: bool = False
 
 
-class Skipped(Message, frozen=True, tag="skipped"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped(Message):
     """So many messages, up to this one's number, will not be sent: the client was away or slow for too long."""
 
+    TYPE = "skipped"
     messages: int = 0
 
 
-class Pong(Message, frozen=True, tag="pong"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong(Message):
     """The answer to a ping."""
 
+    TYPE = "pong"
 
-class ConversationEnd(Message, frozen=True, tag="conversation_end"):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationEnd(Message):
     """The conversation is over."""
 
+    TYPE = "conversation_end"
     reason: str = ""
 
 
-class Unknown(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Unknown:
     """A message of a type this client does not know, or no message at all (`epoch` 0)."""
 
     epoch: int = 0
@@ -200,22 +249,3 @@ Numbered = (
     | ConversationEnd
 )
 RelayMessage = Greeting | Numbered
-
-_KNOWN: Final[msgspec.json.Decoder[RelayMessage | Unknown]] = msgspec.json.Decoder(RelayMessage)
-_OTHER: Final[msgspec.json.Decoder[RelayMessage | Unknown]] = msgspec.json.Decoder(Unknown)
-
-
-def parse(text: str) -> RelayMessage | Unknown:
-    """Read a text frame of the relay; what cannot be read is `Unknown`."""
-    for decoder in (_KNOWN, _OTHER):
-        try:
-            return decoder.decode(text)
-        except msgspec.DecodeError:
-            continue
-    return Unknown()
-
-
-def write(kind: str, **fields: object) -> str:
-    """A client's message; fields that are None are left out."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    return msgspec.json.encode({"type": kind, **given}).decode()

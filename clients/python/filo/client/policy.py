@@ -1,4 +1,4 @@
-"""How stubbornly a client comes back (R3.3), as numbers; times are in seconds."""
+"""How stubbornly a client comes back, and how soon it notices that nobody is there; times are in seconds."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,12 @@ class Policy:
         first_wait: The upper bound of the wait before the first attempt.
         factor: How much longer each further wait is.
         longest_wait: No wait is longer; also the wait after a close that asks for patience (1013).
-        open_timeout: For the TCP connection and the WebSocket handshake.
+        open_timeout: For the TCP connection and the WebSocket handshake, and for a new session token.
         greeting_timeout: For `session:started` or `session:resumed` on an open socket.
         close_timeout: For the relay's answer to a close frame.
+        ping_after: Silence of the relay after which it is asked whether it is there.
+        ping_timeout: For its answer; without one the socket is left as dead.
+        probe_timeout: The same where there is a reason to doubt: the machine's network has changed.
         follow_go_away: Reconnect when the relay says goAway; otherwise wait to be closed.
     """
 
@@ -29,6 +32,9 @@ class Policy:
     open_timeout: float = 10.0
     greeting_timeout: float = 10.0
     close_timeout: float = 2.0
+    ping_after: float = 10.0
+    ping_timeout: float = 10.0
+    probe_timeout: float = 3.0
     follow_go_away: bool = True
 
     def wait(self, attempt: int, action: Action, chance: float) -> float:

@@ -1,62 +1,31 @@
 """One client of the relay, decided: what to send, when to leave, when to come back. No I/O and no clock.
 
-The driver's part: call `connect` and open the URL it gives; tell `opened`, `received` and `closed`; send what `take`
-gives; while `leaving` close the socket; call `timeout` at the deadline. A method that is told something returns what
-the owner should hear. Times are readings of a monotonic clock, in seconds.
+The driver's part: call `connect` and open the URL it gives, after `renewed` where `wants_token`; tell `opened`,
+`received` and `closed`; send what `take` gives; while `leaving` close the socket; call `timeout` at the deadline. A
+method that is told something returns what the owner should hear. Times are readings of a monotonic clock, in seconds.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from filo.client import close_codes, messages
-from filo.client.close_codes import Action
-from filo.client.events import (
-    AttemptFailed,
-    Audio,
-    Disconnected,
-    Event,
-    Over,
-    Reconnected,
-    Reconnecting,
-)
+from filo.client import messages, wire
+from filo.client.comeback import CUT, Comeback
+from filo.client.credentials import Credentials
+from filo.client.events import AttemptFailed, Audio, Disconnected, Event, Offline, Over, Reconnected, Reconnecting
 from filo.client.messages import Greeting, Numbered, SessionResumed, SessionStarted
-from filo.client.outbox import Outbox
+from filo.client.outbox import CAPACITY, Outbox
 from filo.client.policy import Policy
+from filo.client.pulse import Pulse
 from filo.client.states import Phase, Signal, follow
-
-CUT: Final = 1006
-"""RFC 6455, 7.1.5: the code of a connection that ended without a close frame."""
 
 DONE: Final = 1000
 """The relay closes with it only when the conversation is over."""
 
 AWAY: Final = 1001
 """What this side closes with when it means to come back: the table answers its echo with RECONNECT."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What opens the socket.
-
-    Attributes:
-        url: The relay with the path of `CreateSession`, for example ``ws://127.0.0.1:7400/ws/ai-voice?mode=sales_agent``.
-        session_token: The first token; newer ones come on the socket. Secret: it is sent in the first message.
-        share_token: The share token of the conversation, if its mode has one. Secret, sent likewise.
-        test: Marks the connection as a test.
-        rotation: Who replaces the upstream connection, ``relay`` or ``client``.
-    """
-
-    url: str
-    session_token: str
-    share_token: str | None = None
-    test: bool = False
-    rotation: str = "relay"
-
-    def __repr__(self) -> str:
-        return f"Credentials(url={self.url!r}, test={self.test}, rotation={self.rotation!r})"
 
 
 class Session:
@@ -66,29 +35,36 @@ class Session:
         credentials: What opens the socket.
         policy: When to come back.
         chance: Gives numbers in [0, 1) for the waits, for example ``random.Random(seed).random``.
+        capacity: Bytes of audio that are kept until they are covered.
+
+    Attributes:
+        expiring: The relay has said that the upstream connection is about to end.
+        duplicates: Messages that came twice and were passed over.
     """
 
-    def __init__(self, credentials: Credentials, policy: Policy, chance: Callable[[], float]) -> None:
+    def __init__(
+        self, credentials: Credentials, policy: Policy, chance: Callable[[], float], capacity: int = CAPACITY
+    ) -> None:
         self.phase = Phase.IDLE
-        self.deadline: float | None = None
         self.expiring = False
-        self.outbox = Outbox()
+        self.outbox = Outbox(capacity)
         self.policy = policy
         self.duplicates = 0
         self._credentials = credentials
-        self._chance = chance
         self._token = credentials.session_token
         self._handle: str | None = None
         self._position = self._seen = (0, 0)
-        self._first: deque[str] = deque()
+        self._first: deque[str | bytes] = deque()
+        self._counted = 1
         self._farewell: str | None = None
         self._said_farewell = False
         self._greeted_before = False
-        self._attempts = 0
-        self._cause = ""
-        self._lost_at = 0.0
+        self._comeback = Comeback(policy, chance, renewable=credentials.renewable)
+        self._comeback.wants_token = self._token is None
+        self._pulse = Pulse(policy)
+        self._deadline = math.inf
         self._end: str | None = None
-        self._live = False
+        self._live = self._quitting = False
 
     # What the owner gives. ------------------------------------------------------------------------------------------
 
@@ -98,22 +74,51 @@ class Session:
 
     def text(self, text: str) -> int:
         """Keep a typed turn; return its number."""
-        return self.outbox.add(messages.write("text", text=text))
+        return self.outbox.add(wire.write("text", text=text))
+
+    def activity(self, *, start: bool) -> int:
+        """Keep the client's own voice activity, where automatic detection is off; return its number."""
+        return self.outbox.add(wire.write("activity_start" if start else "activity_end"))
+
+    def audio_stream_end(self) -> int:
+        """Keep that the microphone is off for a while; return the number of that."""
+        return self.outbox.add(wire.write("audio_stream_end"))
 
     def tool_result(self, call: str, name: str, result: object) -> int:
         """Keep the answer to a tool call; return its number."""
-        return self.outbox.add(messages.write("tool_result", id=call, name=name, result=result))
+        return self.outbox.add(wire.write("tool_result", id=call, name=name, result=result))
 
     def end(self, reason: str) -> None:
         """End the conversation once everything kept has been sent; said again on a new socket if need be."""
-        self._farewell = messages.write("end", reason=reason)
+        self._farewell = wire.write("end", reason=reason)
+
+    def quit(self, now: float) -> None:
+        """Leave for good, without ending the conversation: another client may go on with it."""
+        self._quitting = True
+        if self.phase in (Phase.GREETING, Phase.LIVE):
+            self._leave("left", now)
+
+    # What the driver does. ------------------------------------------------------------------------------------------
 
     @property
     def leaving(self) -> bool:
         """Whether the driver is to close the socket."""
         return self.phase is Phase.LEAVING
 
-    # What the driver does. ------------------------------------------------------------------------------------------
+    @property
+    def deadline(self) -> float | None:
+        """When the driver is to call `timeout`, or to begin the next attempt; None while nothing is due."""
+        deadline = self._pulse.deadline if self.phase is Phase.LIVE else self._deadline
+        return None if deadline == math.inf else deadline
+
+    @property
+    def wants_token(self) -> bool:
+        """Whether the owner is to be asked for a new session token before the socket is opened."""
+        return self._comeback.wants_token
+
+    def renewed(self, token: str) -> None:
+        """The owner has given a new session token."""
+        self._token, self._comeback.wants_token = token, False
 
     def connect(self, now: float) -> str:
         """Begin an attempt; return the URL to open. It holds no token: those go in the first message."""
@@ -132,7 +137,7 @@ class Session:
         """The socket is open: introduce this client and await the relay's greeting."""
         self._move(Signal.OPENED, now + self.policy.greeting_timeout)
         share = self._credentials.share_token
-        self._first = deque([messages.write("auth", sessionToken=self._token, shareToken=share)])
+        self._first = deque([wire.write("auth", sessionToken=self._token, shareToken=share)])
         return ()
 
     def take(self) -> str | bytes | None:
@@ -141,20 +146,25 @@ class Session:
             return None
         if self._first:
             return self._first.popleft()
-        if self.phase is Phase.GREETING:
-            return None
-        payload = self.outbox.take()
-        if payload is None and self._farewell and not self._said_farewell:
+        entry = self.outbox.take() if self.phase is Phase.LIVE else None
+        if entry is not None:
+            expected, self._counted = self._counted, entry.number + 1
+            if entry.number == expected:
+                return entry.payload
+            self._first.append(entry.payload)
+            return wire.write("seq", next=entry.number)
+        if self.phase is Phase.LIVE and self._farewell and not self._said_farewell:
             self._said_farewell = True
             return self._farewell
-        return payload
+        return None
 
     def received(self, frame: str | bytes, now: float) -> Sequence[Event]:
         """A frame has come from the relay. One that was seen before is counted and passed over."""
+        self._pulse.heard(now)
         if isinstance(frame, bytes):
             epoch, n = self._position
             return (Audio(frame),) if self._is_new(epoch, n + 1) else ()
-        message = messages.parse(frame)
+        message = wire.parse(frame)
         if isinstance(message, SessionStarted | SessionResumed):
             return self._greeted(message, now)
         if not message.epoch or not self._is_new(message.epoch, message.n) or isinstance(message, messages.Unknown):
@@ -165,25 +175,37 @@ class Session:
     def closed(self, code: int, reason: str, now: float) -> Sequence[Event]:
         """The socket is gone, or could not be opened (1006 and a sentence); decide whether to come back."""
         told: list[Event] = []
-        if self._end is None:
+        if self._end is None and not self._quitting:
             why = reason or f"closed with {code}"
-            told.append(Disconnected(code, reason) if self._live else AttemptFailed(self._attempts, why))
-        if not self._cause:
-            self._cause, self._lost_at = "cut" if code == CUT else str(code), now
+            told.append(Disconnected(code, reason) if self._live else AttemptFailed(self._comeback.attempts, why))
+        self._comeback.lost("cut" if code == CUT else str(code), now)
         self._live = False
-        action = close_codes.action(code)
-        if self._end is not None or action is Action.STOP or self._attempts >= self.policy.attempts:
+        wait = None if self._end is not None or self._quitting else self._comeback.after(code)
+        if wait is None:
             self._move(Signal.FINISHED)
-            return [*told, Over(self._end is not None or code == DONE, code, self._end or reason, self._attempts)]
-        self._attempts += 1
-        wait = self.policy.wait(self._attempts, action, self._chance())
+            why = "left" if self._quitting and self._end is None else self._end or reason
+            ended = self._end is not None or (code == DONE and not self._quitting)
+            return [*told, Over(ended, code, why, self._comeback.attempts)]
         self._move(Signal.LOST, now + wait)
-        return [*told, Reconnecting(self._attempts, wait, self._cause)]
+        return [*told, self._waiting(wait)]
 
     def timeout(self, now: float) -> Sequence[Event]:
-        """The deadline has passed: a relay that does not greet is left. The driver keeps the other deadlines."""
-        if self.phase is Phase.GREETING:
+        """The deadline has passed: a relay that does not greet, or has fallen silent, is left."""
+        if self.phase is Phase.GREETING and now >= self._deadline:
             self._leave("silent", now)
+        elif self.phase is Phase.LIVE:
+            self._do(self._pulse.due(now), now)
+        return ()
+
+    def network(self, *, online: bool, now: float) -> Sequence[Event]:
+        """The machine has lost its network or has one again, as far as it knows."""
+        self._comeback.offline = not online
+        if self.phase is Phase.LIVE:  # it may have another address now, and the socket be dead without a word
+            self._do(self._pulse.probe(now), now)
+        elif self.phase is Phase.WAITING and online and self._deadline == math.inf:
+            wait = self._comeback.next()
+            self._deadline = now + wait
+            return (self._waiting(wait),)
         return ()
 
     # What the relay's messages change. ------------------------------------------------------------------------------
@@ -199,14 +221,14 @@ class Session:
             self.outbox.adopt(message.next_seq)
         lost = self.outbox.rewind(message.next_seq)
         self.outbox.cover(message.covered)
-        self._first = deque([messages.write("seq", next=max(message.next_seq, self.outbox.covered + 1))])
+        self._counted = max(message.next_seq, self.outbox.covered + 1)
+        self._first = deque([wire.write("seq", next=self._counted)])
         told: list[Event] = [message]
+        cause, attempts, gap = self._comeback.cause, self._comeback.attempts, self._comeback.back(now)
         if self._greeted_before:
-            gap = now - self._lost_at
-            told.append(Reconnected(self._cause, self._attempts, message.continuity, gap, lost))
+            told.append(Reconnected(cause, attempts, message.continuity, gap, lost))
         self._greeted_before = self._live = True
         self.expiring = self._said_farewell = False
-        self._attempts, self._cause = 0, ""
         return told
 
     def _is_new(self, epoch: int, n: int) -> bool:
@@ -236,11 +258,21 @@ class Session:
             case _:
                 pass
 
+    def _waiting(self, wait: float) -> Event:
+        if wait == math.inf:
+            return Offline()
+        return Reconnecting(self._comeback.attempts, wait, self._comeback.cause)
+
+    def _do(self, due: Pulse.Due, now: float) -> None:
+        if due is Pulse.Due.ASK:
+            self._first.append(wire.write("ping"))
+        elif due is Pulse.Due.DEAD:
+            self._leave("silent", now)
+
     def _leave(self, cause: str, now: float) -> None:
-        if not self._cause:
-            self._cause, self._lost_at = cause, now
+        self._comeback.lost(cause, now)
         self._move(Signal.LEAVE, now + self.policy.close_timeout)
 
-    def _move(self, signal: Signal, deadline: float | None = None) -> None:
+    def _move(self, signal: Signal, deadline: float = math.inf) -> None:
         """Take a row of the table; whatever was to be done by the old deadline is done, or no longer matters."""
-        self.phase, self.deadline = follow(self.phase, signal), deadline
+        self.phase, self._deadline = follow(self.phase, signal), deadline
