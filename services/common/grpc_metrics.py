@@ -17,6 +17,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.common.errors import ServiceError
+from services.common.grpc_wrapping import Handler, Wrap
 
 Side = Literal["server", "client"]
 
@@ -132,38 +133,22 @@ class _Call:
         return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
-class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Counts what the server answers. Put it first: it sees what the others make of a call.
+def counted(metrics: GrpcMetrics) -> Wrap:
+    """What counts the calls that a server answers. Put it first: it sees what the others make of a call.
 
     Args:
-        metrics: Where it is counted.
+        metrics: Where they are counted.
     """
 
-    def __init__(self, metrics: GrpcMetrics) -> None:
-        self._metrics = metrics
-        self._wrapped: dict[str, tuple[Any, Any]] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:  # noqa: ANN401 - grpc's handlers have no public type
-        """Wrap the handler that answers this call."""
-        handler = await continuation(handler_call_details)
-        path = getattr(handler_call_details, "method", "")
-        method = self._metrics.method(path)
-        if handler is None or method is None:
+    def wrap(path: str, handler: Handler) -> Handler:
+        method = metrics.method(path)
+        if method is None:
             return handler
-        known = self._wrapped.get(path)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[path] = (handler, _wrap(handler, method))
-        return known[1]
+        if handler.response_streaming:
+            return handler._replace(unary_stream=_streaming(handler.unary_stream, method))
+        return handler._replace(unary_unary=_unary(handler.unary_unary, method))
 
-
-def _wrap(handler: Any, method: Method) -> Any:  # noqa: ANN401 - as above
-    if handler.response_streaming:
-        return handler._replace(unary_stream=_streaming(handler.unary_stream, method))
-    return handler._replace(unary_unary=_unary(handler.unary_unary, method))
+    return wrap
 
 
 def _unary(behaviour: Callable[[Any, Any], Awaitable[Any]], method: Method) -> Callable[[Any, Any], Awaitable[Any]]:

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from services.common import grpc_errors, logs, tls
 from services.common.config import Address
 from services.common.errors import ServiceError
-from services.common.grpc_metrics import GrpcMetrics, ServerInterceptor
+from services.common.grpc_metrics import GrpcMetrics, counted
+from services.common.grpc_wrapping import Handler, Wrap, Wrapping
 from services.common.lifecycle import StartupError, port_error
 from services.common.tls import Transport
 
@@ -31,36 +32,19 @@ Guard = Callable[[str, Context], None]
 """Raises `ServiceError` when whoever calls may not: given the method, ``/package.Service/Call``, and the call."""
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Renders `ServiceError`, and hides what nobody foresaw behind INTERNAL; the details go to the log.
+def errors(guard: Guard | None = None) -> Wrap:
+    """What renders `ServiceError`, and hides what nobody foresaw behind INTERNAL; the details go to the log.
 
     Args:
         guard: Asked before each call is answered, if there is one.
     """
 
-    def __init__(self, guard: Guard | None = None) -> None:
-        self._guard = guard
-        self._wrapped: dict[str, tuple[Any, Any]] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:  # noqa: ANN401 - grpc's handlers have no public type
-        """Wrap the handler that answers this call."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        name = getattr(handler_call_details, "method", "?")
-        known = self._wrapped.get(name)
-        if known is None or known[0] is not handler:  # a method's handler is the same for every call
-            known = self._wrapped[name] = (handler, self._wrap(handler, name))
-        return known[1]
-
-    def _wrap(self, handler: Any, name: str) -> Any:  # noqa: ANN401 - as above
+    def wrap(name: str, handler: Handler) -> Handler:
         if handler.response_streaming:
-            return handler._replace(unary_stream=_streaming(handler.unary_stream, name, self._guard))
-        return handler._replace(unary_unary=_unary(handler.unary_unary, name, self._guard))
+            return handler._replace(unary_stream=_streaming(handler.unary_stream, name, guard))
+        return handler._replace(unary_unary=_unary(handler.unary_unary, name, guard))
+
+    return wrap
 
 
 def _unary(
@@ -135,12 +119,13 @@ async def serving(
     Raises:
         StartupError: An address cannot be listened on, or the certificates cannot be used.
     """
-    counting = [] if registry is None else [ServerInterceptor(GrpcMetrics(registry, "server", services))]
-    server = grpc.aio.server(interceptors=[*counting, ErrorInterceptor(guard)], options=_OPTIONS)
+    counting = [] if registry is None else [counted(GrpcMetrics(registry, "server", services))]
+    server = grpc.aio.server(options=_OPTIONS)
+    registrar = Wrapping(server, [*counting, errors(guard)]).as_server()
     checker = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
-    reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    register(server)
+    health_pb2_grpc.add_HealthServicer_to_server(checker, registrar)
+    reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], registrar)
+    register(registrar)
     port = _listen(server, address, transport)
     await server.start()
     for name in ("", *services):

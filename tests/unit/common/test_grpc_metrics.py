@@ -14,7 +14,8 @@ from typing_extensions import override
 from services.common import grpc_client, grpc_server
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
-from services.common.grpc_metrics import GrpcMetrics, ServerInterceptor, code_name
+from services.common.grpc_metrics import GrpcMetrics, code_name, counted
+from services.common.grpc_wrapping import Wrapping
 
 HEALTH = "grpc.health.v1.Health"
 ANYWHERE = Address("127.0.0.1", 0)
@@ -73,13 +74,9 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     """A health service that counts, and a channel to it that counts."""
     server_side, client_side = CollectorRegistry(), CollectorRegistry()
-    server = grpc.aio.server(
-        interceptors=[
-            ServerInterceptor(GrpcMetrics(server_side, "server", [HEALTH])),
-            grpc_server.ErrorInterceptor(),
-        ]
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(Health(), server)
+    server = grpc.aio.server()
+    wraps = [counted(GrpcMetrics(server_side, "server", [HEALTH])), grpc_server.errors()]
+    health_pb2_grpc.add_HealthServicer_to_server(Health(), Wrapping(server, wraps).as_server())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     metrics = GrpcMetrics(client_side, "client", [HEALTH])
