@@ -33,6 +33,7 @@ from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
 from services.relay.metrics import Metrics, yes_or_no
 from services.relay.store import Attached, Store
+from services.relay.tally import Tally
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Dialler
 from services.relay.upstream.inputs import Inputs, cancelled
@@ -88,6 +89,14 @@ class LiveConversation:
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self.journal = Journal(attached.epoch, around.clock)
         self._speech = SpeechDetector()
+        self._tally = Tally(
+            around.metrics,
+            claims.mode,
+            test=test,
+            moved=not attached.attachment.new,
+            window=attached.attachment.capability.window,
+            monotonic=around.clock.monotonic,
+        )
         self._token_made = around.clock.monotonic()
         self._client: ClientLink | None = None
         self._upstream = UpstreamLink(
@@ -124,6 +133,7 @@ class LiveConversation:
     async def run(self) -> None:
         """Hold the conversation until it is over here. Cancelling drops it without a word to the store."""
         self._log.info("opened", turns=self.core.talk.last, mode=self.claims.mode)
+        self._tally.opened()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -141,6 +151,7 @@ class LiveConversation:
             self._stopped.set()
             self.finished.set()
             self.journal.close()
+            self._tally.closed()
             if self._client is not None:
                 self._client.say_farewell(MEANING[Reason.INTERNAL].close, INTERNAL_DETAIL)
             self._log.info("closed", turns=self.core.talk.last, rotations=self.core.rotations, joins=self.joins)
@@ -153,7 +164,10 @@ class LiveConversation:
         self._posting = True
         try:
             while self._events:
-                for effect in self.core.handle(self._events.popleft(), self._around.clock.monotonic()):
+                event = self._events.popleft()
+                self._tally.saw(event)
+                for effect in self.core.handle(event, self._around.clock.monotonic()):
+                    self._tally.did(effect)
                     self._PERFORM[type(effect)](self, effect)
         finally:
             self._posting = False
@@ -192,6 +206,7 @@ class LiveConversation:
         finally:
             if self._client is link:
                 self._client = None
+                self._tally.client_gone(socket.close_code)
                 self.journal.client_left()
                 self.post(on.ClientLeft())
             if not self.over:

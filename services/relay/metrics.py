@@ -1,18 +1,36 @@
 """What the relay counts. Every label value comes from a closed set and starts at 0."""
 
+import itertools
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from filo.handles.v1 import handles_pb2 as pb
 from services.common.close_codes import CLOSE_CODES
+from services.relay.client.protocol import MODES
+from services.relay.core import effects as do
 from services.relay.core import notices as tell
-from services.relay.core.model import Continuity, RotationReason
+from services.relay.core.model import Continuity, RotationReason, Usage
+from services.relay.reconnects import ROWS, UPSTREAM_CODES, CloseClass, Row, Side, close_class
 
 HANDLE_RESULTS = {
     pb.HANDLE_RESULT_VALID: "valid",
     pb.HANDLE_RESULT_SUPERSEDED: "superseded",
     pb.HANDLE_RESULT_INVALID: "invalid",
 }
-_GAPS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+READY: Final = "ready"
+"""A dial whose setup was completed."""
+ABANDONED: Final = "abandoned"
+"""How a conversation ends here whose client did not come back."""
+ENDINGS: Final = (ABANDONED, *(why.value for why in do.Farewell if why is not do.Farewell.RECONNECT))
+"""How a conversation may end at this relay."""
+_TESTS: Final = ("no", "yes")
+_GAPS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_DIALS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LIVES: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 540.0, 600.0, 660.0, 900.0, 1800.0, 3600.0)
+_RECONNECTS: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100)
+_TOKENS: Final = (1_000, 2_000, 4_000, 8_000, 12_000, 16_000, 20_000, 24_000, 28_000, 32_000, 64_000, 96_000, 128_000)
+_SHARES: Final = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 
 class Metrics:
@@ -24,7 +42,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.conversations = Gauge(
-            "filo_relay_conversations", "Conversations that this relay holds now.", ("test",), registry=registry
+            "filo_relay_conversations", "Conversations that this relay holds now.", ("mode", "test"), registry=registry
         )
         self.clients = Gauge("filo_relay_clients", "Client sockets that are open now.", registry=registry)
         self.rotations = Counter(
@@ -71,11 +89,96 @@ class Metrics:
             "Calls to the handle store that had to be repeated.",
             registry=registry,
         )
+        self.reconnects = Counter(
+            "filo_relay_reconnects_total",
+            "Connections of conversations that were made again, or given up: the side, why, the class of the close "
+            "code before it, how the context survived, and what came of it.",
+            (*Row._fields, "test"),
+            registry=registry,
+        )
+        self._conversation_ends(registry)
+        self._upstream(registry)
+        self._context(registry)
         self._start_at_zero()
 
+    def _conversation_ends(self, registry: CollectorRegistry) -> None:
+        self.ended = Counter(
+            "filo_relay_conversations_ended_total",
+            "Conversations that this relay let go of, by why; abandoned: the client did not come back in time.",
+            ("ending", "test"),
+            registry=registry,
+        )
+        self.reconnects_each = Histogram(
+            "filo_relay_conversation_reconnects",
+            "Reconnects of one conversation at this relay, observed at its end here.",
+            ("side",),
+            registry=registry,
+            buckets=_RECONNECTS,
+        )
+        self.client_gap = Histogram(
+            "filo_relay_client_gap_seconds",
+            "Time between the loss of a client's socket and its return to the same relay.",
+            registry=registry,
+            buckets=_GAPS,
+        )
+        self.fenced = Counter(
+            "filo_relay_fenced_total",
+            "Conversations that this relay lost because another one holds them.",
+            registry=registry,
+        )
+
+    def _upstream(self, registry: CollectorRegistry) -> None:
+        self.dials = Counter(
+            "filo_relay_upstream_dials_total",
+            "Connections to Gemini that were tried, by what came of it: ready, or the class of the close.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.setup = Histogram(
+            "filo_relay_upstream_setup_seconds",
+            "Time from the beginning of a dial until Gemini has completed the setup.",
+            registry=registry,
+            buckets=_DIALS,
+        )
+        self.upstreams = Gauge(
+            "filo_relay_upstream_connections", "Connections to Gemini that are open now.", registry=registry
+        )
+        self.upstream_closes = Counter(
+            "filo_relay_upstream_closes_total",
+            "Connections to Gemini that ended after their setup, by who closed and the close code.",
+            ("by", "code"),
+            registry=registry,
+        )
+        self.upstream_life = Histogram(
+            "filo_relay_upstream_life_seconds",
+            "How long connections to Gemini lived, from the completed setup on.",
+            registry=registry,
+            buckets=_LIVES,
+        )
+
+    def _context(self, registry: CollectorRegistry) -> None:
+        self.context = Histogram(
+            "filo_relay_context_tokens",
+            "Tokens of the prompt that a turn was answered from, over all conversations.",
+            registry=registry,
+            buckets=_TOKENS,
+        )
+        self.window_share = Histogram(
+            "filo_relay_context_window_ratio",
+            "The same as a share of the model's context window.",
+            registry=registry,
+            buckets=_SHARES,
+        )
+        self.billed = Counter(
+            "filo_relay_tokens_billed_total",
+            "Tokens that Gemini counted: the prompts and the answers of all turns.",
+            ("kind", "test"),
+            registry=registry,
+        )
+
     def _start_at_zero(self) -> None:
-        for test in map(yes_or_no, (False, True)):
-            self.conversations.labels(test)
+        self._reconnects_at_zero()
+        for test in _TESTS:
             self.turns.labels(test)
             self.restarts.labels(test)
             self.joins.labels("started", test)
@@ -87,6 +190,52 @@ class Metrics:
             self.resume_handles.labels(result)
         for code in CLOSE_CODES:
             self.refusals.labels(str(code))
+        for outcome in (READY, *(row for row in CloseClass if row is not CloseClass.OWN)):
+            self.dials.labels(outcome)
+        for by, label in itertools.product(("relay", "gemini"), (*UPSTREAM_CODES, "other")):
+            self.upstream_closes.labels(by, str(label))
+
+    def _reconnects_at_zero(self) -> None:
+        for test in _TESTS:
+            for mode in MODES:
+                self.conversations.labels(mode, test)
+            for row in ROWS:
+                self.reconnects.labels(*row, test)
+            for ending in ENDINGS:
+                self.ended.labels(ending, test)
+            for kind in ("prompt", "response"):
+                self.billed.labels(kind, test)
+        for side in Side:
+            self.reconnects_each.labels(side)
+
+    def dialled(self, code: int | None, seconds: float) -> None:
+        """Count a dial.
+
+        Args:
+            code: The close code that it ended with; None when its setup was completed.
+            seconds: What it took, without the wait for its turn.
+        """
+        self.dials.labels(READY if code is None else close_class(code)).inc()
+        if code is None:
+            self.setup.observe(seconds)
+
+    def counted(self, usage: Usage, window: int, *, test: bool) -> None:
+        """Count the tokens of a turn.
+
+        Args:
+            usage: As Gemini counted them.
+            window: The model's context window in tokens; 0 where it is not known.
+            test: The conversation is a test.
+        """
+        self.context.observe(usage.prompt)
+        if window:
+            self.window_share.observe(usage.prompt / window)
+        self.billed.labels("prompt", yes_or_no(test)).inc(usage.prompt)
+        self.billed.labels("response", yes_or_no(test)).inc(usage.response)
+
+    def reconnected(self, row: Row, *, test: bool) -> None:
+        """Count a connection that was made again, or given up."""
+        self.reconnects.labels(*row, yes_or_no(test)).inc()
 
     def observe(self, notice: tell.Notice | tell.FeedbackChanged, *, test: bool) -> None:
         """Count what a client or a watcher is told.

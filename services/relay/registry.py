@@ -12,7 +12,7 @@ from services.common.errors import Reason, ServiceError
 from services.relay.client import protocol
 from services.relay.client.session_tokens import Claims
 from services.relay.live import LiveConversation, Surroundings
-from services.relay.metrics import HANDLE_RESULTS, yes_or_no
+from services.relay.metrics import HANDLE_RESULTS
 
 _RECENT: Final = 20
 """Turns that a client may have missed: while it is away at most the one in progress is completed."""
@@ -34,6 +34,14 @@ class Registry:
         self._locks: dict[str, asyncio.Lock] = {}
         self._draining = False
         self._log = logs.get("relay")
+
+    def replay_bytes(self) -> int:
+        """What the replay buffers of all conversations hold; may be asked from another thread."""
+        return sum(live.inputs.weight for live in list(self._live.values()))
+
+    def outbox_bytes(self) -> int:
+        """What is kept for the clients of all conversations; may be asked from another thread."""
+        return sum(live.outbox.weight for live in list(self._live.values()))
 
     def find(self, name: str) -> LiveConversation | None:
         """The conversation, if it is held here and not over."""
@@ -104,7 +112,6 @@ class Registry:
         live = LiveConversation(self._around, attached, claims, test=attached.conversation.test)
         self._live[live.name] = live
         self._owners[live.name] = _digest(owner)
-        self._around.metrics.conversations.labels(yes_or_no(live.test)).inc()
         self._group.create_task(self._run(live))
         await live.started.wait()
         return live
@@ -115,7 +122,6 @@ class Registry:
         except Exception:  # noqa: BLE001 - one conversation's defect must not end the others
             self._log.exception("a conversation failed", conversation=live.name)
         finally:
-            self._around.metrics.conversations.labels(yes_or_no(live.test)).dec()
             if self._live.get(live.name) is live:
                 del self._live[live.name], self._owners[live.name]
                 if not self._locks[live.name].locked():

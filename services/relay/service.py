@@ -20,12 +20,13 @@ from services.relay.config import Settings
 from services.relay.control import servicer as control
 from services.relay.control.servicer import RelayServicer
 from services.relay.control.watching import Watch
+from services.relay.levels import Levels, LevelsCollector
 from services.relay.live import Surroundings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
 from services.relay.store import Store
 from services.relay.upstream import backend
-from services.relay.upstream.breaker import Breaker, Gate
+from services.relay.upstream.breaker import Breaker, BreakerState, Gate
 from services.relay.upstream.connection import Dialler
 from services.relay.upstream.setup import warm_up
 
@@ -59,17 +60,21 @@ async def running(
             grpc_client.channel(settings.handles_address, "handles", settings.transport, _calls(prometheus))
         )
         store = Store(channel, clock)
+        breaker = Breaker(settings.breaker)
+        gate = Gate(breaker, clock)
         dialler = Dialler(
             settings.upstream_url,
             _backend(settings),
             settings.upstream_ca,
             connect_timeout=settings.connect_timeout,
             close_timeout=settings.close_timeout,
-            gate=Gate(Breaker(settings.breaker), clock),
+            gate=gate,
+            counted=counts.dialled,
         )
         warm_up()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
+        LevelsCollector(prometheus, _levels(breaker, gate, registry))
         servicer = RelayServicer(store, tokens, registry, Watch(store, registry, clock, settings.transport))
         where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
         control_address = await stack.enter_async_context(
@@ -89,6 +94,16 @@ async def running(
         )
         stack.push_async_callback(registry.drain)
         yield Running(client_address, control_address, where, registry)
+
+
+def _levels(breaker: Breaker, gate: Gate, registry: Registry) -> Levels:
+    return Levels(
+        breaker_open=lambda: breaker.state is BreakerState.OPEN,
+        breaker_trips=lambda: breaker.trips,
+        dials_waiting=lambda: gate.waiting,
+        replay_bytes=registry.replay_bytes,
+        outbox_bytes=registry.outbox_bytes,
+    )
 
 
 def _calls(prometheus: CollectorRegistry) -> GrpcMetrics:

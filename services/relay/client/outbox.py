@@ -30,6 +30,11 @@ class Outbox:
         """The number of the newest message."""
         return self._log.last
 
+    @property
+    def weight(self) -> int:
+        """Bytes that are kept."""
+        return self._log.weight
+
     def tell(self, message: Mapping[str, Any]) -> int:
         """Add a message; gives its number."""
         n = self._log.append(message, _JSON_WEIGHT)

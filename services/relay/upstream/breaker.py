@@ -40,12 +40,16 @@ class Breaker:
 
     Args:
         policy: The settings.
+
+    Attributes:
+        trips: How often it has opened.
     """
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
         self._failures = 0
         self._free_at = 0.0
+        self.trips = 0
 
     @property
     def state(self) -> BreakerState:
@@ -73,6 +77,7 @@ class Breaker:
     def failed(self) -> None:
         """A dial has not reached Gemini, or Gemini is overloaded."""
         self._failures += 1
+        self.trips += self._failures == self._policy.failures
 
 
 class Gate:
@@ -81,18 +86,26 @@ class Gate:
     Args:
         breaker: Decides.
         clock: Tells the time.
+
+    Attributes:
+        waiting: Dials that wait.
     """
 
     def __init__(self, breaker: Breaker, clock: Clock) -> None:
         self._breaker = breaker
         self._clock = clock
         self._first = asyncio.Lock()
+        self.waiting = 0
 
     async def passage(self) -> None:
         """Wait until a dial may go; only the first of those who wait asks. Safe to cancel."""
-        async with self._first:
-            while (wait := self._breaker.wait(self._clock.monotonic())) > 0:
-                await self._clock.sleep(wait)
+        self.waiting += 1
+        try:
+            async with self._first:
+                while (wait := self._breaker.wait(self._clock.monotonic())) > 0:
+                    await self._clock.sleep(wait)
+        finally:
+            self.waiting -= 1
 
     def dialled(self, *, reached: bool) -> None:
         """Tell how a dial went."""

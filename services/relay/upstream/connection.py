@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,12 +41,22 @@ class Dialler:
         connect_timeout: Seconds for one dial, setup included; with a standby, for each of the two.
         close_timeout: Seconds in which a close must be acknowledged.
         gate: Every dial of the relay passes it.
+        counted: Told of each dial: its close code, None when it was completed, and the seconds that it took.
     """
 
     def __init__(
-        self, url: str, backend: Backend, ca: Path | None, *, connect_timeout: float, close_timeout: float, gate: Gate
+        self,
+        url: str,
+        backend: Backend,
+        ca: Path | None,
+        *,
+        connect_timeout: float,
+        close_timeout: float,
+        gate: Gate,
+        counted: Callable[[int | None, float], None] = lambda _code, _seconds: None,
     ) -> None:
         self._gate = gate
+        self._counted = counted
         self._url = url + backend.path
         self._backend = backend
         self._connect_timeout = connect_timeout
@@ -83,11 +93,16 @@ class Dialler:
         Raises:
             UpstreamLostError: It could not be made, or Gemini closed it.
         """
-        if standby is not None:
-            upstream = await self._attempt(_set_up(standby, setup))
-        else:
+        if standby is None:
             await self._gate.passage()
-            upstream = await self._attempt(self._connect_and_set_up(setup))
+        began = asyncio.get_running_loop().time()
+        work = self._connect_and_set_up(setup) if standby is None else _set_up(standby, setup)
+        try:
+            upstream = await self._attempt(work)
+        except UpstreamLostError as error:
+            self._counted(error.code, asyncio.get_running_loop().time() - began)
+            raise
+        self._counted(None, asyncio.get_running_loop().time() - began)
         self._gate.dialled(reached=True)
         return upstream
 

@@ -47,6 +47,11 @@ class Inputs:
         self._marks: deque[tuple[int, Mark]] = deque()
 
     @property
+    def weight(self) -> int:
+        """Bytes of audio that are kept."""
+        return self._log.weight
+
+    @property
     def newest(self) -> Mark:
         """The newest input, sent or not."""
         return Mark(self._log.last, self.last_seq)

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.common.close_codes import CLOSE_CODES
+from services.relay.client.protocol import MODES
 from services.relay.core import notices as tell
 from services.relay.core.model import Continuity, Role, RotationReason
 from services.relay.metrics import HANDLE_RESULTS, Metrics, yes_or_no
@@ -24,8 +25,10 @@ def test_every_label_starts_at_zero() -> None:
     registry = CollectorRegistry()
     Metrics(registry)
     for test in ("yes", "no"):
-        for name in ("filo_relay_conversations", "filo_relay_turns_total", "filo_relay_turns_restarted_total"):
+        for name in ("filo_relay_turns_total", "filo_relay_turns_restarted_total"):
             assert value(registry, name, test=test) == 0
+        for mode in MODES:
+            assert value(registry, "filo_relay_conversations", mode=mode, test=test) == 0
         for continuity in (*Continuity, "started"):
             assert value(registry, "filo_relay_client_joins_total", continuity=continuity, test=test) == 0
         for reason, continuity in itertools.product(RotationReason, Continuity):
