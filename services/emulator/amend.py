@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from services.emulator import closes
 from services.emulator.closes import RefusedError
-from services.emulator.context import Context, text_turn
+from services.emulator.context import Context
 from services.emulator.messages import ContentTurn
 from services.emulator.profiles import Instruction
 
@@ -16,10 +16,8 @@ def with_content(context: Context, turns: Iterable[ContentTurn], system_role: In
         RefusedError: The model takes none of role ``system``.
     """
     for turn in turns:
-        if turn.role is None:
-            context = with_instruction(context, turn.text, system_role)
-        else:
-            context = context.plus(text_turn(turn.role, turn.text))
+        instructs = turn.role is None
+        context = with_instruction(context, turn.text, system_role) if instructs else context.plus(*turn.pieces)
     return context
 
 

@@ -23,4 +23,4 @@ class Camera:
     def take(self) -> Tokens:
         """What the images since the last turn cost."""
         seen, self._seen = self._seen, 0
-        return Tokens(video=seen * tokens.VIDEO_TOKENS_PER_FRAME)
+        return Tokens(video=seen * tokens.IMAGE_TOKENS)

@@ -88,6 +88,21 @@ def invalid_value(path: str, kind: str, value: object) -> Close:
     return Close(1007, f"Invalid value at '{path}' ({kind}), {str(value)[:60]!r}")
 
 
+def not_repeated(name: str, path: str) -> Close:
+    """A list stands where one value is expected ([OBS])."""
+    where = f" at '{path}'" if path else ""
+    return Close(
+        1007,
+        f'Invalid JSON payload received. Unknown name "{name}"{where}: Proto field is not repeating, '
+        "cannot start list.",
+    )
+
+
+def already_set(path: str, group: str, name: str) -> Close:
+    """Two fields of a group of which a message has one at most; the sentence is Google's, where it applies is [?]."""
+    return Close(1007, f"Invalid value at '{path}' (oneof), oneof field '{group}' is already set. Cannot set '{name}'")
+
+
 def model_not_found(version: str, model: str) -> Close:
     """No such model, or not for the Live API ([OBS])."""
     return Close(
@@ -119,6 +134,12 @@ EVERY: Final[tuple[tuple[str, Close, str], ...]] = (
     ("a frame that is not JSON", invalid_json("..."), "observed, the detail assumed"),
     ("a field that does not exist", unknown_name("x", "setup"), "observed"),
     ("a value of the wrong kind", invalid_value("setup.model", "TYPE_STRING", 5), "as in Google's REST API"),
+    ("a list where one value is expected", not_repeated("model", "setup"), "observed over REST"),
+    (
+        "two messages in one frame, two kinds of live input in one message, two kinds of data in one part",
+        already_set("", "message_type", "setup"),
+        "documented for messages, the SDK's rule for live input; the sentence as in Google's REST API",
+    ),
     (
         (
             "anything before the setup, a second setup, content or a context update that the model refuses, a turn of "

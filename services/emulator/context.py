@@ -7,6 +7,7 @@ one. Whatever was heard but not yet taken into a turn is not here: the snapshot 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import takewhile
+from typing import Final
 
 from services.emulator import tokens
 from services.emulator.runs import Runs
@@ -26,6 +27,12 @@ class Kind(StrEnum):
     AUDIO = "audio"
     TEXT = "text"
     TOOL = "tool"
+    IMAGE = "image"
+    FILE = "file"
+
+
+SPOKEN: Final = frozenset({Kind.AUDIO, Kind.TEXT})
+"""The kinds that are words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ class Context:
     @property
     def answers(self) -> int:
         """How often the model has spoken; a tool call is no speech."""
-        return sum(turn.role is Role.MODEL and turn.kind is not Kind.TOOL for turn in self.turns)
+        return sum(turn.role is Role.MODEL and turn.kind in SPOKEN for turn in self.turns)
 
     @property
     def voices(self) -> frozenset[int]:

@@ -1,60 +1,143 @@
-"""The fields of one client message, read as Google's JSON parser reads them."""
+"""A client's JSON, read by the table of `shapes` as Google's JSON parser reads it.
+
+Lenient: both casings of every name, null for absent, numbers as strings, both alphabets of base64 with or without
+padding (the proto3 JSON mapping); enumerations in either case, and one value where a list is expected, as Google's own
+examples have it [DOC]. Strict: an unknown name, a value of the wrong kind, two fields of one group end the connection
+with Google's sentence [OBS].
+"""
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from services.emulator import closes
 from services.emulator.closes import RefusedError
+from services.emulator.profiles import Backend
+from services.emulator.shapes import ENUMS, ONEOFS, SHAPES, VERTEX_ONLY
 
-E = TypeVar("E", bound=StrEnum)
+Message = Mapping[str, Any]
+"""A message that was read: its fields by camelCase name, those that are null left out, every value of its own kind."""
 
-# The fields of each message, by the last name of its path. A message that is not here is not looked into.
-FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    name: frozenset(fields.split())
-    for name, fields in {
-        "": "setup clientContent realtimeInput toolResponse contextUpdate",
-        "setup": "model generationConfig systemInstruction tools sessionResumption contextWindowCompression "
-        "inputAudioTranscription outputAudioTranscription proactivity realtimeInputConfig historyConfig "
-        "safetySettings labels avatarConfig explicitVadSignal",
-        "session_resumption": "handle",
-        "context_window_compression": "triggerTokens slidingWindow",
-        "sliding_window": "targetTokens",
-        "realtime_input_config": "automaticActivityDetection activityHandling turnCoverage",
-        "automatic_activity_detection": "disabled startOfSpeechSensitivity endOfSpeechSensitivity prefixPaddingMs "
-        "silenceDurationMs",
-        "history_config": "initialHistoryInClientContent",
-        "realtime_input": "mediaChunks audio video text activityStart activityEnd audioStreamEnd",
-        "audio": "data mimeType displayName",
-        "video": "data mimeType displayName",
-        "media_chunks": "data mimeType displayName",
-        "client_content": "turns turnComplete",
-        "turns": "role parts",
-        "system_instruction": "role parts",
-        "tool_response": "functionResponses",
-        "function_responses": "id name response parts willContinue scheduling",
-        "context_update": "systemInstruction tools",
-    }.items()
-}
-# What only Vertex knows; on the Developer API it is an unknown name [OBS].
-VERTEX_FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    **FIELDS,
-    "session_resumption": FIELDS["session_resumption"] | {"transparent"},
-}
-# A request of generateContent; what is in a part or in generationConfig is not looked for.
-REST_FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    name: frozenset(fields.split())
-    for name, fields in {
-        "": "model contents systemInstruction tools toolConfig safetySettings generationConfig cachedContent labels",
-        "contents": "role parts",
-        "system_instruction": "role parts",
-    }.items()
-}
 _STANDARD_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
+_INTEGER: Final = re.compile(r"-?\d{1,19}", re.ASCII)
+_SHOWN: Final = 20
+"""How much of a bad value of bytes a reason shows."""
+
+
+def read(value: object, shape: str, backend: Backend = Backend.DEVELOPER, path: str = "") -> Message:
+    """Read a message.
+
+    Args:
+        value: What stands where the message should be.
+        shape: The message's name in `SHAPES`.
+        backend: Who reads it.
+        path: Where it stands, as Google writes it; empty at the top.
+
+    Raises:
+        RefusedError: It is no such message; holds the close that says so.
+    """
+    if not isinstance(value, dict):
+        raise RefusedError(closes.invalid_value(path, "MESSAGE", value))
+    known = SHAPES[shape]
+    group, alone = ONEOFS.get(shape, ("", frozenset()))
+    message: dict[str, Any] = {}
+    chosen = False
+    for spelled, item in value.items():
+        if item is None:
+            continue
+        name = _camel(spelled)
+        if name not in known or ((shape, name) in VERTEX_ONLY and backend is not Backend.VERTEX):
+            raise RefusedError(closes.unknown_name(spelled, path))
+        if name in alone and chosen:
+            raise RefusedError(closes.already_set(path, group, name))
+        chosen = chosen or name in alone
+        message[name] = _value(item, known[name], backend, f"{path}.{_snake(name)}" if path else _snake(name))
+    return message
+
+
+def _value(value: object, kind: str, backend: Backend, path: str) -> object:
+    if kind[0] == "[":
+        listed = value if isinstance(value, list) else [value]
+        return [_value(item, kind[1:-1], backend, f"{path}[{index}]") for index, item in enumerate(listed)]
+    if isinstance(value, list) and kind != "any":
+        at, _, name = path.rpartition(".")
+        raise RefusedError(closes.not_repeated(name, at))
+    if kind[0] == "{":
+        entries = enumerate(_struct(value, path).items())
+        return {key: _value(item, kind[1:-1], backend, f"{path}[{index}].value") for index, (key, item) in entries}
+    if kind in ENUMS:
+        return _enum(value, ENUMS[kind], path)
+    scalar = _SCALARS.get(kind)
+    return read(value, kind, backend, path) if scalar is None else scalar(value, path)
+
+
+def _string(value: object, path: str) -> str:
+    if not isinstance(value, str):
+        raise RefusedError(closes.invalid_value(path, "TYPE_STRING", value))
+    return value
+
+
+def _bool(value: object, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise RefusedError(closes.invalid_value(path, "TYPE_BOOL", value))
+    return value
+
+
+def _int(value: object, path: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    raise RefusedError(closes.invalid_value(path, "TYPE_INT64", value))
+
+
+def _float(value: object, path: str) -> float:
+    try:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value if number else _string(value, path))  # type: ignore[arg-type] # a number or a string
+    except (RefusedError, ValueError, OverflowError) as error:
+        raise RefusedError(closes.invalid_value(path, "TYPE_DOUBLE", value)) from error
+
+
+def _bytes(value: object, path: str) -> bytes:
+    text = _string(value, path)
+    try:
+        encoded = text.encode("ascii").translate(_STANDARD_ALPHABET).rstrip(b"=")
+        return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise RefusedError(closes.invalid_value(path, "TYPE_BYTES", text[:_SHOWN])) from error
+
+
+def _struct(value: object, path: str) -> dict[str, Any]:
+    """An object of the client's own: its names are left as they are."""
+    if not isinstance(value, dict):
+        raise RefusedError(closes.invalid_value(path, "MESSAGE", value))
+    return value
+
+
+def _enum(value: object, values: frozenset[str], path: str) -> str:
+    """One of an enumeration's values; empty for the unspecified one, and for a number, which says nothing here."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ""
+    if not isinstance(value, str) or value.upper() not in values:
+        raise RefusedError(closes.invalid_value(path, "TYPE_ENUM", value))
+    return "" if value.upper().endswith("UNSPECIFIED") else value.upper()
+
+
+_SCALARS: Final[Mapping[str, Callable[[object, str], object]]] = {
+    "string": _string,
+    "bool": _bool,
+    "int": _int,
+    "float": _float,
+    "bytes": _bytes,
+    "any": lambda value, _: value,
+    "struct": _struct,
+}
 
 
 @lru_cache(maxsize=1024)
@@ -65,106 +148,3 @@ def _camel(name: str) -> str:
 @lru_cache(maxsize=1024)
 def _snake(name: str) -> str:
     return re.sub(r"([A-Z])", lambda match: f"_{match[1].lower()}", name)
-
-
-class Fields:
-    """The fields of one message, by camelCase name.
-
-    Every reader raises `RefusedError` for a value of the wrong kind, with Google's sentence about it.
-
-    Attributes:
-        path: Where the message is, as Google writes it; empty at the top.
-        values: Its fields, without those that are null.
-    """
-
-    def __init__(self, value: object, path: str, fields: Mapping[str, frozenset[str]]) -> None:
-        """Take a message.
-
-        Args:
-            value: What stands where the message should be.
-            path: Where that is.
-            fields: The names that each message may have.
-
-        Raises:
-            RefusedError: It is no message, or has a field that it may not have.
-        """
-        if not isinstance(value, dict):
-            raise RefusedError(closes.invalid_value(path, "MESSAGE", value))
-        self.path = path
-        self._known = fields
-        self.values: dict[str, Any] = {_camel(name): item for name, item in value.items() if item is not None}
-        known = fields.get(path.rpartition(".")[2].partition("[")[0], self.values.keys())
-        for name in self.values:
-            if name not in known:
-                raise RefusedError(closes.unknown_name(name, path))
-
-    def at(self, name: str) -> str:
-        """The path of a field, as Google writes it."""
-        return f"{self.path}.{_snake(name)}" if self.path else _snake(name)
-
-    def has(self, name: str) -> bool:
-        """Whether the field is there."""
-        return name in self.values
-
-    def message(self, name: str) -> "Fields":
-        """A field that is a message; an empty one if it is absent."""
-        return Fields(self.values.get(name, {}), self.at(name), self._known)
-
-    def messages(self, name: str) -> "list[Fields]":
-        """A repeated field of messages."""
-        paths = ((f"{self.at(name)}[{index}]", item) for index, item in enumerate(self.items(name)))
-        return [Fields(item, path, self._known) for path, item in paths]
-
-    def opaque(self, name: str) -> Mapping[str, Any]:
-        """A field that is a message of the client's own: its names are left as they are."""
-        self.message(name)
-        return self.values.get(name, {})  # type: ignore[no-any-return] # `message` has proved it a mapping
-
-    def items(self, name: str) -> list[Any]:
-        """A repeated field; empty if it is absent."""
-        value = self.values.get(name, [])
-        if not isinstance(value, list):
-            raise RefusedError(closes.invalid_value(self.at(name), "LIST", value))
-        return value
-
-    def text(self, name: str) -> str:
-        """A string; empty if it is absent."""
-        value = self.values.get(name, "")
-        if not isinstance(value, str):
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_STRING", value))
-        return value
-
-    def choice(self, name: str, default: E) -> E:
-        """One of an enumeration's values, in either case; `default` if it is absent or left unspecified."""
-        text = self.text(name)
-        if not text or text.upper().endswith("_UNSPECIFIED"):
-            return default
-        try:
-            return type(default)(text.upper())
-        except ValueError as error:
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_ENUM", text)) from error
-
-    def flag(self, name: str) -> bool:
-        """A switch; off if it is absent."""
-        value = self.values.get(name, False)
-        if not isinstance(value, bool):
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_BOOL", value))
-        return value
-
-    def number(self, name: str) -> int | None:
-        """A whole number, as a number or in a string; None if it is absent."""
-        value = self.values.get(name)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-            return value
-        if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value, re.ASCII):
-            return int(value)
-        raise RefusedError(closes.invalid_value(self.at(name), "TYPE_INT64", value))
-
-    def data(self, name: str) -> bytes:
-        """Bytes in either alphabet of base64, padded or not; empty if they are absent."""
-        text = self.text(name)
-        try:
-            encoded = text.encode("ascii").translate(_STANDARD_ALPHABET).rstrip(b"=")
-            return base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
-        except (UnicodeEncodeError, binascii.Error) as error:
-            raise RefusedError(closes.invalid_value(self.at(name), "TYPE_BYTES", text[:20])) from error

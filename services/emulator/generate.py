@@ -9,18 +9,16 @@ from typing import Final
 
 import msgspec
 
-from services.emulator import profiles, schemas, toolbox, wire
-from services.emulator.brain import Answer, Brain, Call
+from services.emulator import fields, parts, profiles, schemas, toolbox, wire
+from services.emulator.brain import Answer, Brain
 from services.emulator.closes import RefusedError
-from services.emulator.context import Context, Kind, Role, Turn
-from services.emulator.fields import REST_FIELDS, Fields
+from services.emulator.context import Context, Role, Turn
 from services.emulator.profiles import Backend
 from services.emulator.replies import Message, details
-from services.emulator.tokens import VIDEO_TOKENS_PER_FRAME, Tokens, of_audio, of_text
+from services.emulator.tokens import of_text
 
 _STATUS: Final = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
 _TOOL_ROLES: Final = frozenset({"function", "tool"})
-_PCM_BYTES_PER_SECOND: Final = 32_000
 
 Reply = tuple[int, Message]
 """An HTTP status, and the body."""
@@ -49,10 +47,10 @@ def respond(body: bytes, model: str, version: str, backend: Backend, brain: Brai
             "Call ModelService.ListModels to see the list of available models and their supported methods.",
         )
     try:
-        request = Fields(msgspec.json.decode(body), "", REST_FIELDS)
+        request = fields.read(msgspec.json.decode(body), "GenerateContentRequest", backend)
         context = _context(request)
-        config = request.message("generationConfig")
-        tools = toolbox.declared(wire.tools(request))
+        config = request.get("generationConfig", {})
+        tools = toolbox.declared(request.get("tools", ()))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return failure(400, f"Invalid JSON payload received. {str(error).rstrip('.')}.")
     except RefusedError as refused:
@@ -62,38 +60,20 @@ def respond(body: bytes, model: str, version: str, backend: Backend, brain: Brai
     return 200, _reply(name, context, brain.answer(context, tools, greets=False), config)
 
 
-def _context(request: Fields) -> Context:
-    instruction = wire.text_of(request.message("systemInstruction"))
-    turns = tuple(turn for content in request.messages("contents") for turn in _turns(content))
-    return Context(instruction, turns)
+def _context(request: fields.Message) -> Context:
+    instruction = parts.text_of(request.get("systemInstruction", {}))
+    return Context(instruction, tuple(turn for content in request.get("contents", ()) for turn in _turns(content)))
 
 
-def _turns(content: Fields) -> list[Turn]:
-    role = Role.USER if content.text("role") in _TOOL_ROLES else wire.role_of(content) or Role.USER
-    return [_turn(role, part) for part in content.messages("parts")]
+def _turns(content: fields.Message) -> tuple[Turn, ...]:
+    role = Role.USER if content.get("role") in _TOOL_ROLES else wire.role_of(content) or Role.USER
+    return parts.turns(role, content.get("parts", ()))
 
 
-def _turn(role: Role, part: Fields) -> Turn:
-    if part.has("functionCall"):
-        call = part.message("functionCall")
-        return toolbox.asked([Call(call.text("name"), call.opaque("args"))])
-    if part.has("functionResponse"):
-        result = part.message("functionResponse")
-        return toolbox.told([(result.text("name"), result.opaque("response"))])
-    if part.has("inlineData"):
-        blob = part.message("inlineData")
-        if blob.text("mimeType").startswith("audio/"):
-            seconds = len(blob.data("data")) / _PCM_BYTES_PER_SECOND
-            return Turn(role, Kind.AUDIO, f"(unknown speech, {seconds:.1f} s)", of_audio(seconds))
-        return Turn(role, Kind.TEXT, "", Tokens(video=VIDEO_TOKENS_PER_FRAME))
-    text = part.text("text")
-    return Turn(role, Kind.TEXT, text, of_text(text))
-
-
-def _reply(model: str, context: Context, answer: Answer, config: Fields) -> Message:
+def _reply(model: str, context: Context, answer: Answer, config: fields.Message) -> Message:
     text = answer.text
-    schema = config.values.get("responseJsonSchema", config.values.get("responseSchema"))
-    if config.text("responseMimeType") == "application/json":
+    schema = config.get("responseJsonSchema", config.get("responseSchema"))
+    if config.get("responseMimeType") == "application/json":
         value = schemas.fill(schema, text) if isinstance(schema, dict) else {"answer": text}
         text = msgspec.json.encode(value).decode()
     calls = [{"functionCall": {"name": call.name, "args": call.arguments}} for call in answer.calls]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from services.emulator.context import Role
+from services.emulator.context import Role, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,17 @@ class RealtimeInput:
 
 @dataclass(frozen=True, slots=True)
 class ContentTurn:
-    """A turn handed over as content. `role` is None for the role ``system``."""
+    """A turn handed over as content.
+
+    Attributes:
+        role: Whose it is; None for the role ``system``.
+        text: The text of all its parts.
+        pieces: What it is in the context, part by part (see `parts`); nothing for the role ``system``.
+    """
 
     role: Role | None
     text: str
+    pieces: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Each function makes one message; `encode` makes the frame. Google sends JSON in binary frames [OBS].
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ Message = dict[str, Any]
 
 OUTPUT_RATE: Final = 24_000
 _AUDIO: Final = f"audio/pcm;rate={OUTPUT_RATE}"
-_MODALITIES: Final = (("TEXT", "text"), ("AUDIO", "audio"), ("VIDEO", "video"))
+_MODALITIES: Final = tuple((field.name.upper(), field.name) for field in dataclasses.fields(Tokens))
 
 encode = msgspec.json.Encoder().encode
 """From a message to the payload of a binary frame; ``bytes`` in it become standard base64."""

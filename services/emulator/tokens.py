@@ -11,8 +11,8 @@ from typing import Final
 
 AUDIO_TOKENS_PER_SECOND: Final = 25
 CHARACTERS_PER_TOKEN: Final = 4
-VIDEO_TOKENS_PER_FRAME: Final = 258
-"""An image of the default resolution; video goes up as single frames."""
+IMAGE_TOKENS: Final = 258
+"""An image, a frame of video or a page, at the default resolution [DOC]; a large image is many tiles, here one [?]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,23 @@ class Tokens:
     text: int = 0
     audio: int = 0
     video: int = 0
+    image: int = 0
+    document: int = 0
 
     def __add__(self, other: "Tokens") -> "Tokens":
         """Both together."""
-        return Tokens(self.text + other.text, self.audio + other.audio, self.video + other.video)
+        return Tokens(
+            self.text + other.text,
+            self.audio + other.audio,
+            self.video + other.video,
+            self.image + other.image,
+            self.document + other.document,
+        )
 
     @property
     def total(self) -> int:
         """All modalities together."""
-        return self.text + self.audio + self.video
+        return self.text + self.audio + self.video + self.image + self.document
 
 
 NONE: Final = Tokens()

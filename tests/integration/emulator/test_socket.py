@@ -17,7 +17,7 @@ from services.common import voice
 from services.common.config import Address
 from services.common.lifecycle import StartupError
 from services.emulator import embedded, faults
-from services.emulator.fields import FIELDS
+from services.emulator.shapes import SHAPES
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.session import audio, setup
 
@@ -117,7 +117,9 @@ BAD_FRAMES = st.one_of(
     st.recursive(
         st.none() | st.floats() | st.text(), lambda part: st.lists(part) | st.dictionaries(st.text(), part)
     ).map(json.dumps),
-    st.sampled_from(sorted(FIELDS)).map(lambda name: json.dumps({name: {name: [name]}})),
+    st.sampled_from(sorted({name for known in SHAPES.values() for name in known})).map(
+        lambda name: json.dumps({name: {name: [name]}})
+    ),
 )
 
 

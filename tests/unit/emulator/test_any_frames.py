@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from services.common import voice
 from services.emulator.effects import End
-from services.emulator.fields import FIELDS
+from services.emulator.shapes import SHAPES
 from tests.support.session import House, activity, audio, content, setup, snake, text
 
-NAMES = sorted({name for names in FIELDS.values() for name in names})
+NAMES = sorted({name for names in SHAPES.values() for name in names})
 MODELS = (
     "models/gemini-live-2.5-flash-native-audio",
     "models/gemini-3.1-flash-live",

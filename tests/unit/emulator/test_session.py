@@ -174,7 +174,8 @@ def test_a_key_is_checked_at_the_setup(key: str, code: int, reason: str) -> None
     [
         (setup("models/gemini-nope"), 1008, "models/gemini-nope is not found for API version v1beta, or is not"),
         (setup(generationConfig={"responseModalities": ["TEXT"]}), 1007, "Request contains an invalid argument."),
-        (setup(generationConfig={"responseModalities": ["SMELL"]}), 1007, "Request contains an invalid argument."),
+        (setup(generationConfig={"responseModalities": ["IMAGE"]}), 1007, "Request contains an invalid argument."),
+        (setup(generationConfig={"responseModalities": ["SMELL"]}), 1007, "Invalid value at 'setup.generation_config."),
         (audio(b"\0\0"), 1007, "Request contains an invalid argument."),
         (content(("user", "Hi.")), 1007, "Request contains an invalid argument."),
         ("{", 1007, "Invalid JSON payload received."),

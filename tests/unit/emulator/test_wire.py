@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from services.emulator import wire
 from services.emulator.closes import RefusedError
-from services.emulator.context import Role
-from services.emulator.fields import FIELDS
+from services.emulator.context import Role, text_turn
 from services.emulator.messages import (
     ActivityEnd,
     ActivityStart,
@@ -30,9 +29,10 @@ from services.emulator.messages import (
     ToolResponse,
     VideoInput,
 )
+from services.emulator.shapes import SHAPES
 from tests.support.session import snake
 
-NAMES = st.sampled_from(sorted({name for names in FIELDS.values() for name in names})) | st.text(max_size=5)
+NAMES = st.sampled_from(sorted({name for names in SHAPES.values() for name in names})) | st.text(max_size=5)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(NAMES, children, max_size=3),
@@ -55,7 +55,11 @@ def refusal(frame: object) -> str:
 
 FULL_SETUP = {
     "model": "models/m",
-    "generationConfig": {"responseModalities": ["AUDIO"], "temperature": 0.1, "speechConfig": {"anything": {}}},
+    "generationConfig": {
+        "responseModalities": ["AUDIO"],
+        "temperature": 0.1,
+        "speechConfig": {"languageCode": "it-IT"},
+    },
     "systemInstruction": {"parts": [{"text": "Be "}, {"text": "kind."}], "role": "user"},
     "tools": [{"functionDeclarations": [{"name": "f"}]}],
     "sessionResumption": {"handle": "h"},
@@ -77,7 +81,7 @@ def test_a_setup_with_everything(message: object) -> None:
         model="models/m",
         modalities=("AUDIO",),
         instruction="Be kind.",
-        tools=({"functionDeclarations": [{"name": "f"}]},) if message == {"setup": FULL_SETUP} else _SNAKE_TOOLS,
+        tools=({"functionDeclarations": [{"name": "f"}]},),
         resumption=Resumption("h"),
         compression=Compression(10, 5),
         detection=Detection(automatic=False, silence=0.3, prefix=0.02, interrupts=False),
@@ -85,9 +89,6 @@ def test_a_setup_with_everything(message: object) -> None:
         transcribes_output=True,
         brings_history=True,
     )
-
-
-_SNAKE_TOOLS: tuple[dict[str, Any], ...] = ({"function_declarations": [{"name": "f"}]},)
 
 
 def test_a_setup_with_nothing() -> None:
@@ -131,7 +132,8 @@ def test_media_chunks_hold_several_items() -> None:
 def test_client_content() -> None:
     """Turns with their roles; the role is the user's where there is none, and None for system."""
     turns = [{"role": "model", "parts": [{"text": "a"}]}, {"parts": [{"text": "b"}]}, {"role": "system"}]
-    expected = (ContentTurn(Role.MODEL, "a"), ContentTurn(Role.USER, "b"), ContentTurn(None, ""))
+    said, heard = text_turn(Role.MODEL, "a"), text_turn(Role.USER, "b")
+    expected = (ContentTurn(Role.MODEL, "a", (said,)), ContentTurn(Role.USER, "b", (heard,)), ContentTurn(None, ""))
     assert decode({"clientContent": {"turns": turns, "turnComplete": True}}) == ClientContent(expected, complete=True)
     assert decode({"client_content": {}}) == ClientContent((), complete=False)
 
@@ -176,11 +178,35 @@ def test_what_is_not_json(frame: str | bytes) -> None:
         ([], "Invalid value at '' (MESSAGE), '[]'"),
         ({"setup": {"model": 5}}, "Invalid value at 'setup.model' (TYPE_STRING), '5'"),
         ({"realtimeInput": {"audio": {"data": "?"}}}, "Invalid value at 'realtime_input.audio.data' (TYPE_BYTES), '?'"),
-        ({"clientContent": {"turns": {}}}, "Invalid value at 'client_content.turns' (LIST), '{}'"),
+        ({"clientContent": {"turns": 5}}, "Invalid value at 'client_content.turns[0]' (MESSAGE), '5'"),
         ({"clientContent": {"turns": [5]}}, "Invalid value at 'client_content.turns[0]' (MESSAGE), '5'"),
         ({"clientContent": {"turnComplete": 1}}, "Invalid value at 'client_content.turn_complete' (TYPE_BOOL), '1'"),
         ({"clientContent": {"turns": [{"role": "cat"}]}}, "Please use a valid role: user, model."),
-        ({"setup": {}, "clientContent": {}}, "Invalid value at '' (oneof), oneof field 'message_type' is already set."),
+        (
+            {"setup": {}, "clientContent": {}},
+            "Invalid value at '' (oneof), oneof field 'message_type' is already set. Cannot set 'clientContent'",
+        ),
+        (
+            {"realtimeInput": {"text": "Hi.", "audioStreamEnd": True}},
+            (
+                "Invalid value at 'realtime_input' (oneof), oneof field 'input' is already set. "
+                "Cannot set 'audioStreamEnd'"
+            ),
+        ),
+        (
+            {"clientContent": {"turns": [{"parts": [{"text": "Hi.", "inlineData": {}}]}]}},
+            (
+                "Invalid value at 'client_content.turns[0].parts[0]' (oneof), oneof field 'data' is already set. "
+                "Cannot set 'inlineData'"
+            ),
+        ),
+        (
+            {"setup": {"model": ["m"]}},
+            (
+                "Invalid JSON payload received. Unknown name \"model\" at 'setup': Proto field is not repeating, "
+                "cannot start list."
+            ),
+        ),
         (
             {"setup": {"contextWindowCompression": {"triggerTokens": "many"}}},
             "Invalid value at 'setup.context_window_compression.trigger_tokens' (TYPE_INT64), 'many'",
