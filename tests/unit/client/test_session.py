@@ -74,6 +74,21 @@ def test_a_reconnect_names_the_newest_handle_token_and_message() -> None:
     assert json.loads(sent(session)[0])["sessionToken"] == "new-token"
 
 
+def test_another_process_goes_on_where_one_died() -> None:
+    """What was seen and the handle pass from one to the next: it asks for what came since, and numbers on from there."""
+    first, second = new(), new()
+    live(first)
+    first.received(say("session_resumption_update", epoch=1, n=1, handle="rh_new", resumable=True), 0.0)
+    second.go_on_from(*first.standing)
+    query = parse_qs(urlsplit(second.connect(5.0)).query)
+    assert (query["resumeHandle"], query["lastSeen"]) == (["rh_new"], ["1.1"])
+    second.opened(5.0)
+    told = second.received(say("session:resumed", epoch=1, n=3, nextSeq=40, covered=38), 5.0)
+    assert [type(event).__name__ for event in told] == ["SessionResumed"]
+    assert second.received(say("turn:complete", epoch=1, n=2, turn=1), 5.0), "it has not seen that one"
+    assert second.audio(b"a") == 40
+
+
 def test_nothing_is_sent_before_the_greeting_and_everything_after_it() -> None:
     """Input given in any phase is kept, and goes out in order once the relay has greeted."""
     session = new()

@@ -27,6 +27,9 @@ DONE: Final = 1000
 AWAY: Final = 1001
 """What this side closes with when it means to come back: the table answers its echo with RECONNECT."""
 
+NOWHERE: Final = (0, 0)
+"""Where a client stands that has seen no message: epochs begin at 1."""
+
 
 class Session:
     """A client's hold on one conversation, across sockets.
@@ -53,7 +56,7 @@ class Session:
         self._credentials = credentials
         self._token = credentials.session_token
         self._handle: str | None = None
-        self._position = self._seen = (0, 0)
+        self._position = self._seen = NOWHERE
         self._first: deque[str | bytes] = deque()
         self._counted = 1
         self._farewell: str | None = None
@@ -65,6 +68,15 @@ class Session:
         self._deadline = math.inf
         self._end: str | None = None
         self._live = self._quitting = False
+
+    @property
+    def standing(self) -> tuple[tuple[int, int], str | None]:
+        """The last message seen, as epoch and number, and the newest resume handle: what `go_on_from` takes."""
+        return self._seen, self._handle
+
+    def go_on_from(self, seen: tuple[int, int], handle: str | None) -> None:
+        """Before the first `connect`: another process had this session and died; be sent what came after `seen`."""
+        self._seen, self._handle = seen, handle
 
     # What the owner gives. ------------------------------------------------------------------------------------------
 
@@ -128,7 +140,7 @@ class Session:
             "testMode": "true" if self._credentials.test else None,
             "rotation": "client" if self._credentials.rotation == "client" else None,
             "resumeHandle": self._handle,
-            "lastSeen": "{}.{}".format(*self._seen) if self._greeted_before else None,
+            "lastSeen": "{}.{}".format(*self._seen) if self._seen != NOWHERE else None,
         }
         query = urlencode({name: value for name, value in given.items() if value is not None})
         return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, query)))))
@@ -217,7 +229,7 @@ class Session:
         self._move(Signal.GREETED)
         self._position = (message.epoch, message.n)
         if not self._greeted_before:
-            self._seen = self._position
+            self._seen = self._position if self._seen == NOWHERE else self._seen
             self.outbox.adopt(message.next_seq)
         lost = self.outbox.rewind(message.next_seq)
         self.outbox.cover(message.covered)
