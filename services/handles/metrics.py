@@ -13,6 +13,7 @@ from services.handles.refusals import ALWAYS, REFUSALS
 from services.handles.sweeps import Kind
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_AGES: Final = (1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 _UNFORESEEN: Final = ("internal", "cancelled")
 
 
@@ -86,6 +87,12 @@ class Metrics:
         )
         self.validations = _counter(
             registry, "validations", "Resume handles judged without use, by what they were.", "result", Redemption
+        )
+        self.handle_age = Histogram(
+            "filo_handles_handle_age_seconds",
+            "How old the upstream handle was that an attach gave out.",
+            buckets=_AGES,
+            registry=registry,
         )
         self.turns = Counter("filo_handles_turns_total", "Turns stored for the first time.", registry=registry)
         self.deletions = _counter(

@@ -102,6 +102,8 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             call.result = "taken_over" if answer.previous_holder else "attached"
             log = self._log.bind(conversation=request.name, epoch=answer.conversation.epoch)
             log.info("attached", holder=ask.holder, previous=answer.previous_holder)
+            if answer.upstream is not None:
+                self._metrics.handle_age.observe((self._clock.now() - answer.upstream.created_at).total_seconds())
             if answer.redemption is not None:
                 self._metrics.redemptions.labels(answer.redemption).inc()
                 if policy.OUTSIDE[answer.redemption] == pb.HANDLE_RESULT_INVALID:

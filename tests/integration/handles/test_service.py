@@ -241,6 +241,7 @@ async def test_a_new_handle_supersedes_the_older_ones(handles: RunningHandles) -
         answer = await handles.attach(created, resume_handle=presented)
         assert (answer.handle_result, answer.upstream_handle.secret) == (result, "two")
     assert handles.metric("filo_handles_redemptions_total", result="valid") == 1
+    assert handles.metric("filo_handles_handle_age_seconds_count") >= 1
 
 
 async def test_all_invalid_handles_are_answered_alike(handles: RunningHandles, clock: ManualClock) -> None:
