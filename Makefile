@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Passed on to the command, for example: make test ARGS="tests/unit -k voice"
 ARGS ?=
+# What the tests need that is no Python package: a browser, a Prometheus, a proxy.
+PROGRAMS := $(VENV)/.programs
 
 ##@ See it
 
@@ -31,7 +33,7 @@ setup: $(READY) ## install what the lock file names into .venv (the other target
 	@echo "Ready: $(BIN)/filo --help"
 
 .PHONY: test
-test: $(READY) ## run every test
+test: $(READY) $(PROGRAMS) ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-robustness
@@ -98,3 +100,7 @@ help: ## show this list
 # Up to date while the lock and the packaging are: `make clean setup` starts over.
 $(READY): requirements.lock pyproject.toml tools/setup.sh
 	@tools/setup.sh $(VENV)
+
+$(PROGRAMS): $(READY) tools/debian.sh Makefile
+	@tools/debian.sh chromium=chromium prometheus=prometheus promtool=prometheus haproxy=haproxy
+	@touch $@
