@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from filo.handles.v1.resources_pb2 import CONTINUITY_UNSPECIFIED, Continuity, Mode
 from services.handles import policy
 from services.handles.policy import Redemption, Rules
-from services.handles.records import Change, Conversation, Owner, Turn, UpstreamHandle, View
+from services.handles.records import Change, Conversation, FeedbackChange, Owner, Turn, UpstreamHandle, View
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -76,6 +76,7 @@ class Checkpoint:
         resume_digest: The keyed hash of the resume handle that comes with it.
         ledger: Serialized; None leaves the stored one.
         continuity: Unspecified leaves the stored one.
+        feedback: What became of feedback.
     """
 
     epoch: int
@@ -86,6 +87,7 @@ class Checkpoint:
     resume_digest: bytes | None = None
     ledger: bytes | None = None
     continuity: Continuity.ValueType = CONTINUITY_UNSPECIFIED
+    feedback: tuple[FeedbackChange, ...] = ()
 
 
 class Stored(NamedTuple):
@@ -147,7 +149,7 @@ def checkpoint(ask: Checkpoint, now: datetime, rules: Rules) -> Decide[Stored]:
         if ask.upstream_secret is not None:
             covers = policy.covering(after.turn_count, ask.covers_turn)
             upstream = UpstreamHandle(ask.upstream_secret, covers, now)
-        change = Change(after, upstream, turns, ask.resume_digest)
+        change = Change(after, upstream, turns, ask.resume_digest, ask.feedback)
         return Decision(change, Stored(after, len(turns), policy.expiry(after, rules)))
 
     return decide

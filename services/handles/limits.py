@@ -3,14 +3,17 @@
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from google.protobuf.duration_pb2 import Duration
 
 from filo.handles.v1 import resources_pb2 as pb
 from services.common.config import parse_address
 from services.common.errors import invalid
 from services.handles.policy import OWNER_KIND
-from services.handles.records import OwnerKind
+from services.handles.records import FeedbackChange, OwnerKind
 
 _NAME: Final = re.compile(r"conversations/([0-9a-f]{32})")
 _KIB: Final = 1024
@@ -40,11 +43,19 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
         "turns.tool_calls": Limit(1024 * _KIB, "bytes"),
         "upstream_handle.secret": Limit(16 * _KIB, "bytes"),
         "ledger": Limit(4 * _KIB, "bytes"),
+        "feedback.text": Limit(16 * _KIB, "bytes"),
+        "feedback_changes": Limit(512, "items"),
+        "feedback_changes.detail": Limit(200, "characters"),
+        "page_size": Limit(200, "items"),
     }
 )
 """The most of every field that a caller may fill without end."""
 
 SHORTEST_SHARE_TOKEN: Final = 8
+SHORTEST_LIFE: Final = timedelta(seconds=1)
+LONGEST_LIFE: Final = timedelta(days=7)
+_PAGE: Final = 50
+_HIGHEST: Final = 2**31 - 1
 _HIGHEST_TEMPERATURE: Final = 2.0
 
 
@@ -162,7 +173,8 @@ def ledger(value: pb.Ledger) -> pb.Ledger:
     _size("ledger", value.ByteSize())
     for field, counted in value.ListFields():
         for number in counted.values() if isinstance(counted, Mapping) else (counted,):
-            _whole(f"ledger.{field.name}", number)
+            if not field.name.startswith("saved_"):  # what was saved may be less than nothing
+                _whole(f"ledger.{field.name}", number)
     return value
 
 
@@ -171,6 +183,55 @@ def continuity(value: pb.Continuity.ValueType) -> pb.Continuity.ValueType:
     if value not in pb.Continuity.values():
         raise invalid("continuity", "must be one of the named values")
     return value
+
+
+def feedback_text(text: str) -> str:
+    """Advice: some words at least."""
+    if not text.strip():
+        raise invalid("text", "must not be empty")
+    return _text("feedback.text", text)
+
+
+def time_to_live(value: Duration) -> timedelta:
+    """How long feedback may wait."""
+    span = timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+    if not SHORTEST_LIFE <= span <= LONGEST_LIFE:
+        raise invalid("time_to_live", f"must be between {_seconds(SHORTEST_LIFE)} and {_seconds(LONGEST_LIFE)}")
+    return span
+
+
+def feedback_changes(values: Sequence[pb.FeedbackChange], at: datetime) -> tuple[FeedbackChange, ...]:
+    """What became of items of feedback; only a state that an item can come to."""
+    _size("feedback_changes", len(values))
+    for change in values:
+        if change.state not in pb.Feedback.State.values() or change.state <= pb.Feedback.STATE_ACCEPTED:
+            raise invalid("feedback_changes.state", "must be one that an item comes to after it was accepted")
+        _whole("feedback_changes.turn", change.turn)
+        _whole("feedback_changes.tokens", change.tokens)
+        _text("feedback_changes.detail", change.detail)
+    return tuple(
+        FeedbackChange(
+            _number("feedback_changes.id", change.id), change.state, change.turn, change.tokens, change.detail, at
+        )
+        for change in values
+    )
+
+
+def page(size: int, token: str) -> tuple[int, int]:
+    """How many items a page holds, and the number that its items come before."""
+    _size("page_size", _whole("page_size", size))
+    return size or _PAGE, _number("page_token", token) if token else _HIGHEST
+
+
+def _number(field: str, text: str) -> int:
+    """The number in an id or a token."""
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= _HIGHEST:
+        raise invalid(field, "must be one that was given out")
+    return int(text)
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{span.total_seconds():g} s"
 
 
 def _text(field: str, text: str, *, required: bool = False) -> str:

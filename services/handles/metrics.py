@@ -145,6 +145,13 @@ class Metrics:
                 "result",
                 _results("Checkpoint", "stored", "repeated"),
             ),
+            "AddFeedback": _counter(
+                registry,
+                "feedback_adds",
+                "Items of feedback given, by result.",
+                "result",
+                _results("AddFeedback", "added", "repeated"),
+            ),
         }
 
     def call(self, name: str) -> Call:

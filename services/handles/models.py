@@ -145,6 +145,39 @@ class ResumeHandle(Base):
     number: Mapped[int]
 
 
+FEEDBACK_AT_HAND = text("state IN (1, 4)")
+"""Items of feedback that wait (ACCEPTED) or are in the context (DELIVERED)."""
+
+
+class Feedback(Base):
+    """An item of feedback; see `feedback.records.Feedback`. `text` passes through the codec."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "request_id"),
+        Index(
+            "ix_feedback_at_hand",
+            "conversation_id",
+            "number",
+            sqlite_where=FEEDBACK_AT_HAND,
+            postgresql_where=FEEDBACK_AT_HAND,
+        ),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    request_id: Mapped[str] = mapped_column(String(36))
+    request_digest: Mapped[bytes]
+    text: Mapped[bytes]
+    state: Mapped[int]
+    turn: Mapped[int]
+    tokens: Mapped[int]
+    detail: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+
+
 class Turn(Base):
     """A turn of a conversation, never changed. `body` passes through the codec."""
 

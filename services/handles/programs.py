@@ -17,10 +17,12 @@ from services.common.errors import Reason, ServiceError
 from services.handles import models, policy, statements
 from services.handles.codec import Codec
 from services.handles.decisions import Decide
+from services.handles.feedback.statements import CHANGE_FEEDBACK
 from services.handles.records import (
     Change,
     Conversation,
     Created,
+    FeedbackChange,
     NewConversation,
     Owner,
     OwnerKind,
@@ -174,6 +176,8 @@ def _write(view: View, wanted: Change, codec: Codec) -> Program[None]:
         yield _replace_upstream(after.id, wanted.upstream, codec)
     if wanted.turns:
         yield Ask(statements.INSERT_TURN, [_turn(after.id, turn, codec) for turn in wanted.turns])
+    if wanted.feedback:
+        yield Ask(CHANGE_FEEDBACK, [_feedback_change(after.id, change) for change in wanted.feedback])
     if wanted.resume_digest is not None:
         number, digest = after.handles_issued, wanted.resume_digest
         yield Ask(statements.INSERT_RESUME, {"digest": digest, "id": after.id, "number": number})
@@ -199,6 +203,16 @@ def _replace_upstream(owner: str, handle: UpstreamHandle | None, codec: Codec) -
     secret = codec.seal(handle.secret.encode(), f"upstream_handles/{owner}")
     given = {"id": owner, "secret": secret, "covers_turn": handle.covers_turn, "at": handle.created_at}
     return Ask(statements.PUT_UPSTREAM, given)
+
+
+def _feedback_change(owner: str, change: FeedbackChange) -> dict[str, Any]:
+    values = {
+        "new_state": change.state,
+        "new_turn": change.turn,
+        "new_tokens": change.tokens,
+        "new_detail": change.detail,
+    }
+    return {"id": owner, "nth": change.number, "at": change.at, **values}
 
 
 def _turn(owner: str, turn: Turn, codec: Codec) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from filo.handles.v1.resources_pb2 import CONTINUITY_UNSPECIFIED, Continuity, Mode
+from filo.handles.v1.resources_pb2 import Feedback as FeedbackMessage
 
 _SHOWN_DIGITS: Final = 8
 
@@ -110,6 +111,26 @@ class Turn(NamedTuple):
     body: bytes
 
 
+class FeedbackChange(NamedTuple):
+    """What became of an item of feedback.
+
+    Args:
+        number: The item's, in its conversation.
+        state: Its new state.
+        turn: The turn that it served; 0 leaves what is stored, as nothing does in the fields below.
+        tokens: Its tokens in the context.
+        detail: By what.
+        at: When.
+    """
+
+    number: int
+    state: FeedbackMessage.State.ValueType
+    turn: int
+    tokens: int
+    detail: str
+    at: datetime
+
+
 class NewConversation(NamedTuple):
     """What CreateConversation stores.
 
@@ -156,9 +177,11 @@ class Change:
         upstream: The upstream handle; None deletes it.
         turns: New turns, in order.
         resume_digest: The keyed hash of a new resume handle, whose number is ``conversation.handles_issued``.
+        feedback: What became of feedback.
     """
 
     conversation: Conversation
     upstream: UpstreamHandle | None
     turns: tuple[Turn, ...] = ()
     resume_digest: bytes | None = None
+    feedback: tuple[FeedbackChange, ...] = ()

@@ -1,12 +1,17 @@
 """Records as the contract's messages."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from filo.handles.v1 import handles_pb2, resources_pb2
+from services.handles import policy
 from services.handles.decisions import Attached, Stored
+from services.handles.feedback import rules
+from services.handles.feedback.records import Feedback
+from services.handles.feedback.rules import Added
 from services.handles.policy import OUTSIDE, Redemption
 from services.handles.records import Conversation, UpstreamHandle
 
@@ -35,7 +40,9 @@ def ledger(record: Conversation) -> resources_pb2.Ledger | None:
     return resources_pb2.Ledger.FromString(record.ledger) if record.ledger is not None else None
 
 
-def attached(answer: Attached, agent: bytes, heartbeat: timedelta) -> handles_pb2.AttachConversationResponse:
+def attached(
+    answer: Attached, agent: bytes, heartbeat: timedelta, at_hand: Sequence[Feedback], now: datetime
+) -> handles_pb2.AttachConversationResponse:
     """The answer to an attach: the only message that holds an upstream handle."""
     interval = Duration()
     interval.FromTimedelta(heartbeat)
@@ -46,6 +53,9 @@ def attached(answer: Attached, agent: bytes, heartbeat: timedelta) -> handles_pb
         ledger=ledger(answer.conversation),
         previous_holder=answer.previous_holder,
         heartbeat_interval=interval,
+        feedback=[
+            feedback(item, now) for item in at_hand if rules.state_at(item, now) != resources_pb2.Feedback.STATE_EXPIRED
+        ],
     )
 
 
@@ -56,6 +66,40 @@ def checkpointed(answer: Stored, resume_handle: str | None) -> handles_pb2.Check
         covered_seq=answer.conversation.covered_seq,
         resume_handle=resume_handle or "",
         expire_time=_timestamp(answer.expires_at) if resume_handle else None,
+    )
+
+
+def feedback(item: Feedback, now: datetime) -> resources_pb2.Feedback:
+    """An item as it stands at a moment."""
+    return resources_pb2.Feedback(
+        id=str(item.number),
+        text=item.text,
+        state=rules.state_at(item, now),
+        turn=item.turn,
+        tokens=item.tokens,
+        create_time=_timestamp(item.created_at),
+        expire_time=_timestamp(item.expires_at) if item.expires_at else None,
+        update_time=_timestamp(item.updated_at),
+        detail=item.detail,
+    )
+
+
+def added(answer: Added, now: datetime) -> handles_pb2.AddFeedbackResponse:
+    """The answer to AddFeedback, with who is to be told."""
+    held = policy.held(answer.conversation, now)
+    return handles_pb2.AddFeedbackResponse(
+        feedback=feedback(answer.feedback, now),
+        attached=held,
+        holder=answer.conversation.holder if held else "",
+        superseded_id=str(answer.superseded) if answer.superseded else "",
+    )
+
+
+def listed(page: Sequence[Feedback], size: int, now: datetime) -> handles_pb2.ListFeedbackResponse:
+    """A page of items, and where the next one begins if this one is full."""
+    more = len(page) == size and page[-1].number > 1
+    return handles_pb2.ListFeedbackResponse(
+        feedback=[feedback(item, now) for item in page], next_page_token=str(page[-1].number) if more else ""
     )
 
 

@@ -4,6 +4,7 @@ What each RPC promises is said in ``protos/filo/handles/v1/handles.proto``.
 """
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Final
 
 from typing_extensions import override
@@ -15,6 +16,7 @@ from services.common.clock import Clock
 from services.handles import decisions, limits, policy, render
 from services.handles.decisions import Attach, Checkpoint, Stored
 from services.handles.digests import Digests, mint_conversation_id, mint_resume_handle
+from services.handles.feedback import rules as feedback
 from services.handles.metrics import Metrics
 from services.handles.policy import Redemption, Rules
 from services.handles.records import Conversation, NewConversation, Turn
@@ -109,7 +111,9 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
                 if policy.OUTSIDE[answer.redemption] == pb.HANDLE_RESULT_INVALID:
                     shown = logs.fingerprint(request.resume_handle)
                     log.warning("resume handle ignored", result=answer.redemption.value, fingerprint=shown)
-            return render.attached(answer, await self._store.agent(conversation_id), self._rules.heartbeat)
+            agent = await self._store.agent(conversation_id)
+            at_hand = await self._store.feedback_at_hand(conversation_id)  # later ones are told to us as the holder
+            return render.attached(answer, agent, self._rules.heartbeat, at_hand, self._clock.now())
 
     @override
     async def HeartbeatConversation(
@@ -126,8 +130,9 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
         with self._metrics.call("Checkpoint") as call:
             conversation_id = limits.conversation_id(request.name)
             resume_handle = mint_resume_handle() if request.HasField("upstream_handle") else None
-            ask = _checkpoint(request, self._digests.resume_handle(resume_handle) if resume_handle else None)
-            decide = decisions.checkpoint(ask, self._clock.now(), self._rules)
+            now = self._clock.now()
+            ask = _checkpoint(request, self._digests.resume_handle(resume_handle) if resume_handle else None, now)
+            decide = decisions.checkpoint(ask, now, self._rules)
             answer = await self._store.change(conversation_id, decide)
             call.result = "repeated" if ask.turns and not answer.new_turns else "stored"
             self._note_checkpoint(answer, resume_handle)
@@ -165,6 +170,33 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             redemption: Redemption = policy.judge(view, mode, owner, self._clock.now(), self._rules)
             self._metrics.validations.labels(redemption).inc()
             return pb.ValidateHandleResponse(result=render.handle_result(redemption))
+
+    @override
+    async def AddFeedback(self, request: pb.AddFeedbackRequest, context: object) -> pb.AddFeedbackResponse:
+        with self._metrics.call("AddFeedback") as call:
+            conversation_id = limits.conversation_id(request.name)
+            ask = feedback.Ask(
+                text=limits.feedback_text(request.text),
+                time_to_live=limits.time_to_live(request.time_to_live) if request.HasField("time_to_live") else None,
+                request_id=limits.request_id(request.request_id),
+                request_digest=self._digests.request(_asked(request)),
+            )
+            now = self._clock.now()
+            answer = await self._store.add_feedback(conversation_id, ask.request_id, feedback.add(ask, now))
+            call.result = "added" if answer.new else "repeated"
+            self._log.debug(
+                "feedback", conversation=request.name, feedback=answer.feedback.number, characters=len(ask.text)
+            )
+            return render.added(answer, now)
+
+    @override
+    async def ListFeedback(self, request: pb.ListFeedbackRequest, context: object) -> pb.ListFeedbackResponse:
+        with self._metrics.call("ListFeedback"):
+            conversation_id = limits.conversation_id(request.name)
+            size, before = limits.page(request.page_size, request.page_token)
+            policy.existing(await self._store.look(conversation_id))
+            page = await self._store.feedback(conversation_id, before, size)
+            return render.listed(page, size, self._clock.now())
 
     @override
     async def StreamTurns(
@@ -215,7 +247,15 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             return pb.DeleteConversationResponse()
 
 
-def _checkpoint(request: pb.CheckpointRequest, resume_digest: bytes | None) -> Checkpoint:
+def _asked(request: pb.AddFeedbackRequest) -> bytes:
+    """What makes two requests the same."""
+    same = pb.AddFeedbackRequest(
+        text=request.text, time_to_live=request.time_to_live if request.HasField("time_to_live") else None
+    )
+    return same.SerializeToString(deterministic=True)
+
+
+def _checkpoint(request: pb.CheckpointRequest, resume_digest: bytes | None, now: datetime) -> Checkpoint:
     """What a request asks to store.
 
     Raises:
@@ -234,4 +274,5 @@ def _checkpoint(request: pb.CheckpointRequest, resume_digest: bytes | None) -> C
         resume_digest=resume_digest,
         ledger=ledger,
         continuity=limits.continuity(request.continuity),
+        feedback=limits.feedback_changes(request.feedback_changes, now) if request.feedback_changes else (),
     )

@@ -8,6 +8,10 @@ from typing import Protocol, TypeVar
 from services.handles import programs, sweeps
 from services.handles.codec import Codec
 from services.handles.decisions import Decide
+from services.handles.feedback import programs as feedback_programs
+from services.handles.feedback.records import Feedback
+from services.handles.feedback.rules import Added
+from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.programs import MakeProgram
 from services.handles.records import Conversation, Created, NewConversation, Turn, View
 from services.handles.resealing import Resealed, reseal
@@ -84,6 +88,20 @@ class SqlStore:
     async def turns(self, conversation_id: str, after: int, limit: int) -> Sequence[Turn]:
         """The turns after number `after`, in order, at most `limit`."""
         return await self._backend.read(partial(programs.turns, conversation_id, after, limit, self._codec))
+
+    async def add_feedback(self, conversation_id: str, request_id: str, decide: DecideFeedback) -> Added:
+        """Look, decide and write in one transaction, which no change of the conversation comes between."""
+        return await self._backend.write(
+            partial(feedback_programs.add, conversation_id, request_id, decide, self._codec)
+        )
+
+    async def feedback_at_hand(self, conversation_id: str) -> Sequence[Feedback]:
+        """The items that wait or are in the context, oldest first; bounded, the older ones without their texts."""
+        return await self._backend.look(partial(feedback_programs.at_hand, conversation_id, self._codec))
+
+    async def feedback(self, conversation_id: str, before: int, limit: int) -> Sequence[Feedback]:
+        """The items before number `before`, the newest first, at most `limit`."""
+        return await self._backend.read(partial(feedback_programs.before, conversation_id, before, limit, self._codec))
 
     async def newest(self, before: tuple[datetime, str], limit: int) -> Sequence[Conversation]:
         """Conversations created before a moment (and, at that moment, below an id), the newest first."""

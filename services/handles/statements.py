@@ -42,6 +42,7 @@ _AGENT: Final = _TABLES[models.Agent.__tablename__]
 _UPSTREAM: Final = _TABLES[models.UpstreamHandle.__tablename__]
 _RESUME: Final = _TABLES[models.ResumeHandle.__tablename__]
 _TURN: Final = _TABLES[models.Turn.__tablename__]
+_FEEDBACK: Final = _TABLES[models.Feedback.__tablename__]
 _META: Final = _TABLES[models.Meta.__tablename__]
 
 _FIXED: Final = frozenset({"id", "request_id", "request_digest", "mode", "owner_kind", "owner_key", "created_at"})
@@ -203,6 +204,7 @@ SEALED: Final = (
     _sealed(_AGENT, "body", "conversation_id"),
     _sealed(_UPSTREAM, "secret", "conversation_id"),
     _sealed(_TURN, "body", "conversation_id", "number"),
+    _sealed(_FEEDBACK, "text", "conversation_id", "number"),
 )
 """Every column that passes through the codec."""
 

@@ -7,6 +7,9 @@ from typing import Final, Protocol, TypeVar
 from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.handles.decisions import Decide
+from services.handles.feedback.records import Feedback
+from services.handles.feedback.rules import Added
+from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.records import Conversation, Created, NewConversation, Turn, View
 from services.handles.resealing import Resealed
 from services.handles.statements import SealedColumn
@@ -51,6 +54,24 @@ class Store(Protocol):
 
     async def turns(self, conversation_id: str, after: int, limit: int) -> Sequence[Turn]:
         """The turns after number `after`, in order, at most `limit`."""
+        ...
+
+    async def add_feedback(self, conversation_id: str, request_id: str, decide: DecideFeedback) -> Added:
+        """Look, decide and write in one transaction, which no change of the conversation comes between.
+
+        Args:
+            conversation_id: Whose feedback is decided about.
+            request_id: Under which the new item is stored, or an item is stored already.
+            decide: Plain and quick. What it raises leaves the store as it was.
+        """
+        ...
+
+    async def feedback_at_hand(self, conversation_id: str) -> Sequence[Feedback]:
+        """The items that wait or are in the context, oldest first; bounded, the older ones without their texts."""
+        ...
+
+    async def feedback(self, conversation_id: str, before: int, limit: int) -> Sequence[Feedback]:
+        """The items before number `before`, the newest first, at most `limit`."""
         ...
 
     async def newest(self, before: tuple[datetime, str], limit: int) -> Sequence[Conversation]:

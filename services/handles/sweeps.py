@@ -1,7 +1,7 @@
 """Programs that delete: what is due by its age, in bounded batches, and one conversation at somebody's word.
 
 A conversation's turns may be many, so it goes in pieces: first it is ended and its handles revoked, so that nobody
-attaches to half a transcript; then its oldest turns, piece by piece; then the record with the rest.
+attaches to half a transcript; then its oldest turns and feedback, piece by piece; then the record with the rest.
 """
 
 from datetime import UTC, datetime
@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 
 from services.handles import decisions, programs, statements
 from services.handles.codec import Codec
+from services.handles.feedback.statements import DELETE_FEEDBACK
 from services.handles.programs import SLOT, Ask, Program
 
 PIECE: Final = 1000
-"""Turns deleted in one transaction."""
+"""Turns and items of feedback deleted in one transaction."""
 
 
 class Kind(StrEnum):
@@ -82,14 +83,16 @@ def seal_off(identity: str, now: datetime, codec: Codec) -> Program[bool]:
 
 
 def delete_piece(identity: str) -> Program[bool]:
-    """Delete the oldest turns, and, when these were the last, all of the conversation; True when it is gone."""
+    """Delete the oldest turns and feedback, after the last of them the whole conversation; True when it is gone."""
     return (yield from _delete(identity, PIECE)) < PIECE
 
 
 def _delete(identity: str, most: int) -> Program[int]:
-    """As `delete_piece`; returns how many turns were deleted: `most` when the record is still there."""
+    """As `delete_piece`; returns how many rows were deleted: `most` when the record is still there."""
     yield Ask(statements.LOCK, {"id": identity})
-    turns = (yield Ask(statements.DELETE_TURNS, {"id": identity, "most": most})).changed
-    if turns < most:
+    gone = (yield Ask(statements.DELETE_TURNS, {"id": identity, "most": most})).changed
+    if gone < most:
+        gone += (yield Ask(DELETE_FEEDBACK, {"id": identity, "most": most - gone})).changed
+    if gone < most:
         yield Ask(statements.DELETE, {"id": identity})
-    return turns
+    return gone

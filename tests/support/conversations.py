@@ -6,14 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT
+from filo.handles.v1.resources_pb2 import Feedback as Message
 from services.handles import decisions
 from services.handles.decisions import Decide, Decision
+from services.handles.feedback.programs import MOST_AT_HAND, TEXTS_AT_HAND
+from services.handles.feedback.records import Feedback, Given, Shown
+from services.handles.feedback.rules import AT_HAND, Added
+from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.policy import KEPT_RESUME_HANDLES, Rules
 from services.handles.programs import slot
 from services.handles.records import (
     Change,
     Conversation,
     Created,
+    FeedbackChange,
     NewConversation,
     Owner,
     OwnerKind,
@@ -55,6 +61,8 @@ class MemoryStore:
         self._upstream: dict[str, UpstreamHandle | None] = {}
         self._resume: dict[bytes, ResumeHandle] = {}
         self._turns: dict[str, list[Turn]] = {}
+        self._feedback: dict[str, dict[int, Feedback]] = {}
+        self._given: dict[tuple[str, str], tuple[int, bytes]] = {}
 
     async def create(self, new: NewConversation) -> Created:
         """Store a conversation, unless its request id is taken."""
@@ -78,6 +86,8 @@ class MemoryStore:
             self._conversations[conversation_id] = after
             self._upstream[conversation_id] = decision.change.upstream
             self._turns.setdefault(conversation_id, []).extend(decision.change.turns)
+            for change in decision.change.feedback:
+                self._change_feedback(conversation_id, change)
             if decision.change.resume_digest is not None:
                 self._resume[decision.change.resume_digest] = ResumeHandle(conversation_id, after.handles_issued)
                 oldest = after.handles_issued - KEPT_RESUME_HANDLES
@@ -86,6 +96,20 @@ class MemoryStore:
                     del self._resume[digest]
         return decision.answer
 
+    def _change_feedback(self, conversation_id: str, change: FeedbackChange) -> None:
+        items = self._feedback.get(conversation_id, {})
+        item = items.get(change.number)
+        if item is None or item.state > change.state:
+            return
+        items[change.number] = replace(
+            item,
+            state=change.state,
+            turn=change.turn or item.turn,
+            tokens=change.tokens or item.tokens,
+            detail=change.detail or item.detail,
+            updated_at=change.at,
+        )
+
     async def agent(self, conversation_id: str) -> bytes:
         """The agent configuration."""
         return self._agents[conversation_id]
@@ -93,6 +117,32 @@ class MemoryStore:
     async def turns(self, conversation_id: str, after: int, limit: int) -> Sequence[Turn]:
         """The turns after a number."""
         return [turn for turn in self._turns.get(conversation_id, []) if turn.number > after][:limit]
+
+    async def add_feedback(self, conversation_id: str, request_id: str, decide: DecideFeedback) -> Added:
+        """Look, decide and write."""
+        items = self._feedback.setdefault(conversation_id, {})
+        same = self._given.get((conversation_id, request_id))
+        waiting = tuple(replace(item, text="") for item in items.values() if item.state == Message.STATE_ACCEPTED)
+        given = Given(items[same[0]], same[1]) if same else None
+        decision = decide(Shown(self._conversations.get(conversation_id), given, waiting, len(items)))
+        for number, state in decision.moved:
+            items[number] = replace(items[number], state=state, updated_at=decision.answer.feedback.created_at)
+        if decision.new is not None:
+            items[decision.new.feedback.number] = decision.new.feedback
+            self._given[conversation_id, request_id] = (decision.new.feedback.number, decision.new.request_digest)
+        return decision.answer
+
+    async def feedback_at_hand(self, conversation_id: str) -> Sequence[Feedback]:
+        """What waits or is in the context."""
+        items = self._feedback.get(conversation_id, {})
+        at_hand = [items[number] for number in sorted(items) if items[number].state in AT_HAND][-MOST_AT_HAND:]
+        silent = len(at_hand) - TEXTS_AT_HAND
+        return [replace(item, text="") if at < silent else item for at, item in enumerate(at_hand)]
+
+    async def feedback(self, conversation_id: str, before: int, limit: int) -> Sequence[Feedback]:
+        """The items before a number."""
+        items = self._feedback.get(conversation_id, {})
+        return [items[number] for number in sorted(items, reverse=True) if number < before][:limit]
 
     async def newest(self, before: tuple[datetime, str], limit: int) -> Sequence[Conversation]:
         """Conversations before a moment and an id, the newest first."""
@@ -105,7 +155,8 @@ class MemoryStore:
             return False
         self._requests = {key: new for key, new in self._requests.items() if new.conversation.id != conversation_id}
         self._resume = {key: kept for key, kept in self._resume.items() if kept.conversation_id != conversation_id}
-        for kept in (self._agents, self._upstream, self._turns):
+        self._given = {key: given for key, given in self._given.items() if key[0] != conversation_id}
+        for kept in (self._agents, self._upstream, self._turns, self._feedback):
             kept.pop(conversation_id, None)
         return True
 

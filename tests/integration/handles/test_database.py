@@ -262,7 +262,7 @@ async def test_deleting_a_conversation_deletes_what_belongs_to_it(tmp_path: Path
     with closing(sqlite3.connect(tmp_path / "handles.db")) as connection:
         tables = sorted(Base.metadata.tables.keys() - {"meta"})
         left = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]  # noqa: S608
-    assert left == [0] * 5
+    assert left == [0] * 6
 
 
 async def test_two_first_starts_at_once_agree(tmp_path: Path) -> None:

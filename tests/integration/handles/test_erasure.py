@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import uuid
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ async def fill(handles: RunningHandles, number: int) -> tuple[Conversation, list
         handle.secret = f"{MARKER}secret-{number}"
         request = pb.CheckpointRequest(name=created.name, epoch=1, turns=turns, upstream_handle=handle)
         await handles.stub.Checkpoint(request)
+    advice = pb.AddFeedbackRequest(name=created.name, request_id=str(uuid.uuid4()), text=f"{MARKER}{number}" * 200)
+    await handles.stub.AddFeedback(advice)
     return created, [created.name.partition("/")[2].encode(), user.encode(), f"holder-{number:04}".encode()]
 
 
@@ -39,10 +42,15 @@ def sealed(path: Path, conversation: Conversation) -> list[bytes]:
     with closing(sqlite3.connect(path)) as connection:
         found = [
             row[0]
-            for table, column in (("turns", "body"), ("agents", "body"), ("upstream_handles", "secret"))
+            for table, column in (
+                ("turns", "body"),
+                ("agents", "body"),
+                ("upstream_handles", "secret"),
+                ("feedback", "text"),
+            )
             for row in connection.execute(f"SELECT {column} FROM {table} WHERE conversation_id = ?", [identity])  # noqa: S608 - our own names
         ]
-    assert len(found) == 8
+    assert len(found) == 9
     return [value[at : at + 24] for value in found for at in range(20, len(value) - 24, 997)]
 
 

@@ -43,20 +43,20 @@ async def refusal(settings: Settings) -> str:
 async def test_the_schema_comes_and_goes_by_the_command_alone(empty: Settings) -> None:
     """Refused while it is older than the code; made by migrate, the models' to the column; taken back to nothing."""
     assert "run: filo handles migrate" in await refusal(empty)
-    assert await database.migrate(empty) == ("base", "0002")
+    assert await database.migrate(empty) == ("base", "0003")
     assert await database.migrating(empty.database, _differences) == []
     async with database.opened(empty) as opened:
         made = NewConversation(conversation(seen_at=NOW, handles_issued=1), "request", b"digest", b"agent")
         await opened.store.create(made)
-    assert await database.migrate(empty, "0001") == ("0002", "0001")
+    assert await database.migrate(empty, "0001") == ("0003", "0001")
     assert "schema 0001" in await refusal(empty)
-    assert await database.migrate(empty) == ("0001", "0002")
+    assert await database.migrate(empty) == ("0001", "0003")
     async with database.opened(empty) as opened:
         record = (await opened.store.look(made.conversation.id)).conversation
         assert record == made.conversation
         swept = await opened.store.sweep(Kind.EXPIRED, NOW.replace(day=2), NOW.replace(day=2), 10)
         assert swept.done == 1  # the migration filled in what the sweeper searches by
-    assert await database.migrate(empty, "base") == ("0002", "base")
+    assert await database.migrate(empty, "base") == ("0003", "base")
     with pytest.raises(StartupError, match="there is no schema 7"):
         await database.migrate(empty, "7")
 
@@ -70,7 +70,7 @@ def _differences(connection: Connection) -> list[object]:
 async def test_two_migrations_at_once_agree(empty: Settings) -> None:
     """One does it, the other finds it done."""
     done = await asyncio.gather(*(database.migrate(empty) for _ in range(3)))
-    assert sorted(done) == [("0002", "0002"), ("0002", "0002"), ("base", "0002")]
+    assert sorted(done) == [("0003", "0003"), ("0003", "0003"), ("base", "0003")]
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
