@@ -75,7 +75,7 @@ def test_a_reconnect_names_the_newest_handle_token_and_message() -> None:
 
 
 def test_another_process_goes_on_where_one_died() -> None:
-    """What was seen and the handle pass from one to the next: it asks for what came since, and numbers on from there."""
+    """What was seen and the handle pass from one to the next: it asks for what came since."""
     first, second = new(), new()
     live(first)
     first.received(say("session_resumption_update", epoch=1, n=1, handle="rh_new", resumable=True), 0.0)
