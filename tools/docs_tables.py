@@ -30,6 +30,7 @@ from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
 from services.relay.core import capabilities, states, upstream_close
+from tools import metrics_catalogue
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -154,6 +155,36 @@ def _relay_models() -> str:
     return markdown(("name begins with", "content in mid-session", "window", "evidence"), rows)
 
 
+def _metrics(service: str) -> str:
+    own = f"filo_{service}_"
+    return _metric_rows(entry for entry in metrics_catalogue.entries(service) if entry.name.startswith(own))
+
+
+def _common_metrics() -> str:
+    found = {
+        entry.name: entry._replace(labels=dict.fromkeys(entry.labels, ()))
+        for service in metrics_catalogue.SERVICES
+        for entry in metrics_catalogue.entries(service)
+        if not entry.name.startswith(f"filo_{service}_")
+    }
+    return _metric_rows(entry for _, entry in sorted(found.items()))
+
+
+def _metric_rows(entries: Iterable[metrics_catalogue.Entry]) -> str:
+    rows = (
+        (
+            f"`{entry.name}`",
+            entry.kind,
+            "; ".join(
+                f"`{label}`{': ' if values else ''}{', '.join(values)}" for label, values in entry.labels.items()
+            ),
+            entry.text,
+        )
+        for entry in entries
+    )
+    return markdown(("metric", "type", "labels", "meaning"), rows)
+
+
 def _rotation_bench() -> str:
     return rotation_table.table(json.loads(ROTATIONS.read_text(encoding="utf-8")))
 
@@ -176,6 +207,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,
+        "common-metrics": _common_metrics,
+        **{f"{service}-metrics": partial(_metrics, service) for service in metrics_catalogue.SERVICES},
         **{f"{service}-settings": partial(_settings, service) for service in SERVICES},
     }
 )

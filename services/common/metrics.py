@@ -6,10 +6,12 @@ from http.server import ThreadingHTTPServer
 from threading import Thread
 from typing import Final
 
-from prometheus_client import CollectorRegistry, MetricsHandler
+from prometheus_client import CollectorRegistry, MetricsHandler, disable_created_metrics
 
 from services.common.config import Address
 from services.common.lifecycle import port_error
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when a counter was made: a second series for each, which nobody reads
 
 _POLL: Final = 0.02
 """Seconds between two looks whether to stop; the library's own server looks twice a second, and a stop waits for it."""
