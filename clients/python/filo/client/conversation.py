@@ -16,6 +16,7 @@ has to take the events; a socket whose events nobody takes is read no further af
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -30,7 +31,7 @@ from filo.client.log import Log, StandardLog
 from filo.client.messages import Call, SessionResumed, SessionStarted
 from filo.client.outbox import CAPACITY
 from filo.client.policy import Policy
-from filo.client.session import Session
+from filo.client.session import AWAY, Session
 from filo.client.states import Phase
 
 _LARGEST_AUDIO: Final = 64 * 1024
@@ -156,13 +157,13 @@ class Conversation(AsyncIterator[Event]):
         event = self._waiting.pop(0) if self._waiting else await self._next()
         if isinstance(event, Over):
             self._over = event
-        self.dialogue.take(event)
         return event
 
     async def _next(self) -> Event:
         event = await self._client.events.get()
         if self._defect is not None and isinstance(event, Over):
             raise self._defect
+        self.dialogue.take(event)
         return event
 
     @property
@@ -264,6 +265,8 @@ class Conversation(AsyncIterator[Event]):
             draining.cancel()
         task.cancel()
         await asyncio.wait([task])
+        with contextlib.suppress(asyncio.QueueFull):  # for whoever still waits for an event
+            self._client.events.put_nowait(Over(ended=False, code=AWAY, reason="left", attempts=0))
 
     async def _drain(self) -> None:
         """Throw away what still comes, so that the socket can be read to its end."""
