@@ -91,10 +91,12 @@ class LiveConversation:
         self._speech = SpeechDetector()
         self._tally = Tally(
             around.metrics,
+            self.name.partition("/")[2],
             claims.mode,
             test=test,
             moved=not attached.attachment.new,
             window=attached.attachment.capability.window,
+            ledger=attached.attachment.ledger,
             monotonic=around.clock.monotonic,
         )
         self._token_made = around.clock.monotonic()

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from filo.handles.v1 import handles_pb2 as pb
 from services.common.close_codes import CLOSE_CODES
 from services.relay.client.protocol import MODES
+from services.relay.context_metrics import ContextMetrics
 from services.relay.core import effects as do
 from services.relay.core import notices as tell
 from services.relay.core.model import Continuity, RotationReason, Usage
@@ -38,9 +39,11 @@ class Metrics:
 
     Args:
         registry: Where they are registered.
+        sessions: How many sessions have series of their own at most.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, sessions: int = 0) -> None:
+        self.contexts = ContextMetrics(registry, sessions)
         self.conversations = Gauge(
             "filo_relay_conversations", "Conversations that this relay holds now.", ("mode", "test"), registry=registry
         )
@@ -253,6 +256,8 @@ class Metrics:
                 self.turns.labels(label).inc()
             case tell.TurnRestarted():
                 self.restarts.labels(label).inc()
+            case tell.FeedbackChanged(change=change):
+                self.contexts.feedback.labels(change.state.value).inc()
             case _:
                 pass
 

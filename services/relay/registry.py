@@ -48,6 +48,14 @@ class Registry:
         live = self._live.get(name)
         return live if live is not None and not live.over else None
 
+    async def held(self, name: str) -> LiveConversation | None:
+        """The conversation, if it is held here; while it is being attached, that is waited for. Safe to cancel."""
+        lock = self._locks.get(name)
+        if lock is not None:
+            async with lock:
+                pass
+        return self.find(name)
+
     async def settled(self, name: str) -> None:
         """Wait, if the conversation is being let go of, until the store has the last of it; bounded by that itself."""
         live = self._live.get(name)

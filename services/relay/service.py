@@ -18,6 +18,7 @@ from services.relay.client import session_tokens
 from services.relay.client.server import ClientServer
 from services.relay.config import Settings
 from services.relay.control import servicer as control
+from services.relay.control.desk import Desk
 from services.relay.control.servicer import RelayServicer
 from services.relay.control.watching import Watch
 from services.relay.levels import Levels, LevelsCollector
@@ -53,7 +54,7 @@ async def running(
     clock = clock or SystemClock()
     prometheus = prometheus or CollectorRegistry()
     tokens = session_tokens.load(settings.session_keys, settings.session_ttl, clock)
-    counts = Metrics(prometheus)
+    counts = Metrics(prometheus, sessions=settings.session_metrics)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
         channel = await stack.enter_async_context(
@@ -75,7 +76,9 @@ async def running(
         group = await stack.enter_async_context(asyncio.TaskGroup())
         registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
         LevelsCollector(prometheus, _levels(breaker, gate, registry))
-        servicer = RelayServicer(store, tokens, registry, Watch(store, registry, clock, settings.transport))
+        desk = Desk(store, registry, clock, settings.transport, counts)
+        watch = Watch(store, registry, clock, settings.transport)
+        servicer = RelayServicer(store, tokens, registry, watch, desk)
         where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
         control_address = await stack.enter_async_context(
             grpc_server.serving(

@@ -1,6 +1,7 @@
 """The handle store as the relay sees it: gRPC on one side, the core's values on the other."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
@@ -60,13 +61,19 @@ class Store:
         return (await self._stub.CreateConversation(request)).conversation
 
     async def get(self, name: str) -> pb.GetConversationResponse:
-        """Read a conversation; its name is our caller's field `conversation`."""
-        try:
+        """Read a conversation."""
+        with _named_by_caller():
             return await self._stub.GetConversation(pb.GetConversationRequest(name=name))
-        except ServiceError as error:
-            if error.metadata.get("field") != "name":
-                raise
-            raise invalid("conversation", error.detail.removeprefix("name: ")) from error
+
+    async def add_feedback(self, request: pb.AddFeedbackRequest) -> pb.AddFeedbackResponse:
+        """Store advice."""
+        with _named_by_caller():
+            return await self._stub.AddFeedback(request)
+
+    async def list_feedback(self, request: pb.ListFeedbackRequest) -> pb.ListFeedbackResponse:
+        """A page of the feedback of a conversation."""
+        with _named_by_caller():
+            return await self._stub.ListFeedback(request)
 
     async def attach(
         self,
@@ -164,6 +171,17 @@ class Store:
     async def end(self, name: str, epoch: int, reason: str) -> None:
         """End the conversation for good."""
         await self._stub.EndConversation(pb.EndConversationRequest(name=name, epoch=epoch, reason=reason[:200]))
+
+
+@contextmanager
+def _named_by_caller() -> Iterator[None]:
+    """Refusals of a name speak of `conversation`, as the field is called that our caller filled."""
+    try:
+        yield
+    except ServiceError as error:
+        if error.metadata.get("field") != "name":
+            raise
+        raise invalid("conversation", error.detail.removeprefix("name: ")) from error
 
 
 def _ledger(message: resources.Ledger) -> Ledger:

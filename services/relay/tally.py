@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Final
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, RotationReason
+from services.relay.store import ledger_message
 from services.relay.metrics import ABANDONED, Metrics, yes_or_no
 from services.relay.reconnects import (
     ClientReturn,
@@ -28,16 +30,29 @@ class Tally:
 
     Args:
         metrics: Where it is counted.
+        session: The conversation's id.
         mode: The conversation's.
         test: It is a test.
         moved: It was held before, by another relay or by this one.
         window: The model's context window in tokens; 0 where it is not known.
+        ledger: As it was stored.
         monotonic: Tells the time.
     """
 
     def __init__(
-        self, metrics: Metrics, mode: str, *, test: bool, moved: bool, window: int, monotonic: Callable[[], float]
+        self,
+        metrics: Metrics,
+        session: str,
+        mode: str,
+        *,
+        test: bool,
+        moved: bool,
+        window: int,
+        ledger: Ledger,
+        monotonic: Callable[[], float],
     ) -> None:
+        self._session = session
+        self._saved = ledger_message(ledger).saved_billed_tokens
         self._metrics = metrics
         self._mode = mode
         self._test = test
@@ -66,6 +81,7 @@ class Tally:
         metrics, test = self._metrics, yes_or_no(self._test)
         metrics.conversations.labels(self._mode, test).dec()
         metrics.ended.labels(self._ending or self._ended_without_a_word(), test).inc()
+        metrics.contexts.left(self._session)
         self._upstream_ended("relay")
         for side, times in self._reconnects.items():
             metrics.reconnects_each.labels(side).observe(times)
@@ -170,6 +186,11 @@ class Tally:
     def _usage_counted(self, event: on.UsageCounted) -> None:
         self._metrics.counted(event.usage, self._window, test=self._test)
 
+    def _tokens_counted(self, notice: tell.TokensCounted) -> None:
+        ledger = ledger_message(notice.ledger)
+        self._metrics.contexts.counted(self._session, ledger, self._saved)
+        self._saved = ledger.saved_billed_tokens
+
     def _fenced(self, _event: on.Fenced) -> None:
         self._metrics.fenced.inc()
 
@@ -191,5 +212,6 @@ class Tally:
             do.CloseUpstream: _upstream_asked_to_close,
             tell.Rotating: _rotation_began,
             tell.Rotated: _rotated,
+            tell.TokensCounted: _tokens_counted,
         }
     )

@@ -14,6 +14,7 @@ from services.common.grpc_server import Context
 from services.relay.client import protocol
 from services.relay.client.session_tokens import Claims, SessionTokens
 from services.relay.control import watching
+from services.relay.control.desk import Desk
 from services.relay.control.watching import Watch
 from services.relay.core import events as on
 from services.relay.live import LiveConversation
@@ -33,9 +34,11 @@ class RelayServicer(rpc.RelayServiceServicer):
         tokens: Signs session tokens.
         registry: Where the conversations are.
         watch: Shows them.
+        desk: Takes advice for them.
     """
 
-    def __init__(self, store: Store, tokens: SessionTokens, registry: Registry, watch: Watch) -> None:
+    def __init__(self, store: Store, tokens: SessionTokens, registry: Registry, watch: Watch, desk: Desk) -> None:
+        self._desk = desk
         self._watch = watch
         self._store = store
         self._tokens = tokens
@@ -94,15 +97,36 @@ class RelayServicer(rpc.RelayServiceServicer):
                 await self._store.end(stored.name, stored.epoch, reason)
         return pb.EndSessionResponse(session=await self._watch.session(request.conversation))
 
+    async def SendFeedback(  # noqa: N802 - the contract's name
+        self,
+        request: pb.SendFeedbackRequest,
+        context: Context,
+    ) -> pb.SendFeedbackResponse:
+        """Store advice, and tell the holder of the conversation."""
+        return await self._desk.send(request, forwarded=_forwarded(context))
+
+    async def ListFeedback(  # noqa: N802 - the contract's name
+        self,
+        request: pb.ListFeedbackRequest,
+        context: Context,  # noqa: ARG002 - gRPC's signature
+    ) -> pb.ListFeedbackResponse:
+        """What became of the advice to a conversation."""
+        return await self._desk.list(request)
+
     async def WatchSession(  # noqa: N802 - the contract's name
         self,
         request: pb.WatchSessionRequest,
         context: Context,
     ) -> AsyncIterator[pb.WatchSessionResponse]:
         """Stream what happens to a conversation, here or where it is held."""
-        forwarded = watching.FORWARDED in (key for key, _ in context.invocation_metadata() or ())
+        forwarded = _forwarded(context)
         async for event in self._watch.follow(request.conversation, request.after_sequence, forwarded=forwarded):
             yield event
+
+
+def _forwarded(context: Context) -> bool:
+    """Whether another replica passes the call on."""
+    return watching.FORWARDED in (key for key, _ in context.invocation_metadata() or ())
 
 
 async def _end(live: LiveConversation, reason: str) -> None:

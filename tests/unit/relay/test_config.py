@@ -53,6 +53,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_CLOSE_TIMEOUT": "50ms",
             "FILO_RELAY_REPLAY": "1s",
             "FILO_RELAY_OUTBOX_BYTES": "65536",
+            "FILO_RELAY_SESSION_METRICS": "7",
             "FILO_RELAY_BACKEND": "vertex",
             "FILO_RELAY_ACCESS_TOKEN": "ya29.token",
             "FILO_RELAY_BREAKER_FAILURES": "3",

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, RotationMode, RotationReason, Usage
 from services.relay.metrics import ENDINGS, READY, Metrics
 from services.relay.reconnects import ROWS, CloseClass, Outcome, Row, Side, close_class
@@ -19,10 +20,17 @@ class Scene:
 
     def __init__(self, *, moved: bool = False) -> None:
         self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry)
+        self.metrics = Metrics(self.registry, sessions=1)
         self.now = 100.0
         self.tally = Tally(
-            self.metrics, "assistant", test=False, moved=moved, window=32_000, monotonic=lambda: self.now
+            self.metrics,
+            "c0ffee",
+            "assistant",
+            test=False,
+            moved=moved,
+            window=32_000,
+            ledger=Ledger(),
+            monotonic=lambda: self.now,
         )
         self.tally.opened()
 

@@ -1,0 +1,95 @@
+"""What contexts hold, what advice costs and what became of it, for Prometheus.
+
+The series of single sessions are for a dashboard that looks into one of them. They are bounded in number: sessions
+beyond the bound are counted in the histograms like all others, but have no series of their own.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from filo.handles.v1 import resources_pb2 as resources
+from services.relay.core.model import FeedbackState
+
+CATEGORIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "instruction": "instruction_tokens",
+        "user": "user_tokens",
+        "model": "model_tokens",
+        "feedback_live": "feedback_live_tokens",
+        "feedback_stale": "feedback_stale_tokens",
+        "tools": "tool_tokens",
+    }
+)
+"""What context tokens are for, and the ledger's field of each."""
+
+_TOKENS: Final = (0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 12_000, 16_000, 20_000, 32_000, 64_000, 128_000)
+
+
+class ContextMetrics:
+    """The instruments, on one registry.
+
+    Args:
+        registry: Where they are registered.
+        sessions: How many sessions have series of their own at most; 0 turns these off.
+    """
+
+    def __init__(self, registry: CollectorRegistry, sessions: int) -> None:
+        self.feedback = Counter(
+            "filo_relay_feedback_total",
+            "Items of feedback that came to a state at this relay; accepted is counted when they are given.",
+            ("state",),
+            registry=registry,
+        )
+        self.saved = Counter(
+            "filo_relay_feedback_tokens_saved_total",
+            "Tokens that were not billed because advice did not stay in contexts, by the ledgers' own reckoning.",
+            registry=registry,
+        )
+        self.context = Histogram(
+            "filo_relay_context_category_tokens",
+            "Context tokens after each turn by what they are for, over all conversations.",
+            ("category",),
+            registry=registry,
+            buckets=_TOKENS,
+        )
+        self.sessions = Gauge(
+            "filo_relay_session_context_tokens",
+            "Context tokens of one session by what they are for; gone when the session leaves this relay.",
+            ("session", "category"),
+            registry=registry,
+        )
+        self._most = sessions
+        self._shown: set[str] = set()
+        for state in FeedbackState:
+            self.feedback.labels(state.value)
+        for category in CATEGORIES:
+            self.context.labels(category)
+
+    def counted(self, session: str, ledger: resources.Ledger, saved_before: int) -> None:
+        """A turn of a session was counted.
+
+        Args:
+            session: The conversation's id.
+            ledger: As it stands after the turn.
+            saved_before: `saved_billed_tokens` before it.
+        """
+        self.saved.inc(max(0, ledger.saved_billed_tokens - saved_before))
+        show = session in self._shown or len(self._shown) < self._most
+        for category, field in CATEGORIES.items():
+            tokens: int = getattr(ledger, field)
+            self.context.labels(category).observe(tokens)
+            if show:
+                self.sessions.labels(session, category).set(tokens)
+        if show:
+            self._shown.add(session)
+
+    def left(self, session: str) -> None:
+        """A session is over at this relay: ended, released or taken over. One without series of its own is no error."""
+        if session not in self._shown:
+            return
+        self._shown.remove(session)
+        for category in CATEGORIES:
+            self.sessions.remove(session, category)

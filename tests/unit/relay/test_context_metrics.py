@@ -1,0 +1,84 @@
+"""What contexts hold, what advice costs and what became of it, counted."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from filo.handles.v1 import resources_pb2 as resources
+from services.relay.context_metrics import CATEGORIES, ContextMetrics
+from services.relay.core import notices as tell
+from services.relay.core.model import FeedbackChange, FeedbackState
+from services.relay.metrics import Metrics
+
+LEDGER = resources.Ledger(
+    instruction_tokens=1,
+    user_tokens=2,
+    model_tokens=3,
+    feedback_live_tokens=4,
+    feedback_stale_tokens=5,
+    tool_tokens=6,
+    saved_billed_tokens=700,
+)
+EXPECTED = {
+    ("s1", "instruction"): 1.0,
+    ("s1", "user"): 2.0,
+    ("s1", "model"): 3.0,
+    ("s1", "feedback_live"): 4.0,
+    ("s1", "feedback_stale"): 5.0,
+    ("s1", "tools"): 6.0,
+}
+
+
+def shown(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    """The series of single sessions."""
+    (family,) = [family for family in registry.collect() if family.name == "filo_relay_session_context_tokens"]
+    return {(sample.labels["session"], sample.labels["category"]): sample.value for sample in family.samples}
+
+
+def test_a_session_is_shown_until_it_leaves() -> None:
+    """Each category by its own ledger field; gone when the session is over here, and that may be said twice."""
+    registry = CollectorRegistry()
+    metrics = ContextMetrics(registry, sessions=2)
+    assert shown(registry) == {}
+    metrics.counted("s1", LEDGER, saved_before=0)
+    assert shown(registry) == EXPECTED
+    metrics.counted("s1", resources.Ledger(user_tokens=9), saved_before=700)
+    assert shown(registry) == {key: 9.0 if key == ("s1", "user") else 0.0 for key in EXPECTED}
+    metrics.left("s1")
+    metrics.left("s1")
+    assert shown(registry) == {}
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_sessions_with_series_are_bounded(most: int) -> None:
+    """Whoever comes first has them; a place becomes free when one leaves. The histograms count all."""
+    registry = CollectorRegistry()
+    metrics = ContextMetrics(registry, sessions=most)
+    for number in range(5):
+        metrics.counted(f"s{number}", LEDGER, saved_before=0)
+    assert {session for session, _ in shown(registry)} == {f"s{number}" for number in range(most)}
+    for category in CATEGORIES:
+        count = registry.get_sample_value("filo_relay_context_category_tokens_count", {"category": category})
+        assert count == 5
+    metrics.left("s0")
+    metrics.counted("s4", LEDGER, saved_before=700)
+    assert ("s4" in {session for session, _ in shown(registry)}) is (most > 0)
+
+
+def test_what_was_saved_only_grows() -> None:
+    """By what each turn adds; a ledger that says less, after another reckoning, takes nothing back."""
+    registry = CollectorRegistry()
+    metrics = ContextMetrics(registry, sessions=0)
+    for before, after in ((0, 100), (100, 350), (350, 300), (300, 301)):
+        metrics.counted("s", resources.Ledger(saved_billed_tokens=after), saved_before=before)
+    assert registry.get_sample_value("filo_relay_feedback_tokens_saved_total") == 351
+
+
+def test_every_state_is_counted() -> None:
+    """From 0 on, as those who watch are told."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for at, state in enumerate(FeedbackState):
+        assert registry.get_sample_value("filo_relay_feedback_total", {"state": state.value}) == 0
+        for _ in range(at):
+            metrics.observe(tell.FeedbackChanged(FeedbackChange("1", state)), test=False)
+        assert registry.get_sample_value("filo_relay_feedback_total", {"state": state.value}) == at
