@@ -49,16 +49,23 @@ def test_a_change_of_network_is_a_reason_to_ask_at_once(online: bool) -> None:  
     assert session.leaving
 
 
-def test_without_a_network_no_attempt_is_made_nor_counted() -> None:
-    """However long it lasts: the attempts begin when the network is back, and there are as many as ever."""
+def test_without_a_network_no_attempt_is_counted() -> None:
+    """However long it lasts, attempts are rare and free; they begin to count when the network is back."""
     session = new()
     live(session)
     session.network(online=False, now=0.0)
-    assert session.closed(1006, "", 1.0)[-1] == Offline()
-    assert session.deadline is None
+    assert session.closed(1006, "", 1.0)[-1] == Offline(POLICY.longest_wait)
+    told: list[Event] = []
+    for _ in range(30):
+        session.connect(16.0)
+        assert session.closed(1006, "unreachable", 1.0) == [
+            AttemptFailed(0, "unreachable"),
+            Offline(POLICY.longest_wait),
+        ]
+    assert session.deadline == 1.0 + POLICY.longest_wait
     assert session.network(online=True, now=500.0) == (Reconnecting(1, 1.5, "cut"),)
     assert session.deadline == 501.5
-    told: list[Event] = []
+    told.clear()
     while session.phase is not Phase.OVER:
         session.connect(501.5)
         told += session.closed(1006, "refused", 501.5)

@@ -1,6 +1,5 @@
 """Whether to come back after a socket is gone, and when: close codes, attempts, the network, a fresh token."""
 
-import math
 from collections.abc import Callable
 
 from filo.client import close_codes
@@ -26,14 +25,15 @@ class Comeback:
         attempts: Tries since there was a session.
         cause: Why the session was lost: ``go_away``, ``cut``, ``silent``, ``left`` or the close code; empty while there
             is one.
-        offline: There is no network, so that no attempt is worth counting.
+        offline: There is no network, by what the machine knows.
+        parked: The next attempt is made without much hope, and not counted: there is no network.
         wants_token: The last token was refused; the owner is to be asked for a new one.
     """
 
     def __init__(self, policy: Policy, chance: Callable[[], float], *, renewable: bool) -> None:
         self.attempts = 0
         self.cause = ""
-        self.offline = False
+        self.offline = self.parked = False
         self.wants_token = False
         self._policy = policy
         self._chance = chance
@@ -53,18 +53,24 @@ class Comeback:
         return gap
 
     def after(self, code: int) -> float | None:
-        """Seconds to wait after a close; infinity without a network, None when this was the end."""
+        """Seconds to wait after a close; None when this was the end.
+
+        What a machine says of its network is not always true (a relay on the same machine needs none), so attempts go
+        on without one: slowly, and not counted.
+        """
         action = close_codes.action(code)
         if code == TOKEN_REFUSED and self._renewable and not self._renewed:
             self._renewed = self.wants_token = True
             action = Action.RECONNECT
         if action is Action.STOP or not self._policy.attempts:
             return None
-        if self.offline:
-            return math.inf
+        self.parked = self.offline
+        if self.parked:
+            return self._policy.longest_wait
         return self.next(action) if self.attempts < self._policy.attempts else None
 
     def next(self, action: Action = Action.RECONNECT) -> float:
         """Count one more attempt; gives the seconds to wait before it."""
+        self.parked = False
         self.attempts += 1
         return self._policy.wait(self.attempts, action, self._chance())

@@ -31,7 +31,9 @@ class Reconnecting:
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """There is no network; the next attempt begins when it is back."""
+    """There is no network: an attempt that does not count begins after `wait` seconds, or when the network is back."""
+
+    wait: float
 
 
 @dataclass(frozen=True, slots=True)

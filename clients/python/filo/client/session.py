@@ -5,7 +5,6 @@ The driver's part: call `connect` and open the URL it gives, after `renewed` whe
 method that is told something returns what the owner should hear. Times are readings of a monotonic clock, in seconds.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -65,7 +64,7 @@ class Session:
         self._comeback = Comeback(policy, chance, renewable=credentials.renewable)
         self._comeback.wants_token = self._token is None
         self._pulse = Pulse(policy)
-        self._deadline = math.inf
+        self._deadline: float | None = None
         self._end: str | None = None
         self._live = self._quitting = False
 
@@ -120,8 +119,7 @@ class Session:
     @property
     def deadline(self) -> float | None:
         """When the driver is to call `timeout`, or to begin the next attempt; None while nothing is due."""
-        deadline = self._pulse.deadline if self.phase is Phase.LIVE else self._deadline
-        return None if deadline == math.inf else deadline
+        return self._pulse.deadline if self.phase is Phase.LIVE else self._deadline
 
     @property
     def wants_token(self) -> bool:
@@ -203,7 +201,7 @@ class Session:
 
     def timeout(self, now: float) -> Sequence[Event]:
         """The deadline has passed: a relay that does not greet, or has fallen silent, is left."""
-        if self.phase is Phase.GREETING and now >= self._deadline:
+        if self.phase is Phase.GREETING:
             self._leave("silent", now)
         elif self.phase is Phase.LIVE:
             self._do(self._pulse.due(now), now)
@@ -214,7 +212,7 @@ class Session:
         self._comeback.offline = not online
         if self.phase is Phase.LIVE:  # it may have another address now, and the socket be dead without a word
             self._do(self._pulse.probe(now), now)
-        elif self.phase is Phase.WAITING and online and self._deadline == math.inf:
+        elif self.phase is Phase.WAITING and online and self._comeback.parked:
             wait = self._comeback.next()
             self._deadline = now + wait
             return (self._waiting(wait),)
@@ -271,8 +269,8 @@ class Session:
                 pass
 
     def _waiting(self, wait: float) -> Event:
-        if wait == math.inf:
-            return Offline()
+        if self._comeback.parked:
+            return Offline(wait)
         return Reconnecting(self._comeback.attempts, wait, self._comeback.cause)
 
     def _do(self, due: Pulse.Due, now: float) -> None:
@@ -285,6 +283,6 @@ class Session:
         self._comeback.lost(cause, now)
         self._move(Signal.LEAVE, now + self.policy.close_timeout)
 
-    def _move(self, signal: Signal, deadline: float = math.inf) -> None:
+    def _move(self, signal: Signal, deadline: float | None = None) -> None:
         """Take a row of the table; whatever was to be done by the old deadline is done, or no longer matters."""
         self.phase, self._deadline = follow(self.phase, signal), deadline
