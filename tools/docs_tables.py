@@ -61,30 +61,24 @@ def _settings(service: str) -> str:
 
 
 def _emulator_models() -> str:
+    facts: Mapping[str, tuple[str, Callable[[profiles.Profile], object]]] = {
+        "window": ("window", lambda row: row.window),
+        "text output": ("text_output", lambda row: "yes" if row.text_output else "no"),
+        "content in mid-session": ("content", lambda row: row.content),
+        "role system": ("system_role", lambda row: row.system_role),
+        "context update": ("context_update", lambda row: row.context_update),
+        "realtime text": ("realtime_text_answers", lambda row: "answered" if row.realtime_text_answers else "kept"),
+        "says when not resumable": ("marks_unresumable", lambda row: "yes" if row.marks_unresumable else "never"),
+        "lifetime": ("lifetime", lambda row: f"{row.lifetime.seconds / 60:g} min"),
+        "handles live": ("handle_lifetime", lambda row: f"{row.handle_lifetime / 3600:g} h"),
+        "58-minute variant": ("long_lifetime", lambda row: "yes" if row.long_lifetime else "no"),
+    }
     rows = (
-        (
-            f"`{row.name}`",
-            backend,
-            row.window,
-            "yes" if row.text_output else "no",
-            row.content,
-            row.system_role,
-            row.context_update,
-            "answered" if row.realtime_text_answers else "kept",
-        )
+        (f"`{row.name}`", backend, *(f"{tell(row)}, {row.marks[fact]}" for fact, tell in facts.values()))
         for backend, models in profiles.MODELS.items()
         for row in models
     )
-    header = (
-        "name begins with",
-        "API",
-        "window",
-        "text output",
-        "content in mid-session",
-        "role system",
-        "context update",
-    )
-    return markdown((*header, "realtime text"), rows)
+    return markdown(("model", "API", *facts), rows)
 
 
 def _emulator_closes() -> str:

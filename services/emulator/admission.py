@@ -1,13 +1,13 @@
 """Who is let in: the key, the model, what the setup asks of it, and the handle it brings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.emulator import closes, profiles
 from services.emulator.closes import RefusedError
 from services.emulator.config import Settings
 from services.emulator.handles import HandleStore, Snapshot
-from services.emulator.messages import Setup
+from services.emulator.messages import Compression, Setup
 from services.emulator.profiles import Backend, Profile
 
 _MODALITIES: Final = frozenset({"AUDIO", "TEXT"})
@@ -43,7 +43,7 @@ def check_key(caller: Caller, settings: Settings) -> None:
 
 
 def check_setup(setup: Setup, caller: Caller, settings: Settings, open_sessions: int) -> Profile:
-    """The profile of the setup's model.
+    """The profile of the setup's model, as the settings would have it.
 
     Raises:
         RefusedError: There is no such model, it cannot do what the setup asks, or there are too many sessions.
@@ -55,9 +55,35 @@ def check_setup(setup: Setup, caller: Caller, settings: Settings, open_sessions:
         raise RefusedError(closes.model_not_found(caller.version, setup.model))
     if not _MODALITIES.issuperset(setup.modalities) or ("TEXT" in setup.modalities and not profile.text_output):
         raise RefusedError(closes.INVALID_ARGUMENT)
+    check_compression(setup.compression, profile)
     if open_sessions >= settings.sessions:
         raise RefusedError(closes.TOO_MANY_SESSIONS)
-    return profile
+    return _adjusted(profile, settings)
+
+
+def check_compression(wanted: Compression | None, profile: Profile) -> None:
+    """Look at the numbers of tokens between which the context is compressed.
+
+    Raises:
+        RefusedError: There is nothing to compress to, or it would never begin [?].
+    """
+    if wanted is None:
+        return
+    trigger = profile.window if wanted.trigger is None else wanted.trigger
+    target = 0 if wanted.target is None else wanted.target
+    if not 0 <= target < trigger <= profile.window:
+        raise RefusedError(closes.INVALID_ARGUMENT)
+
+
+def _adjusted(profile: Profile, settings: Settings) -> Profile:
+    """The profile as the settings would have it."""
+    answers, lifetime = settings.text_answered, settings.handle_lifetime
+    return replace(
+        profile,
+        window=settings.window or profile.window,
+        realtime_text_answers=profile.realtime_text_answers if answers is None else answers,
+        handle_lifetime=profile.handle_lifetime if lifetime is None else lifetime,
+    )
 
 
 def redeem(handle: str, model: str, handles: HandleStore, now: float) -> Snapshot:

@@ -96,12 +96,21 @@ class Agent:
         self.context = context
         self._emit(ContextChanged(context))
 
+    def grow(self, context: Context) -> None:
+        """Know this from now on, if it fits the window.
+
+        Raises:
+            RefusedError: It does not, and compression would not help.
+        """
+        fitted(context, self._profile.window, self._setup.compression)
+        self.change(context)
+
     def add(self, turn: Turn, since: int) -> None:
         """The user said this, from that message of the client on; it comes after what the model is saying now."""
         if self.busy:
             self.backlog.add(turn, since)
         else:
-            self.change(self.context.plus(turn))
+            self.grow(self.context.plus(turn))
 
     def ask(self, now: float) -> None:
         """Make it answer: soon, or as soon as it can."""
@@ -136,7 +145,7 @@ class Agent:
         pending = self.toolbox.pending
         if pending is not None and pending.take(responses):
             self.toolbox.finish()
-            self.change(self.context.plus(*pending.turns))
+            self.grow(self.context.plus(*pending.turns))
             self.state = State.LISTENING
             self.ask(now)
         for turn, scheduling in self.toolbox.late(responses):
@@ -150,7 +159,7 @@ class Agent:
         """Take in what was said while it was busy, and answer it if an answer was asked for."""
         meanwhile, asked = self.backlog.take()
         if meanwhile:
-            self.change(self.context.plus(*meanwhile))
+            self.grow(self.context.plus(*meanwhile))
         if asked:
             self.ask(now)
 
@@ -163,7 +172,7 @@ class Agent:
 
     def _answer(self, due: float) -> None:
         self.backlog.asked = False
-        context = fitted(self.context, self._settings.window or self._profile.window, self._setup.compression)
+        context = fitted(self.context, self._profile.window, self._setup.compression)
         if context is not self.context:
             self.change(context)
         cached, self._prompted = context.beginning(self._prompted), context

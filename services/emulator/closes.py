@@ -143,15 +143,19 @@ EVERY: Final[tuple[tuple[str, Close, str], ...]] = (
     (
         (
             "anything before the setup, a second setup, content or a context update that the model refuses, a turn of "
-            "role system, an output modality that the model lacks, another model at a resume, a resume after the "
-            "end at 58 minutes"
+            "role system, an output modality that the model lacks, numbers of tokens between which nothing can be "
+            "compressed, another model at a resume, a resume after the end at 58 minutes"
         ),
         INVALID_ARGUMENT,
-        "observed, the modality and the other model assumed",
+        "observed; the modality, the numbers and the other model assumed",
     ),
     ("activityStart or activityEnd while detection is automatic", EXPLICIT_ACTIVITY, "observed"),
     ("an activity without any audio", PRECONDITION, "observed"),
-    ("the context outgrew the window, compression off", context_overflow(40_000, 32_000), "assumed"),
+    (
+        "the context outgrew the window, with the setup or with anything that is said, compression off",
+        context_overflow(40_000, 32_000),
+        "assumed",
+    ),
     ("a handle that is unknown or dead", HANDLE_NOT_FOUND, "observed"),
     ("a resume while the old socket is open", STILL_OPEN, "observed, the reason assumed"),
     ("the end of the connection's life", LIFETIME, "observed"),

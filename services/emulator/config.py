@@ -29,8 +29,9 @@ class Settings:
         session_audio: How long a session without compression lives, over all its connections [DOC].
         session_video: The same once it has seen video [DOC].
         sessions: How many sessions may be open at once; 1,000 a project on Vertex [DOC].
-        handle_lifetime: How long a handle lives after its session ended; 2 h [DOC].
+        handle_lifetime: How long a handle lives after its session ended; if not set, 2 h, and 24 h on Vertex [DOC].
         window: Size of the context window in tokens; the model's own if not set.
+        text_answered: Whether text in the live input is answered at once; the model's own way if not set.
         speed: Pace of answers relative to real time.
         thinking: How long the model thinks before it answers.
         silence: How much silence ends the user's turn, unless the setup says otherwise.
@@ -53,8 +54,9 @@ class Settings:
     session_audio: float = 900.0
     session_video: float = 120.0
     sessions: int = 1_000
-    handle_lifetime: float = 7200.0
+    handle_lifetime: float | None = None
     window: int | None = None
+    text_answered: bool | None = None
     speed: float = 1.0
     thinking: float = 0.2
     silence: float = vad.DEFAULT_SILENCE
@@ -87,8 +89,9 @@ class Settings:
             session_audio=env.duration("SESSION_AUDIO", default.session_audio, low=0.1),
             session_video=env.duration("SESSION_VIDEO", default.session_video, low=0.1),
             sessions=env.integer("SESSIONS", default.sessions, low=1),
-            handle_lifetime=env.duration("HANDLE_LIFETIME", default.handle_lifetime),
+            handle_lifetime=_optional(env, "HANDLE_LIFETIME"),
             window=env.integer("WINDOW", 0) or default.window,
+            text_answered=env.flag("TEXT_ANSWERED", default=True) if env.text("TEXT_ANSWERED", "") else None,
             speed=env.number("SPEED", default.speed, low=0.1, high=10_000.0),
             thinking=env.duration("THINKING", default.thinking),
             silence=env.duration("SILENCE", default.silence, low=0.02),

@@ -69,6 +69,7 @@ class Context:
 
     Attributes:
         instruction: The system instruction, empty if there is none.
+        tools: The declarations of the tools, empty if there are none; they count as well [DOC].
         turns: What was said, oldest first.
         prefix: How many of the first turns came as initial history; compression keeps them.
         compressed: How many turns compression has dropped so far.
@@ -78,11 +79,17 @@ class Context:
     turns: tuple[Turn, ...] = ()
     prefix: int = 0
     compressed: int = 0
+    tools: str = ""
+
+    @property
+    def preamble(self) -> Tokens:
+        """What the instruction and the tools cost."""
+        return tokens.of_text(self.instruction) + tokens.of_text(self.tools)
 
     @property
     def tokens(self) -> Tokens:
         """What the whole context costs as a prompt."""
-        return sum((turn.tokens for turn in self.turns), start=tokens.of_text(self.instruction))
+        return sum((turn.tokens for turn in self.turns), start=self.preamble)
 
     @property
     def answered(self) -> bool:
@@ -102,10 +109,10 @@ class Context:
 
     def beginning(self, earlier: "Context | None") -> Tokens:
         """What the longest common beginning with an earlier context costs: what a prefix cache still holds [?]."""
-        if earlier is None or earlier.instruction != self.instruction:
+        if earlier is None or (earlier.instruction, earlier.tools) != (self.instruction, self.tools):
             return tokens.NONE
         common = takewhile(lambda pair: pair[0] == pair[1], zip(self.turns, earlier.turns, strict=False))
-        return sum((turn.tokens for turn, _ in common), start=tokens.of_text(self.instruction))
+        return sum((turn.tokens for turn, _ in common), start=self.preamble)
 
     def plus(self, *turns: Turn) -> "Context":
         """The context after these turns."""
@@ -119,6 +126,10 @@ class Context:
     def instructed(self, instruction: str) -> "Context":
         """The same conversation under another system instruction."""
         return replace(self, instruction=instruction)
+
+    def equipped(self, tools: str) -> "Context":
+        """The same conversation with other tools."""
+        return replace(self, tools=tools)
 
 
 def compress(context: Context, target: int) -> Context:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from services.emulator import amend, closes
+from services.emulator import amend, closes, toolbox
 from services.emulator.agent import Agent
 from services.emulator.bookmarks import Bookmarks
 from services.emulator.camera import Camera
@@ -92,7 +92,7 @@ class Dialogue:
             raise RefusedError(closes.INVALID_ARGUMENT)
         self._agent.interrupt(now)
         context = amend.with_content(self.context, content.turns, self._profile.system_role)
-        self._agent.change(context)
+        self._agent.grow(context)
         if content.complete and context.turns and context.turns[-1].role is Role.USER:
             self._agent.ask(now)
 
@@ -100,20 +100,22 @@ class Dialogue:
         """Take initial history: nothing is answered, and compression keeps it.
 
         Raises:
-            RefusedError: The model takes no turn of role ``system``.
+            RefusedError: The model takes no turn of role ``system``, or the window is too small.
         """
-        self._agent.change(amend.with_content(self.context, turns, self._profile.system_role).seeded())
+        self._agent.grow(amend.with_content(self.context, turns, self._profile.system_role).seeded())
 
     def update(self, update: ContextUpdate) -> None:
         """Change the preamble, as far as the model lets it.
 
         Raises:
-            RefusedError: The model does not.
+            RefusedError: The model does not, or the window is too small for it.
         """
         rule = self._profile.context_update
-        self._agent.change(amend.with_instruction(self.context, update.instruction, rule))
+        context = amend.with_instruction(self.context, update.instruction, rule)
         if update.tools is not None and rule is Instruction.REPLACES:
             self._agent.toolbox.declare(update.tools)
+            context = context.equipped(toolbox.text_of(update.tools))
+        self._agent.grow(context)
 
     def tool_results(self, responses: Iterable[FunctionResponse], now: float) -> None:
         """Take results of tool calls."""

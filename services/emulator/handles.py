@@ -1,8 +1,8 @@
 """Resumption handles: a session's context at a moment, redeemable until some time after the session.
 
 A *lineage* is a session and all that were resumed from it. What is documented: a handle lives 2 h after the session
-ended. What was observed: a resume while the old socket is open is refused with 1011, a dead handle with 1008. What is
-unknown: older handles, one handle twice, forks; here they work, the newest `KEPT` of a lineage.
+ended, 24 h on Vertex. What was observed: a resume while the old socket is open is refused with 1011, a dead handle with
+1008. What is unknown: older handles, one handle twice, forks; here they work, the newest `KEPT` of a lineage.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,7 @@ from typing import Final
 from services.emulator import closes
 from services.emulator.closes import RefusedError
 from services.emulator.context import Context
+from services.emulator.profiles import TWO_HOURS
 
 KEPT: Final = 16
 """How many handles of one lineage can be redeemed."""
@@ -31,7 +32,8 @@ class Snapshot:
 
 @dataclass
 class _Lineage:
-    began_at: float
+    began_at: float = 0.0
+    lifetime: float = TWO_HOURS
     open: set[str] = field(default_factory=set)
     ended_at: float = 0.0
     spent: bool = False
@@ -41,15 +43,13 @@ class _Lineage:
 class HandleStore:
     """All handles of one emulator. Times are monotonic seconds."""
 
-    def __init__(self, lifetime: float, new_handle: Callable[[], str], *, refuse_while_open: bool = True) -> None:
-        """Keep handles for `lifetime` seconds after their session ended.
+    def __init__(self, new_handle: Callable[[], str], *, refuse_while_open: bool = True) -> None:
+        """Keep no handle yet.
 
         Args:
-            lifetime: Seconds.
             new_handle: Makes an unguessable string that was never made before.
             refuse_while_open: Whether a resume has to wait for the old socket's close.
         """
-        self._lifetime = lifetime
         self._new_handle = new_handle
         self._refuse_while_open = refuse_while_open
         self._lineages: OrderedDict[str, _Lineage] = OrderedDict()
@@ -61,9 +61,9 @@ class HandleStore:
         """How many connections carry a session now."""
         return self._open
 
-    def opened(self, lineage: str, connection: str, now: float) -> float:
-        """A connection carries this lineage from now on; says when the lineage began."""
-        record = self._lineages.setdefault(lineage, _Lineage(now))
+    def opened(self, lineage: str, connection: str, now: float, lifetime: float) -> float:
+        """A connection carries this lineage, whose handles live so long after it; says when the lineage began."""
+        record = self._lineages.setdefault(lineage, _Lineage(now, lifetime))
         record.open.add(connection)
         self._open += 1
         self._lineages.move_to_end(lineage)
@@ -88,7 +88,7 @@ class HandleStore:
     def issue(self, snapshot: Snapshot) -> str:
         """A new handle for `snapshot`."""
         handle = self._new_handle()
-        record = self._lineages.setdefault(snapshot.lineage, _Lineage(0.0))
+        record = self._lineages.setdefault(snapshot.lineage, _Lineage())
         record.handles[handle] = snapshot
         self._lineage_of[handle] = snapshot.lineage
         while len(record.handles) > KEPT:
@@ -117,7 +117,7 @@ class HandleStore:
         return record.handles[handle]
 
     def _dead(self, record: _Lineage, now: float) -> bool:
-        return not record.open and now >= record.ended_at + self._lifetime
+        return not record.open and now >= record.ended_at + record.lifetime
 
     def _forget(self, handles: "OrderedDict[str, Snapshot] | list[str]") -> None:
         for handle in handles:

@@ -1,17 +1,26 @@
 """What each model accepts, refuses and how it speaks: data, not code.
 
-Marks as in GEMINI-LIVE.md: [DOC] documented, [OBS] a third party's report, [?] unknown, and then the commonest guess.
-A model is looked up by the longest name in the table that its own name begins with, so dated previews and ``-latest``
-need no row of their own.
+Every fact has a mark: documented by Google, observed by a third party, or assumed where nobody knows, and then it is
+the commonest guess. A model is looked up by its name without what tells versions apart, so dated previews, numbers and
+``-latest`` need no row of their own.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from services.emulator import closes
 from services.emulator.closes import Close
+
+
+class Mark(StrEnum):
+    """How a fact is known."""
+
+    DOCUMENTED = "documented"
+    OBSERVED = "observed"
+    ASSUMED = "assumed"
 
 
 class Backend(StrEnum):
@@ -57,6 +66,10 @@ TEN_MINUTES: Final = Lifetime(600.0, 60.0, closes.LIFETIME)
 """"Around 10 minutes", and goAway 60 s before [DOC]; 583 to 592 s and 50 or 30 s were seen [OBS]."""
 FIFTY_EIGHT_MINUTES: Final = Lifetime(3480.0, 0.0, closes.DEADLINE, resumable=False)
 """Open to exactly 58:00, and a later resume was refused with 1007 [OBS]; no goAway [?]."""
+TWO_HOURS: Final = 7_200.0
+"""How long a handle lives after its session on the Developer API, in seconds [DOC]."""
+ONE_DAY: Final = 86_400.0
+"""The same on Vertex [DOC]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,7 @@ class Profile:
     """How one model behaves on one backend.
 
     Attributes:
-        name: What its names begin with, without ``models/``.
+        name: Its name, without ``models/`` and without what tells versions apart.
         window: Size of the context window in tokens.
         text_output: Whether it can answer in text; a native audio model cannot.
         content: What it does with ``clientContent`` after the conversation has begun.
@@ -75,6 +88,8 @@ class Profile:
         response_tokens_field: Name of the response's count in ``usageMetadata``.
         lifetime: How long its connections live.
         long_lifetime: How long they live in the variant that was once seen; None where none was.
+        handle_lifetime: How long its handles live after their session has ended, in seconds.
+        marks: How each of these is known.
     """
 
     name: str
@@ -88,44 +103,88 @@ class Profile:
     response_tokens_field: str = "responseTokenCount"
     lifetime: Lifetime = TEN_MINUTES
     long_lifetime: Lifetime | None = None
+    handle_lifetime: float = TWO_HOURS
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+
+    def known(self, mark: Mark, *facts: str) -> "Profile":
+        """The same, these facts known so."""
+        return replace(self, marks={**self.marks, **dict.fromkeys(facts, mark)})
 
 
-_NATIVE_AUDIO_WINDOW: Final = 128_000  # [DOC]
-_OTHER_WINDOW: Final = 32_000  # [DOC]
+_NATIVE_AUDIO: Final = Profile("", 128_000).known(
+    Mark.DOCUMENTED, "window", "text_output", "content", "lifetime", "handle_lifetime", "marks_unresumable"
+)
+_HALF_CASCADE: Final = replace(_NATIVE_AUDIO, window=32_000, text_output=True)
+_UNKNOWN: Final = ("realtime_text_answers", "context_update", "long_lifetime")
+
+
+def _developer(profile: Profile, name: str, *, observed: str = "", assumed: str = "", **behaviour: object) -> Profile:
+    """A row: `profile` with a name and a behaviour of its own, and how that is known."""
+    row = replace(profile, name=name, **behaviour)  # type: ignore[arg-type] # fields of Profile
+    row = row.known(Mark.ASSUMED, *_UNKNOWN).known(Mark.OBSERVED, "system_role", *observed.split())
+    return row.known(Mark.ASSUMED, *assumed.split())
+
 
 DEVELOPER: Final[tuple[Profile, ...]] = (
-    # Native audio: role system closes with 1007 [OBS], contextUpdate closes with 1007 on this one [OBS], text counts
-    # as activity and is answered at once [DOC: AutomaticActivityDetection.disabled].
-    Profile("gemini-live-2.5-flash-native-audio", _NATIVE_AUDIO_WINDOW, context_update=Instruction.REFUSED),
-    Profile("gemini-2.5-flash-native-audio", _NATIVE_AUDIO_WINDOW, context_update=Instruction.REFUSED),
-    # Half cascade: 32k window [DOC], text output [DOC], the rest [?].
-    Profile("gemini-live-2.5-flash", _OTHER_WINDOW, text_output=True),
-    Profile("gemini-2.0-flash-live", _OTHER_WINDOW, text_output=True),
-    # Refuses any clientContent in mid-session with 1007 [OBS]; window [?].
-    Profile("gemini-3.1-flash-live", _NATIVE_AUDIO_WINDOW, content=Content.REFUSED),
-    # AI Studio ignores contextUpdate [OBS]; 58 minutes were seen once [OBS].
-    Profile("gemini-3.8-live", _NATIVE_AUDIO_WINDOW, long_lifetime=FIFTY_EIGHT_MINUTES),
+    _developer(
+        _NATIVE_AUDIO,
+        "gemini-live-2.5-flash-native-audio",
+        context_update=Instruction.REFUSED,
+        observed="context_update",
+    ),
+    _developer(_NATIVE_AUDIO, "gemini-2.5-flash-native-audio", context_update=Instruction.REFUSED),
+    _developer(_HALF_CASCADE, "gemini-live-2.5-flash"),
+    _developer(_HALF_CASCADE, "gemini-2.0-flash-live"),
+    _developer(
+        _NATIVE_AUDIO,
+        "gemini-3.1-flash-live",
+        content=Content.REFUSED,
+        observed="content",
+        assumed="window text_output",
+    ),
+    _developer(
+        _NATIVE_AUDIO,
+        "gemini-3.8-live",
+        long_lifetime=FIFTY_EIGHT_MINUTES,
+        observed="context_update long_lifetime",
+        assumed="window text_output",
+    ),
 )
 
 
-# On Vertex the session is always resumable, the response is called candidates [DOC, OBS], and a turn of role system
-# replaces the instruction [DOC]; contextUpdate works on gemini-3.8-live [DOC, OBS], elsewhere [?].
-VERTEX: Final[tuple[Profile, ...]] = tuple(
-    replace(
-        profile,
+def _vertex(row: Profile) -> Profile:
+    """The same model on Vertex.
+
+    The session is always resumable and the response is called candidates [DOC, OBS]; a turn of role system replaces the
+    instruction [DOC]; ``contextUpdate`` works on gemini-3.8-live [DOC, OBS], elsewhere [?]; handles live a day [DOC].
+    """
+    updates = row.name == "gemini-3.8-live"
+    there = replace(
+        row,
         system_role=Instruction.REPLACES,
-        context_update=Instruction.REPLACES if profile.name == "gemini-3.8-live" else Instruction.IGNORED,
+        context_update=Instruction.REPLACES if updates else Instruction.IGNORED,
         marks_unresumable=False,
         response_tokens_field="candidatesTokenCount",
+        handle_lifetime=ONE_DAY,
     )
-    for profile in DEVELOPER
-)
+    guessed = [fact for fact, mark in row.marks.items() if mark is Mark.OBSERVED]  # nobody saw it on this API
+    there = there.known(Mark.ASSUMED, *guessed).known(Mark.DOCUMENTED, "system_role", "handle_lifetime")
+    return there.known(Mark.DOCUMENTED, "context_update") if updates else there
 
+
+VERTEX: Final[tuple[Profile, ...]] = tuple(map(_vertex, DEVELOPER))
 MODELS: Final[Mapping[Backend, tuple[Profile, ...]]] = {Backend.DEVELOPER: DEVELOPER, Backend.VERTEX: VERTEX}
+_RESOURCE: Final[Mapping[Backend, re.Pattern[str]]] = {
+    Backend.DEVELOPER: re.compile(r"(?:models/)?([^/]+)"),
+    Backend.VERTEX: re.compile(r"(?:(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/|models/)?([^/]+)"),
+}
+"""How each API names a model; that a bare name is good as well is assumed."""
+_VERSION: Final = re.compile(r"(?:-(?:preview|latest|exp|\d+))+$")
 
 
 def find(model: str, backend: Backend = Backend.DEVELOPER) -> Profile | None:
-    """The profile of a model named as in ``setup.model``, whatever path is before its name; None if there is none."""
-    name = model.rpartition("/")[2]
-    matching = [profile for profile in MODELS[backend] if name.startswith(profile.name)]
-    return max(matching, key=lambda profile: len(profile.name), default=None)
+    """The profile of a model named as in ``setup.model``; None if this API has none of that name."""
+    named = _RESOURCE[backend].fullmatch(model)
+    name = named[1] if named else ""
+    family = _VERSION.sub("", name)
+    return next((profile for profile in MODELS[backend] if profile.name == family), None)

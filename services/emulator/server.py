@@ -50,7 +50,6 @@ class Emulator:
         self._clock = clock
         self._seed = settings.seed
         handles = HandleStore(
-            settings.handle_lifetime,
             lambda: secrets.token_urlsafe(32),
             refuse_while_open=settings.refuse_resume_while_open,
         )

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final
 
-from services.emulator import admission, closes, mishaps, replies, wire
+from services.emulator import admission, closes, mishaps, replies, toolbox, wire
 from services.emulator.admission import Caller
 from services.emulator.age import Age
 from services.emulator.agenda import Agenda, Step
@@ -53,6 +53,7 @@ from services.emulator.messages import (
 from services.emulator.mishaps import Mishaps
 from services.emulator.profiles import Backend, Lifetime, Profile
 from services.emulator.surroundings import Surroundings
+from services.emulator.window import fitted
 
 HELD: Final = 10_000
 """How many messages are held while initial history is awaited."""
@@ -163,15 +164,15 @@ class Session:
         profile = admission.check_setup(setup, self._caller, self._shared.settings, self._shared.handles.open_sessions)
         snapshot = admission.redeem(handle, setup.model, self._shared.handles, now) if handle else None
         lineage = snapshot.lineage if snapshot else self._caller.connection
-        began = self._shared.handles.opened(lineage, self._caller.connection, now)
+        began = self._shared.handles.opened(lineage, self._caller.connection, now, profile.handle_lifetime)
         self._lineage = self._mishaps.conversation.lineage = lineage
         self._age.settle(profile, self._spend)
         if setup.compression is None:
             self._age.limit_session(began)
-        # Nothing says that the system instruction persists: it is this setup's, or there is none.
-        context = mishaps.remaining(snapshot.context if snapshot else Context(), struck.loss).instructed(
-            setup.instruction
-        )
+        # Nothing says that the system instruction or the tools persist: they are this setup's, or there are none.
+        kept = mishaps.remaining(snapshot.context if snapshot else Context(), struck.loss)
+        context = kept.instructed(setup.instruction).equipped(toolbox.text_of(setup.tools))
+        fitted(context, profile.window, setup.compression)
         self._emit(Began(Continued.HANDLE if snapshot else Continued.NEW, context))
         self._emit(Send(replies.setup_complete(lineage if self._caller.backend is Backend.VERTEX else None)))
         self._dialogue = self._begin(setup, profile, context, lineage)

@@ -22,6 +22,12 @@ from services.emulator.tokens import Tokens, of_text
 _NON_BLOCKING: Final = "NON_BLOCKING"
 
 
+def text_of(tools: Iterable[Mapping[str, Any]]) -> str:
+    """The declarations as they stand before the model, for which they cost tokens; empty if there are none."""
+    tools = list(tools)
+    return msgspec.json.encode(tools).decode() if tools else ""
+
+
 def declared(tools: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
     """The functions that a setup declares, in either casing, and whether each blocks; malformed ones are left out."""
     lists = (tool.get("functionDeclarations", tool.get("function_declarations")) for tool in tools)

@@ -14,6 +14,11 @@ TRIGGER: Final = 0.8
 def fitted(context: Context, window: int, wanted: Compression | None) -> Context:
     """The context as the model sees it: compressed when it has passed the trigger, if the setup wants compression.
 
+    Args:
+        context: As it is.
+        window: Its limit in tokens.
+        wanted: The setup's compression; None for none.
+
     Raises:
         RefusedError: It does not fit the window.
     """

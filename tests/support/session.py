@@ -70,7 +70,6 @@ class House:
         numbers = count(1)
         self.settings = Settings(**{"speed": 10.0, "thinking": 0.1, **settings})
         self.handles = HandleStore(
-            self.settings.handle_lifetime,
             lambda: f"handle-{next(numbers)}",
             refuse_while_open=self.settings.refuse_resume_while_open,
         )

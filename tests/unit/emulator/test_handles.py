@@ -11,9 +11,9 @@ from services.emulator.handles import HandleStore, Snapshot
 
 
 def store(*, refuse_while_open: bool = True) -> HandleStore:
-    """A store whose handles live for 100 s."""
+    """An empty store."""
     numbers = count()
-    return HandleStore(100.0, lambda: f"h{next(numbers)}", refuse_while_open=refuse_while_open)
+    return HandleStore(lambda: f"h{next(numbers)}", refuse_while_open=refuse_while_open)
 
 
 def snapshot(lineage: str, instruction: str = "") -> Snapshot:
@@ -40,11 +40,11 @@ def test_each_handle_stands_for_its_own_moment() -> None:
 def test_the_time_runs_from_the_end_of_the_session() -> None:
     """An open session's handles do not age; a resumed session keeps its lineage's handles alive."""
     kept = store(refuse_while_open=False)
-    kept.opened("a", "c1", 0.0)
+    kept.opened("a", "c1", 0.0, 100.0)
     handle = kept.issue(snapshot("a"))
     assert kept.redeem(handle, 1e6).lineage == "a"
     kept.closed("a", "c1", 1e6)
-    kept.opened("a", "c2", 0.0)
+    kept.opened("a", "c2", 0.0, 100.0)
     assert kept.redeem(handle, 1e6 + 500.0).lineage == "a"
     kept.closed("a", "c2", 1e6 + 500.0)
     assert kept.redeem(handle, 1e6 + 599.0).lineage == "a"
@@ -55,8 +55,8 @@ def test_a_session_that_is_open_somewhere_is_not_resumed() -> None:
     """Any open connection of the lineage refuses the resume, until the last is closed."""
     kept = store()
     handle = kept.issue(snapshot("a"))
-    kept.opened("a", "c1", 0.0)
-    kept.opened("a", "c2", 0.0)
+    kept.opened("a", "c1", 0.0, 100.0)
+    kept.opened("a", "c2", 0.0, 100.0)
     kept.closed("a", "c1", 1.0)
     assert refusal(kept, handle, 2.0) == closes.STILL_OPEN
     kept.closed("a", "c2", 3.0)
@@ -72,7 +72,7 @@ def test_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(kept, old, 0.0) == closes.HANDLE_NOT_FOUND
     assert kept.redeem(middle, 0.0).lineage == "a"
     for lineage in "bc":
-        kept.opened(lineage, f"of {lineage}", 0.0)
+        kept.opened(lineage, f"of {lineage}", 0.0, 100.0)
         kept.closed(lineage, f"of {lineage}", 0.0)
     assert refusal(kept, new, 0.0) == closes.HANDLE_NOT_FOUND
     kept.closed("a", "gone long ago", 0.0)

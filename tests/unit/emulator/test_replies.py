@@ -6,7 +6,6 @@ import pytest
 
 from services.emulator import replies
 from services.emulator.closes import Close
-from services.emulator.profiles import DEVELOPER, find
 from services.emulator.tokens import Tokens
 
 
@@ -52,14 +51,3 @@ def test_a_reason_is_cut_at_a_whole_character() -> None:
     """At most 123 bytes, always valid UTF-8."""
     assert Close(1007, "x" * 200).wire_reason == b"x" * 123
     assert Close(1007, "xx" + "\N{EURO SIGN}" * 99).wire_reason.decode() == "xx" + "\N{EURO SIGN}" * 40
-
-
-def test_models_are_found_by_their_longest_name() -> None:
-    """Dated previews belong to their family; what belongs to none is unknown."""
-    assert {profile.name for profile in DEVELOPER} == {
-        found.name for profile in DEVELOPER if (found := find(f"models/{profile.name}-preview-12-2026"))
-    }
-    flash = find("gemini-live-2.5-flash-native-audio")
-    assert flash is not None
-    assert flash.window == 128_000
-    assert find("models/gemini-1.0") is None

@@ -103,16 +103,21 @@ def test_the_refusal_while_open_is_a_switch() -> None:
     assert house.call(sessionResumption={"handle": first.handle}, now=first.now).close is None
 
 
-@pytest.mark.parametrize("age", [7200.0, 9000.0])
-def test_a_dead_handle_is_not_found(age: float) -> None:
-    """Two hours after its session ended a handle is as unknown as one that never was."""
-    house = House()
-    first = house.call().wait(0.1).hang_up()
-    for handle in (first.handle, "never issued"):
-        call = house.call(sessionResumption={"handle": handle}, now=first.now + age)
-        assert call.close is not None
-        assert (call.close.code, call.close.reason) == (1008, "BidiGenerateContent session not found")
-    assert house.call(sessionResumption={"handle": first.handle}, now=first.now + 7199.0).close is None
+@pytest.mark.parametrize(
+    ("vertex", "setting", "life"),
+    [(False, None, 7_200.0), (True, None, 86_400.0), (False, 100.0, 100.0), (True, 100.0, 100.0)],
+)
+def test_a_dead_handle_is_not_found(vertex: bool, setting: float | None, life: float) -> None:  # noqa: FBT001 - a table
+    """Two hours after its session ended, on Vertex a day, or as set, a handle is as unknown as one that never was."""
+    house = House(handle_lifetime=setting)
+    first = house.call(vertex=vertex).wait(0.1).hang_up()
+    for age in (life, life + 1_800.0):
+        for handle in (first.handle, "never issued"):
+            call = house.call(vertex=vertex, sessionResumption={"handle": handle}, now=first.now + age)
+            assert call.close is not None
+            assert (call.close.code, call.close.reason) == (1008, "BidiGenerateContent session not found")
+    again = {"handle": first.handle}
+    assert house.call(vertex=vertex, sessionResumption=again, now=first.now + life - 1.0).close is None
 
 
 def test_a_handle_is_good_for_its_own_model_only() -> None:
