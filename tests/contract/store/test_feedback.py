@@ -27,7 +27,8 @@ Open = Callable[[], AbstractAsyncContextManager[Store]]
 
 _IDS = count(1)
 LATER = NOW + timedelta(minutes=1)
-ACCEPTED, SUPERSEDED, EXPIRED, DELIVERED, REMOVED = range(1, 6)
+ACCEPTED, SUPERSEDED, EXPIRED = Message.STATE_ACCEPTED, Message.STATE_SUPERSEDED, Message.STATE_EXPIRED
+DELIVERED, REMOVED = Message.STATE_DELIVERED, Message.STATE_REMOVED
 
 
 async def stored(store: Store, **fields: object) -> Conversation:

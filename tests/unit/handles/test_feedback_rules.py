@@ -72,7 +72,8 @@ def test_all_that_wait_make_way() -> None:
 
 def test_what_was_saved_may_be_less_than_nothing() -> None:
     """Of all counts in a ledger only these: the others are counts."""
-    assert limits.ledger(Ledger(saved_context_tokens=-1, saved_billed_tokens=-5))
+    less = Ledger(saved_context_tokens=-1, saved_billed_tokens=-5)
+    assert limits.ledger(less) is less
     with pytest.raises(ServiceError) as caught:
         limits.ledger(Ledger(estimated_tokens_by_category={"user": -1}))
     assert caught.value.metadata["field"] == "ledger.estimated_tokens_by_category"
