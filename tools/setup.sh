@@ -3,8 +3,8 @@
 #
 #   tools/setup.sh [DIRECTORY]     the environment; .venv when not given
 #
-# Needs Python 3.11 or newer (PYTHON names another than the first one found) and a package index. What tests need besides
-# comes from Debian: as root this installs what is missing, otherwise it says how. Safe to run again.
+# Needs Python 3.11 or newer (PYTHON names another than the first one found) and a package index. Debian ships Python
+# without the module that makes environments: as root this installs it, otherwise it says how. Safe to run again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,26 +29,6 @@ find_python() {
     fi
   done
   fail "no Python 3.11 or newer was found; install one (Debian: apt-get install python3 python3-venv) or name it: make setup PYTHON=/path/to/python"
-}
-
-# What tests run besides Python: the command, the Debian package that has it, what it is for.
-readonly debian_packages='
-promtool prometheus rules and metrics are checked with it, and a real one scrapes Filo
-'
-
-need_debian_packages() {
-  local command package reason missing=()
-  while read -r command package reason; do
-    [ -z "$command" ] || command -v "$command" >/dev/null || missing+=("$package")
-  done <<<"$debian_packages"
-  [ ${#missing[@]} -gt 0 ] || return 0
-  if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-    say "tests need what is missing here; run: sudo apt-get install --no-install-recommends ${missing[*]}"
-    return 0
-  fi
-  say "installing the Debian packages ${missing[*]}, which tests need; their services are not started"
-  apt-get update -qq
-  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${missing[@]}" </dev/null >/dev/null
 }
 
 # Debian and its descendants keep ensurepip in a package of its own.
@@ -81,7 +61,6 @@ main() {
   VIRTUAL_ENV=$venv "$venv/bin/uv" pip sync --require-hashes requirements.lock
   say "installing Filo itself, editable"
   VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
-  need_debian_packages
   touch "$venv/.ready"
 }
 
