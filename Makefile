@@ -86,6 +86,10 @@ storm: $(READY) ## refuse a thousand conversations everything for 30 s, and watc
 bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations
 	@$(BIN)/python -m bench.handles $(ARGS)
 
+.PHONY: bench-relay
+bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs, beside the bare floor, google-genai and haproxy
+	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay $(ARGS)
+
 .PHONY: clean
 clean: ## remove .venv, caches, reports, and the data of `make up`
 	@rm -rf $(VENV) .filo reports build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,85 @@
+"""The floor of Filo's transport: websockets, msgspec and uvloop, with no conversation logic at all."""
+
+import argparse
+import asyncio
+import base64
+from typing import Final
+
+import msgspec
+import uvloop
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+SETUP: Final = '{"setup":{"model":"models/any","generationConfig":{"responseModalities":["AUDIO"]}}}'
+PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=any"
+_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
+_TAIL: Final = b'"}}}'
+
+
+class _Blob(msgspec.Struct):
+    data: bytes = b""
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    inline_data: _Blob | None = None
+
+
+class _Turn(msgspec.Struct):
+    parts: list[_Part] = []
+
+
+class _Content(msgspec.Struct, rename="camel"):
+    model_turn: _Turn | None = None
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    server_content: _Content | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Message)
+
+
+async def _up(client: ServerConnection, upstream: ClientConnection) -> None:
+    async for pcm in client:
+        if isinstance(pcm, bytes):
+            await upstream.send(_HEAD + base64.b64encode(pcm) + _TAIL, text=True)
+
+
+async def _down(client: ServerConnection, upstream: ClientConnection) -> None:
+    while True:
+        content = _DECODER.decode(await upstream.recv(decode=False)).server_content
+        for part in content.model_turn.parts if content and content.model_turn else ():
+            if part.inline_data is not None:
+                await client.send(part.inline_data.data)
+
+
+async def relay(client: ServerConnection, url: str) -> None:
+    """Pass on what comes, both ways, until either side goes."""
+    async with connect(url + PATH, compression=None, ping_interval=None, max_size=2**24, proxy=None) as upstream:
+        await upstream.send(SETUP)
+        tasks = [asyncio.create_task(_up(client, upstream)), asyncio.create_task(_down(client, upstream))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _main(upstream: str) -> None:
+    async def handle(client: ServerConnection) -> None:
+        try:
+            await relay(client, upstream)
+        except ConnectionClosed:
+            return
+
+    async with serve(handle, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+        print(f"floor ready: {server.sockets[0].getsockname()[1]}", flush=True)
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("upstream")
+    uvloop.run(_main(parser.parse_args().upstream))

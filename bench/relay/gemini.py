@@ -1,0 +1,86 @@
+"""The far end: Gemini's side of the wire, reduced to what a measurement needs, and cheap enough not to be measured.
+
+Every audio message is answered by one of the agent's. Each `TURN` of them ends a turn as Gemini does: usage, the end of
+the turn, and a fresh handle. The emulator is faithful instead, and costs far more than a relay.
+"""
+
+import base64
+import json
+from typing import Final
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+TURN: Final = 250
+"""Audio messages in a turn: five seconds."""
+REPLY: Final = json.dumps(
+    {
+        "serverContent": {
+            "modelTurn": {
+                "parts": [
+                    {
+                        "inlineData": {
+                            "mimeType": "audio/pcm;rate=24000",
+                            "data": base64.b64encode(bytes(range(240)) * 4).decode(),
+                        }
+                    }
+                ]
+            }
+        }
+    },
+    separators=(",", ":"),
+).encode()
+"""20 ms of the agent's voice, PCM16 of 24 kHz."""
+_AUDIO: Final = (b'{"realtimeInput"', b'{"realtime_inpu')
+"""How audio begins; google-genai writes the names of the protos."""
+_READY: Final = b'{"setupComplete":{}}'
+
+
+class Gemini(WSListener):
+    """One connection. All of them share the counters of the class.
+
+    Attributes:
+        heard: Audio messages that reached Gemini, on all connections.
+    """
+
+    heard = 0
+
+    def __init__(self) -> None:
+        self._mine = 0
+        self._turn = 0
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Answer audio with audio, a setup with its completion; swallow the rest."""
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(frame.get_close_code())
+            transport.disconnect()
+            return
+        head = bytes(frame.get_payload_as_memoryview()[:16])
+        if head.startswith(_AUDIO):
+            self._answer(transport)
+        elif b'"setup"' in head:
+            transport.send(WSMsgType.TEXT, _READY)
+            self._handle(transport)
+
+    def _answer(self, transport: WSTransport) -> None:
+        Gemini.heard += 1
+        self._mine += 1
+        transport.send(WSMsgType.TEXT, REPLY)
+        if self._mine % TURN == 0:
+            self._turn += 1
+            transport.send(WSMsgType.TEXT, _turn_over(self._turn))
+            self._handle(transport)
+
+    def _handle(self, transport: WSTransport) -> None:
+        update = {"sessionResumptionUpdate": {"newHandle": f"handle-{id(self)}-{self._turn}", "resumable": True}}
+        transport.send(WSMsgType.TEXT, json.dumps(update).encode())
+
+
+def _turn_over(turn: int) -> bytes:
+    """The end of a turn, with a context that grows by 25 tokens a second for both who spoke."""
+    audio = turn * TURN // 50 * 25 * 2
+    usage = {
+        "promptTokenCount": audio,
+        "responseTokenCount": TURN // 50 * 25,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": audio}],
+    }
+    return json.dumps({"serverContent": {"turnComplete": True}, "usageMetadata": usage}).encode()
