@@ -4,6 +4,7 @@ isort:skip_file
 Training runs: an AI prospect talks to the agent, and the run survives every cut."""
 
 from collections import abc as _abc
+from filo.handles.v1 import resources_pb2 as _resources_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
@@ -97,6 +98,34 @@ be checked.
 """
 Global___ProspectKind: _TypeAlias = ProspectKind  # noqa: Y015
 
+class _ManagerKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ManagerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ManagerKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MANAGER_KIND_UNSPECIFIED: _ManagerKind.ValueType  # 0
+    """By rules where the persona names some, nobody otherwise."""
+    MANAGER_KIND_NONE: _ManagerKind.ValueType  # 1
+    """Nobody."""
+    MANAGER_KIND_RULES: _ManagerKind.ValueType  # 2
+    """A sales manager who goes by rules: those that the persona names, or those that are shipped as `default`."""
+    MANAGER_KIND_GEMINI: _ManagerKind.ValueType  # 3
+    """A sales manager who is a Gemini text model, `text_model`."""
+
+class ManagerKind(_ManagerKind, metaclass=_ManagerKindEnumTypeWrapper):
+    """Who gives the agent private advice."""
+
+MANAGER_KIND_UNSPECIFIED: ManagerKind.ValueType  # 0
+"""By rules where the persona names some, nobody otherwise."""
+MANAGER_KIND_NONE: ManagerKind.ValueType  # 1
+"""Nobody."""
+MANAGER_KIND_RULES: ManagerKind.ValueType  # 2
+"""A sales manager who goes by rules: those that the persona names, or those that are shipped as `default`."""
+MANAGER_KIND_GEMINI: ManagerKind.ValueType  # 3
+"""A sales manager who is a Gemini text model, `text_model`."""
+Global___ManagerKind: _TypeAlias = ManagerKind  # noqa: Y015
+
 class _Outcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -175,6 +204,9 @@ class RunSpec(_message.Message):
     JUDGE_FIELD_NUMBER: _builtins.int
     THRESHOLDS_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
+    MANAGER_FIELD_NUMBER: _builtins.int
+    MANAGER_DOCUMENT_FIELD_NUMBER: _builtins.int
+    FEEDBACK_POLICY_FIELD_NUMBER: _builtins.int
     persona: _builtins.str
     """Optional. The name of a shipped persona; `enthusiastic` when empty. With `persona_document`, what errors call it."""
     turns: _builtins.int
@@ -213,6 +245,14 @@ class RunSpec(_message.Message):
     """Optional. True to let a Gemini text model judge the transcript at the end, by a stated rubric."""
     title: _builtins.str
     """Optional. What the run is called in a suite and in its report; at most 200 characters."""
+    manager: Global___ManagerKind.ValueType
+    """Optional. Who gives the agent private advice after each turn."""
+    manager_document: _builtins.str
+    """Optional. A sales manager's rules of one's own, the whole YAML document, in place of those that the persona names; at
+    most 256 KiB.
+    """
+    feedback_policy: _resources_pb2.FeedbackPolicy.ValueType
+    """Optional. How advice is brought to the agent; the relay's setting when unspecified."""
     @_builtins.property
     def cut_client_at_turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Optional. Turns in whose middle the simulator cuts its own socket, without a close frame."""
@@ -244,10 +284,13 @@ class RunSpec(_message.Message):
         judge: _builtins.bool = ...,
         thresholds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         title: _builtins.str = ...,
+        manager: Global___ManagerKind.ValueType = ...,
+        manager_document: _builtins.str = ...,
+        feedback_policy: _resources_pb2.FeedbackPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_document", b"agent_document", "channel", b"channel", "chaos", b"chaos", "cut_client_at_turns", b"cut_client_at_turns", "fault_plan", b"fault_plan", "fault_plan_document", b"fault_plan_document", "judge", b"judge", "model", b"model", "no_resume", b"no_resume", "persona", b"persona", "persona_document", b"persona_document", "prospect", b"prospect", "rotation", b"rotation", "seed", b"seed", "speed", b"speed", "text_model", b"text_model", "thresholds", b"thresholds", "title", b"title", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "agent_document", b"agent_document", "channel", b"channel", "chaos", b"chaos", "cut_client_at_turns", b"cut_client_at_turns", "fault_plan", b"fault_plan", "fault_plan_document", b"fault_plan_document", "feedback_policy", b"feedback_policy", "judge", b"judge", "manager", b"manager", "manager_document", b"manager_document", "model", b"model", "no_resume", b"no_resume", "persona", b"persona", "persona_document", b"persona_document", "prospect", b"prospect", "rotation", b"rotation", "seed", b"seed", "speed", b"speed", "text_model", b"text_model", "thresholds", b"thresholds", "title", b"title", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
