@@ -329,7 +329,7 @@ class LiveConversation:
         do.OpenUpstream: _open_upstream,
         do.PrepareUpstream: _prepare_upstream,
         do.CloseUpstream: _close_upstream,
-        do.StartSending: lambda self, effect: self.inputs.start(effect.after),
+        do.StartSending: lambda self, effect: self.inputs.start(effect.after, heard=effect.heard),
         do.StopSending: lambda self, _: self.inputs.stop(),
         do.Forget: lambda self, effect: self.inputs.forget(effect.through),
         do.AnswerTool: _answer_tool,

@@ -6,7 +6,9 @@ until a stored turn covers them, downwards the relay's messages until a client t
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -63,6 +65,13 @@ class Log(Generic[T]):
             if item is not None:
                 return self._first + index, item
         return None
+
+    def items(self, after: int) -> Iterator[tuple[int, T]]:
+        """Every item held after a position, with its own, in order; the log must not change meanwhile."""
+        skipped = max(0, after + 1 - self._first)
+        for index, entry in enumerate(islice(self._entries, skipped, None), start=self._first + skipped):
+            if entry.item is not None:
+                yield index, entry.item
 
     def forget(self, through: int) -> None:
         """Drop every item up to and with this position."""

@@ -81,10 +81,11 @@ class Intake:
         if not self._is_news():
             return
         before = self._inputs.newest
-        dropped = self._inputs.take(pcm, self._next - 1, is_audio=True)
+        began = self._speech.began(pcm)
+        dropped = self._inputs.take(pcm, self._next - 1, is_audio=True, sound=self._speech.sound)
         if dropped:
             self._metrics.dropped.inc(dropped)
-        if self._speech.began(pcm):
+        if began:
             self._post(on.SpeechBegan(before, waiting=self._inputs.waiting))
 
     def _input(self, message: protocol.Input) -> None:

@@ -4,20 +4,38 @@ It does not replace Gemini's voice activity detection, which decides about turns
 that the client's moment has begun, so that no rotation is put into it.
 """
 
+from enum import Enum, auto
 from typing import Final
 
 LOUD: Final = 700
-"""A peak amplitude above this is a voice; a quiet room stays well under it (of 32,767)."""
+"""A peak amplitude from here on is a voice; a quiet room stays well under it (of 32,767)."""
+SILENT: Final = 250
+"""A peak amplitude below this is nothing that anybody could take for a voice: 42 dB under the loudest."""
 _STRIDE: Final = 8
 """Every eighth sample is enough to see a peak of a voice."""
 _PAUSE: Final = 16_000
 """Samples of quiet, at 16 kHz, after which the next loud frame begins a new utterance: one second."""
 
 
+class Sound(Enum):
+    """What a frame sounds like."""
+
+    SILENCE = auto()
+    """Nobody hears a voice in it."""
+    FAINT = auto()
+    """Perhaps a room, perhaps a soft voice: never treated as silence, never counted as speech."""
+    VOICE = auto()
+
+
 class SpeechDetector:
-    """Follows one client's audio."""
+    """Follows one client's audio.
+
+    Attributes:
+        sound: What the newest frame sounded like.
+    """
 
     def __init__(self) -> None:
+        self.sound = Sound.SILENCE
         self._quiet = _PAUSE
 
     def turn_ended(self) -> None:
@@ -31,9 +49,12 @@ class SpeechDetector:
             frame: PCM16 little-endian mono 16 kHz, an even number of bytes.
         """
         samples = memoryview(frame).cast("h")
-        if not len(samples) or max(samples[::_STRIDE].tolist()) < LOUD:
+        peak = max(samples[::_STRIDE].tolist(), default=0)
+        if peak < LOUD:
+            self.sound = Sound.SILENCE if peak < SILENT else Sound.FAINT
             self._quiet += len(samples)
             return False
+        self.sound = Sound.VOICE
         began = self._quiet >= _PAUSE
         self._quiet = 0
         return began

@@ -42,9 +42,17 @@ class CloseUpstream:
 
 @dataclass(frozen=True, slots=True)
 class StartSending:
-    """Send the client's inputs from after this mark on, those that wait and those to come."""
+    """Send the client's inputs from after a mark on, those that wait and those to come.
+
+    Silence that an earlier connection was sent may be passed over.
+
+    Args:
+        after: The newest input that the connection knows already.
+        heard: Gemini had heard something in what comes after it, so it is not all silence, whatever it sounds like.
+    """
 
     after: Mark
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

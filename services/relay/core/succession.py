@@ -88,7 +88,7 @@ class Succession:
         self.connection.ready(now)
         self._refusals, self._rebasing = 0, False
         self.continuity = self.connection.continuity
-        self._out = [do.StartSending(self._replay_after())]
+        self._out = [do.StartSending(self._replay_after(), self._talk.unanswered)]
         if self._replacing is not None:
             self.rotations += 1
             gap = now - self._gap_since

@@ -46,11 +46,15 @@ class Talk:
     Args:
         last: The newest completed turn.
         boundary: Where its input ended.
+
+    Attributes:
+        unanswered: Gemini has heard something, on whichever connection, that no completed turn holds.
     """
 
     def __init__(self, last: int, boundary: Mark) -> None:
         self.last = last
         self.boundary = boundary
+        self.unanswered = False
         self._turn = _Progress()
         self._next = _Progress()
         self._speaking = False
@@ -112,6 +116,7 @@ class Talk:
             The turn it belongs to: after an interruption, the next one.
         """
         self._unheard, self._doubts = False, True
+        self.unanswered = True
         if self._turn.interrupted and self._turn.answered_from is not None:
             self._next.heard.append(text)
             return self.number + 1
@@ -207,6 +212,7 @@ class Talk:
             return None
         self.boundary = done.answered_from or sent
         self.last += 1
+        self.unanswered = bool(self._next.heard)
         self._turn, self._next, self._memo = self._next, _Progress(), {}
         self._asked, self._under_way, self._unheard = {}, {}, False
         return Turn(

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import deque
+from itertools import takewhile
 from typing import Final, NamedTuple
 
+from services.relay.client.speech import Sound
 from services.relay.core.model import START, Mark
 from services.relay.log import Log
 from services.relay.upstream import wire
@@ -13,6 +15,8 @@ _BYTES_A_SECOND: Final = 32_000
 _FRAMES_A_SECOND: Final = 50
 _OVERHEAD: Final = 64
 """What an input costs besides its payload, so that empty ones are bounded too."""
+SILENCE_KEPT: Final = 2.0
+"""Seconds of silence that are sent again before what sounds: room for a beginning that was too soft to be heard here."""
 _BURST = 8
 """Messages in a row, after which the other conversations of the relay get their turn."""
 
@@ -23,24 +27,33 @@ class _Input(NamedTuple):
     seq: int
     payload: bytes
     is_audio: bool
+    sound: Sound
 
 
 class Inputs:
     """The replay buffer of one conversation and the place from which it is sent.
 
-    Replaying is nothing but going back: `start` moves the place, and the feeder sends on from there.
+    Replaying is nothing but going back: `start` moves the place, and the feeder sends on from there. Silence that an
+    earlier connection has heard is not sent again: it would only hold up what follows.
 
     Args:
         covered_seq: The newest client sequence number that is stored already.
         replay_seconds: How much audio is kept, oldest out first.
+
+    Attributes:
+        last_seq: The newest input's number.
+        sent: The newest input that was sent to the connection in use, or passed over.
+        spoken: Seconds of the client's voice that the connection in use was sent.
     """
 
     def __init__(self, covered_seq: int, replay_seconds: float) -> None:
         self.last_seq = covered_seq
         self.sent = Mark(0, covered_seq)
+        self.spoken = 0.0
         self._log: Log[_Input] = Log()
         self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * _OVERHEAD))
         self._sending = False
+        self._ever_sent = 0
         self._control: deque[bytes] = deque()
         self._index = 0
         self._transparent = False
@@ -69,6 +82,7 @@ class Inputs:
             transparent: It will ask which input a message was.
         """
         self._index = already
+        self.spoken = 0.0
         self._transparent = transparent
         self._marks.clear()
 
@@ -78,30 +92,53 @@ class Inputs:
             self._marks.popleft()
         return self._marks[0][1] if self._marks and self._marks[0][0] <= index else START
 
-    def take(self, payload: bytes, seq: int, *, is_audio: bool) -> int:
+    def take(self, payload: bytes, seq: int, *, is_audio: bool, sound: Sound = Sound.FAINT) -> int:
         """Add an input.
 
         Args:
             payload: PCM16 of 16 kHz, or a message for Gemini.
             seq: The client's number of it, greater than `last_seq`.
             is_audio: Which of the two it is.
+            sound: What audio sounds like.
 
         Returns:
             How many older frames of audio had to be dropped.
         """
         self.last_seq = seq
-        self._log.append(_Input(seq, payload, is_audio), len(payload) + _OVERHEAD if is_audio else 0)
+        weight = len(payload) + _OVERHEAD if is_audio else 0
+        self._log.append(_Input(seq, payload, is_audio, sound), weight)
         return self._log.trim(self._most)
 
     def skip(self, seq: int) -> None:
         """An input that is not replayed (a tool's result) has this number."""
         self.last_seq = seq
 
-    def start(self, after: Mark) -> None:
-        """Send what comes after a mark, and what will come."""
-        self.sent = after
+    def start(self, after: Mark, *, heard: bool = False) -> None:
+        """Send what comes after a mark, and what will come.
+
+        Args:
+            after: The newest input that the connection knows already.
+            heard: Gemini had heard something in what comes after it.
+        """
+        self.sent = self._past_silence(after, heard=heard)
         self._sending = True
         self._log.wake()
+
+    def _past_silence(self, after: Mark, *, heard: bool) -> Mark:
+        """Where to begin instead: shortly before the first input that sounds, or that was never sent."""
+        silence: list[tuple[int, _Input]] = []
+        sounds = False
+        for position, item in takewhile(lambda entry: entry[0] <= self._ever_sent, self._log.items(after.position)):
+            if item.sound is not Sound.SILENCE:
+                sounds = True
+                break
+            silence.append((position, item))
+        if heard and not sounds:
+            return after  # a voice too soft for this relay's ear
+        kept = 0.0
+        while silence and kept < SILENCE_KEPT:
+            kept += len(silence.pop()[1].payload) / _BYTES_A_SECOND
+        return Mark(silence[-1][0], silence[-1][1].seq) if silence else after
 
     def stop(self) -> None:
         """Send nothing; a tool's answer that waits is for a connection that is gone."""
@@ -130,14 +167,19 @@ class Inputs:
                 self._index += 1
                 await upstream.send(self._control.popleft())
             elif self._sending and (entry := self._log.after(self.sent.position)):
-                position, item = entry
-                self.sent = Mark(position, item.seq)
-                self._index += 1
-                if self._transparent:
-                    self._marks.append((self._index, self.sent))
-                await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
+                await self._send(upstream, *entry)
             else:
                 await self._log.wait()
+
+    async def _send(self, upstream: Upstream, position: int, item: _Input) -> None:
+        self.sent = Mark(position, item.seq)
+        self._ever_sent = max(self._ever_sent, position)
+        self._index += 1
+        if self._transparent:
+            self._marks.append((self._index, self.sent))
+        if item.sound is Sound.VOICE:
+            self.spoken += len(item.payload) / _BYTES_A_SECOND
+        await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
 
 
 async def cancelled(task: asyncio.Task[None] | None) -> None:

@@ -71,6 +71,8 @@ def test_it_is_a_list_with_positions(steps: list[tuple[str, int] | tuple[str, in
             position = min((held for held in model.held if held > place), default=None)
             expected = None if position is None else (position, model.held[position][0])
             assert log.after(place) == expected
+            later = [(at, item) for at, (item, _) in sorted(model.held.items()) if at > place]
+            assert list(log.items(place)) == later
 
 
 def test_what_has_no_weight_is_never_trimmed() -> None:

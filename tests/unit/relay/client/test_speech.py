@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from services.common import voice
-from services.relay.client.speech import LOUD, SpeechDetector
+from services.relay.client.speech import LOUD, SILENT, Sound, SpeechDetector
 
 QUIET_FRAME = bytes(640)
 SECOND = 50
@@ -66,3 +66,20 @@ def test_after_a_turn_the_next_loud_frame_begins_an_utterance() -> None:
     ear.turn_ended()
     assert ear.began(tone(5000))
     assert not ear.began(tone(5000))
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "sound"),
+    [
+        (0, Sound.SILENCE),
+        (SILENT - 1, Sound.SILENCE),
+        (SILENT, Sound.FAINT),
+        (LOUD - 1, Sound.FAINT),
+        (LOUD, Sound.VOICE),
+    ],
+)
+def test_what_a_frame_sounds_like(amplitude: int, sound: Sound) -> None:
+    """Between silence and a voice there is what may be either."""
+    ear = SpeechDetector()
+    ear.began(tone(amplitude))
+    assert ear.sound is sound

@@ -30,7 +30,7 @@ def test_lost_while_the_client_speaks() -> None:
     scene.lost()
     assert scene.told == [tell.TurnRestarted(2, CLOSED), tell.Rotating(CLOSED, 2)]
     scene.let(on.UpstreamReady())
-    assert scene.one(do.StartSending) == do.StartSending(Mark(10, 10))
+    assert scene.one(do.StartSending) == do.StartSending(Mark(10, 10), heard=True)
 
 
 def test_lost_in_an_answer() -> None:

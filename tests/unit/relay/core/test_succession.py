@@ -68,7 +68,7 @@ def test_at_the_latest_an_answer_is_cut() -> None:
     scene.let(on.UpstreamClosed(1000, ""))
     assert scene.out == [do.Tell(tell.TurnRestarted(2, GO_AWAY)), do.OpenUpstream("h1", 0, (), 0.0)]
     scene.let(on.UpstreamReady())
-    assert scene.one(do.StartSending) == do.StartSending(Mark(10, 10))
+    assert scene.one(do.StartSending) == do.StartSending(Mark(10, 10), heard=True)
 
 
 def test_an_answer_that_ends_while_its_connection_is_closed_is_not_cut() -> None:

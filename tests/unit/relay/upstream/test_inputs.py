@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-from services.relay.core.model import Mark
+from services.relay.client.speech import Sound
+from services.relay.core.model import START, Mark
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Upstream
-from services.relay.upstream.inputs import Inputs, cancelled
+from services.relay.upstream.inputs import SILENCE_KEPT, Inputs, cancelled
 
 
 class Memory:
@@ -37,7 +38,7 @@ async def feeding(inputs: Inputs, memory: Memory) -> AsyncIterator[None]:
 
 async def settle() -> None:
     """Let the feeder do all that it can."""
-    for _ in range(50):
+    for _ in range(400):
         await asyncio.sleep(0)
 
 
@@ -57,6 +58,25 @@ def with_frames(*numbers: int, seconds: float = 10.0) -> Inputs:
     for number in numbers:
         inputs.take(frame(number), number, is_audio=True)
     return inputs
+
+
+def take(inputs: Inputs, sound: Sound, frames: int) -> list[int]:
+    """The client sends so many frames that sound like this; gives their numbers."""
+    numbers = list(range(inputs.last_seq + 1, inputs.last_seq + 1 + frames))
+    for number in numbers:
+        inputs.take(frame(number), number, is_audio=True, sound=sound)
+    return numbers
+
+
+async def sent_again(inputs: Inputs, after: Mark, *, heard: bool = False) -> list[bytes]:
+    """What the next connection gets."""
+    memory = Memory()
+    inputs.stop()
+    inputs.connected(already=0, transparent=False)
+    inputs.start(after, heard=heard)
+    async with feeding(inputs, memory):
+        await settle()
+    return memory.got
 
 
 async def test_nothing_is_sent_before_the_start() -> None:
@@ -171,3 +191,86 @@ async def test_a_replay_lets_others_have_their_turn() -> None:
         assert 0 < len(memory.got) < 20
         await settle()
         assert memory.got == said(*range(1, 101))
+
+
+# Silence.
+
+KEPT = round(SILENCE_KEPT * 50)
+
+
+async def test_silence_that_was_sent_is_not_sent_again() -> None:
+    """After a long silence a replay is short: the last two seconds of it."""
+    inputs = Inputs(0, 120.0)
+    silence = take(inputs, Sound.SILENCE, 1000)
+    assert await sent_again(inputs, START) == said(*silence)
+    assert await sent_again(inputs, START) == said(*silence[-KEPT:])
+    assert inputs.sent == Mark(1000, 1000)
+
+
+async def test_a_beginning_keeps_the_silence_before_it() -> None:
+    """Two seconds before the first frame that sounds; from there on nothing is left out, further silence included."""
+    inputs = Inputs(0, 120.0)
+    before, spoken = take(inputs, Sound.SILENCE, 300), take(inputs, Sound.VOICE, 50)
+    after = take(inputs, Sound.SILENCE, 300)
+    await sent_again(inputs, START)
+    assert await sent_again(inputs, START) == said(*before[-KEPT:], *spoken, *after)
+
+
+async def test_a_faint_sound_is_no_silence() -> None:
+    """It may be a soft voice."""
+    inputs = Inputs(0, 120.0)
+    faint, silence = take(inputs, Sound.FAINT, 1), take(inputs, Sound.SILENCE, 300)
+    await sent_again(inputs, START)
+    assert await sent_again(inputs, START) == said(*faint, *silence)
+
+
+async def test_a_typed_word_is_no_silence() -> None:
+    """Nothing is passed over that is no audio."""
+    inputs = Inputs(0, 120.0)
+    inputs.take(b"typed", 1, is_audio=False)
+    silence = take(inputs, Sound.SILENCE, 300)
+    await sent_again(inputs, START)
+    assert await sent_again(inputs, START) == [b"typed", *said(*silence)]
+
+
+async def test_what_gemini_has_heard_is_no_silence() -> None:
+    """It has a finer ear than the relay: where it heard a voice in what seems all silent, all of it is sent again."""
+    inputs = Inputs(0, 120.0)
+    silence = take(inputs, Sound.SILENCE, 300)
+    await sent_again(inputs, START)
+    assert await sent_again(inputs, START, heard=True) == said(*silence)
+    spoken = take(inputs, Sound.VOICE, 1)
+    await sent_again(inputs, START)
+    assert await sent_again(inputs, START, heard=True) == said(*silence[-KEPT:], *spoken)
+
+
+async def test_silence_that_was_never_sent_is_sent() -> None:
+    """What came while there was no connection is not left out, silent or not."""
+    inputs = Inputs(0, 120.0)
+    old = take(inputs, Sound.SILENCE, 200)
+    await sent_again(inputs, START)
+    inputs.stop()
+    new = take(inputs, Sound.SILENCE, 200)
+    assert await sent_again(inputs, START) == said(*old[-KEPT:], *new)
+
+
+async def test_only_what_follows_the_mark_is_looked_at() -> None:
+    """Sounds of turns that are over do not matter, and less silence than is kept is sent whole."""
+    inputs = Inputs(10, 120.0)
+    take(inputs, Sound.VOICE, 20)
+    silence = take(inputs, Sound.SILENCE, 150)
+    await sent_again(inputs, Mark(0, 10))
+    inputs.forget(20)
+    assert await sent_again(inputs, Mark(20, 30)) == said(*silence[-KEPT:])
+    assert await sent_again(inputs, Mark(100, 110)) == said(*silence[80:])
+
+
+async def test_the_clients_voice_is_counted_for_each_connection() -> None:
+    """In seconds, replay included; what is not clearly a voice does not count."""
+    inputs = Inputs(0, 120.0)
+    take(inputs, Sound.SILENCE, 50)
+    take(inputs, Sound.VOICE, 100)
+    take(inputs, Sound.FAINT, 50)
+    for _ in range(2):
+        await sent_again(inputs, START)
+        assert round(inputs.spoken, 2) == 2.0

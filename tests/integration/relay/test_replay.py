@@ -1,0 +1,109 @@
+"""What a new connection is sent again, and how fast: from the upstream's own side."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.common import voice
+from services.relay.upstream.inputs import SILENCE_KEPT
+from tests.support.client import Client, Speaker
+from tests.support.gemini import Gemini, plain_gemini
+from tests.support.relay import RunningRelay, running_relay
+
+SILENCE = voice.silence(1, 16_000)
+AHEAD = 600
+"""Frames that kernel and relay may hold for an upstream that does not read: half a megabyte."""
+
+
+@pytest.fixture
+async def gemini() -> AsyncIterator[Gemini]:
+    """An upstream that remembers every byte."""
+    async with plain_gemini() as listening:
+        yield listening
+
+
+@pytest.fixture
+async def relay(tmp_path: Path, gemini: Gemini) -> AsyncIterator[RunningRelay]:
+    """A relay in front of it."""
+    async with running_relay(tmp_path, upstream_url=gemini.url, upstream_ca=None) as running:
+        yield running
+
+
+def spoken(speaker: Speaker, frames: int) -> list[bytes]:
+    """So many frames of speech, no two alike."""
+    found: list[bytes] = []
+    while len(found) < frames:
+        found += [frame for frame in speaker.say("A word of it, and another one.") if any(frame)]
+    return found[:frames]
+
+
+async def test_after_a_long_silence_little_is_sent_again(relay: RunningRelay, gemini: Gemini) -> None:
+    """A minute of silence, then a rotation: the next connection hears its last two seconds, and what is said then."""
+    session = await relay.create()
+    speaker = Speaker(71)
+    async with Client(relay.socket(session)) as client:
+        await client.wait("session:started")
+        (first,) = gemini.sessions
+        await client.speak([SILENCE] * 3000)
+        await gemini.until(lambda: len(first.inputs) == 3000)
+        await first.go_away()
+        await client.wait("session:rotated", continuity="handle")
+        said = spoken(speaker, 50)
+        await client.speak(said)
+        second = gemini.sessions[1]
+        kept = round(SILENCE_KEPT / voice.FRAME_SECONDS)
+        await gemini.until(lambda: len(second.inputs) >= kept + 50)
+        assert second.audio == [SILENCE] * kept + said
+        await second.turn("A word of it, and another one.")
+        covered = await client.wait("covered", turn=1)
+        assert covered["seq"] == 3050, "what was passed over counts as heard"
+
+
+async def test_a_replay_is_no_faster_than_the_upstream(relay: RunningRelay, gemini: Gemini) -> None:
+    """A minute of speech for a connection that reads slowly: what it has not taken waits here, and so does the rest."""
+    session = await relay.create()
+    speaker = Speaker(72)
+    async with Client(relay.socket(session)) as client:
+        await client.wait("session:started")
+        (first,) = gemini.sessions
+        said = spoken(speaker, 3000)
+        await client.speak(said)
+        await gemini.until(lambda: len(first.inputs) == 3000)
+        gemini.pause = 0.001
+        await first.go_away("0s")
+        await client.wait("session:rotated")
+        (_, second) = gemini.sessions
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+        behind = spoken(speaker, 200)
+        speaking = asyncio.create_task(client.speak(behind))
+        ahead = 0
+        while len(second.inputs) < 3200:
+            await gemini.until(lambda seen=len(second.inputs): len(second.inputs) > seen)
+            ahead = max(ahead, live.inputs.sent.position - len(second.inputs))
+        await speaking
+        assert ahead < AHEAD, "the relay ran ahead of the upstream"
+        assert second.audio == said + behind
+    assert relay.metric("filo_relay_replay_dropped_total") == 0
+
+
+async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay, gemini: Gemini) -> None:
+    """It stands still; the input waits here, bounded, and all of it goes to the connection that takes its place."""
+    session = await relay.create()
+    speaker = Speaker(73)
+    async with Client(relay.socket(session)) as client:
+        await client.wait("session:started")
+        (first,) = gemini.sessions
+        first.pause = 3600.0
+        said = spoken(speaker, 3000)
+        await client.speak(said)
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+        assert live.inputs.newest.position - live.inputs.sent.position > 3000 - AHEAD
+        first.socket.transport.abort()
+        await client.wait("session:rotated")
+        second = gemini.sessions[1]
+        await gemini.until(lambda: len(second.inputs) == 3000)
+        assert second.audio == said
