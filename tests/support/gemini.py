@@ -1,10 +1,11 @@
-"""The least that can be taken for Gemini: it answers nothing by itself, and remembers every message of every connection.
+"""The least that can be taken for Gemini: it says nothing by itself, and remembers every message of every connection.
 
 For tests that need the upstream's every byte, or its slowness, more than its wit; the emulator has that.
 """
 
 import asyncio
 import base64
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -78,6 +79,11 @@ class Gemini:
         async with asyncio.timeout(patience), self._changed:
             await self._changed.wait_for(holds)
 
+    async def news(self, patience: float = 20.0) -> None:
+        """Wait for the next message, whatever it is."""
+        async with asyncio.timeout(patience), self._changed:
+            await self._changed.wait()
+
     async def serve(self, connection: ServerConnection) -> None:
         """One connection, to its end."""
         setup = json.loads(await connection.recv())["setup"]
@@ -90,7 +96,14 @@ class Gemini:
             async with self._changed:
                 self._changed.notify_all()
             if session.pause:
-                await asyncio.sleep(session.pause)
+                await _pause(connection, session.pause)
+
+
+async def _pause(connection: ServerConnection, seconds: float) -> None:
+    """Read nothing for a while, or until the connection is gone."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await connection.wait_closed()
 
 
 @asynccontextmanager

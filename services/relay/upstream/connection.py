@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -17,6 +18,9 @@ from services.relay.upstream.backend import Backend, CredentialsError
 from services.relay.upstream.breaker import Gate
 
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
+_SEND_BUFFER: Final = 64 * 1024
+"""Bytes that the kernel takes for an upstream that does not read: a second of audio or two. Left to itself it takes
+megabytes, minutes that nobody can call back and that a tool's result would have to wait behind."""
 NO_CLOSE_FRAME: Final = 1006
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
@@ -140,6 +144,8 @@ class Dialler:
             open_timeout=None,
             proxy=None,
         )
+        kernel = socket.transport.get_extra_info("socket")
+        kernel.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
         return Upstream(socket)
 
 

@@ -16,7 +16,7 @@ _FRAMES_A_SECOND: Final = 50
 _OVERHEAD: Final = 64
 """What an input costs besides its payload, so that empty ones are bounded too."""
 SILENCE_KEPT: Final = 2.0
-"""Seconds of silence that are sent again before what sounds: room for a beginning that was too soft to be heard here."""
+"""Seconds of silence that are sent again before what sounds: room for a beginning too soft to be heard here."""
 _BURST = 8
 """Messages in a row, after which the other conversations of the relay get their turn."""
 
