@@ -9,12 +9,13 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
-from services.relay.core import capabilities, states, upstream_close
+from services.relay.core import capabilities, feedback, states, upstream_close
+from services.relay.core.capabilities import Backend, Channel
 from services.relay.core.states import Phase
 from services.relay.core.upstream_close import Decision
 
@@ -47,6 +48,7 @@ def every() -> Iterator[Mutation]:
     yield from _transitions()
     yield from _closes()
     yield from _capabilities()
+    yield from _rules()
 
 
 def _transitions() -> Iterator[Mutation]:
@@ -86,13 +88,30 @@ def _without(codes: frozenset[int], code: int) -> frozenset[int]:
 
 def _capabilities() -> Iterator[Mutation]:
     for index, row in enumerate(capabilities.CAPABILITIES):
-        allowed = row.mid_session_content
         wrong = {
-            f"content in mid-session: {not allowed}": replace(row, mid_session_content=not allowed),
             f"a window of {row.window // 2}": replace(row, window=row.window // 2),
             "another name": replace(row, model=f"{row.model}x"),
         }
-        yield from _tuple_mutations(capabilities, "CAPABILITIES", index, row.model or "any other model", wrong)
+        wrong |= {f"advice by {by}": replace(row, advice=by) for by in Channel if by is not row.advice}
+        ways = (way for way in (None, *Channel) if way is not row.instruction)
+        wrong |= {f"replaces by {way}": replace(row, instruction=way) for way in ways}
+        wrong |= {f"on {other}": replace(row, backend=other) for other in Backend if other is not row.backend}
+        name = f"{row.model or 'any other model'} on {row.backend}"
+        yield from _tuple_mutations(capabilities, "CAPABILITIES", index, name, wrong)
+
+
+def _rules() -> Iterator[Mutation]:
+    table = feedback.RULES
+    for policy, rule in table.items():
+        wrong = {
+            f"{field.name}: {not getattr(rule, field.name)}": replace(
+                rule, **{field.name: not getattr(rule, field.name)}
+            )
+            for field in fields(rule)
+        }
+        for change, mutated in wrong.items():
+            rules = MappingProxyType({**table, policy: mutated})
+            yield Mutation(feedback, "RULES", policy, change, rules, f"{_TESTS}.test_feedback")
 
 
 def _tuple_mutations(

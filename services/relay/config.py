@@ -9,7 +9,7 @@ from typing import Final
 from services.common import tls
 from services.common.config import Address, Environment
 from services.common.tls import Transport
-from services.relay.core.model import FeedbackPolicy, Policy
+from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
 from services.relay.upstream.breaker import BreakerPolicy
 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
@@ -162,4 +162,11 @@ def _policy(env: Environment) -> Policy:
         patience=env.duration("PATIENCE", default.patience),
         unsaved_turns=env.integer("UNSAVED_TURNS", default.unsaved_turns, low=1),
         feedback_policy=FeedbackPolicy(env.choice("FEEDBACK_POLICY", default.feedback_policy, tuple(FeedbackPolicy))),
+        feedback_signal=FeedbackSignal(env.choice("FEEDBACK_SIGNAL", default.feedback_signal, tuple(FeedbackSignal))),
+        rebase_tokens=env.integer("REBASE_TOKENS", default.rebase_tokens),
+        rebase_reserve=env.integer("REBASE_RESERVE", default.rebase_reserve),
+        rebase_interval=env.duration("REBASE_INTERVAL", default.rebase_interval),
+        history_budget=env.integer("HISTORY_BUDGET", default.history_budget),
+        cached_price=env.number("CACHED_PRICE", default.cached_price, high=1.0),
+        compression=env.flag("COMPRESSION", default=default.compression),
     )

@@ -45,7 +45,15 @@ def feedback(message: resources.Feedback, clock: Clock) -> Feedback:
     if message.HasField("expire_time"):
         left = message.expire_time.ToNanoseconds() / 1e9 - clock.now().timestamp()
         expires_at = clock.monotonic() + left
-    return Feedback(message.id, message.text, _STATES_IN_CORE[message.state], message.turn, message.tokens, expires_at)
+    return Feedback(
+        message.id,
+        message.text,
+        _STATES_IN_CORE[message.state],
+        message.turn,
+        message.tokens,
+        expires_at,
+        message.detail,
+    )
 
 
 def feedback_changed(change: FeedbackChange) -> pb.FeedbackChanged:

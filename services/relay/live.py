@@ -85,6 +85,7 @@ class LiveConversation:
         self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes)
         self.inputs = Inputs(attached.attachment.covered_seq, around.settings.replay_seconds)
         self._around = around
+        self._instruction = attached.conversation.agent.system_instruction
         self._heartbeat_interval = attached.heartbeat_interval
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self.journal = Journal(attached.epoch, around.clock)
@@ -126,6 +127,11 @@ class LiveConversation:
     def over(self) -> bool:
         """Whether it takes no more clients."""
         return self._stopped.is_set()
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the client's voice is heard at this moment."""
+        return self._speech.speaking
 
     @property
     def client_connected(self) -> bool:
@@ -280,6 +286,9 @@ class LiveConversation:
     def _answer_tool(self, effect: do.AnswerTool) -> None:
         self.inputs.send_control(wire.tool_response(effect.id, effect.name, effect.result))
 
+    def _advise(self, effect: do.Advise) -> None:
+        self.inputs.send_control(wire.advice(effect.channel, effect.text, self._instruction))
+
     # The rest.
 
     def _write(self, effect: do.Checkpoint | do.InvalidateHandle | do.EndConversation | do.Release) -> None:
@@ -332,6 +341,7 @@ class LiveConversation:
         do.StartSending: lambda self, effect: self.inputs.start(effect.after, heard=effect.heard),
         do.StopSending: lambda self, _: self.inputs.stop(),
         do.Forget: lambda self, effect: self.inputs.forget(effect.through),
+        do.Advise: _advise,
         do.AnswerTool: _answer_tool,
         do.Welcome: _welcome,
         do.Tell: _tell,

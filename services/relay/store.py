@@ -17,9 +17,9 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.attachment import Attachment
 from services.relay.core.capabilities import capability
-from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle, Usage
+from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle
 from services.relay.feedback import POLICIES, change_message, feedback
+from services.relay.ledgers import ledger, ledger_message
 
 CONTINUITY = {
     Continuity.HANDLE: resources.CONTINUITY_HANDLE,
@@ -101,7 +101,7 @@ class Store:
             covered_seq=conversation.covered_seq,
             handle=handle,
             uncovered=uncovered,
-            ledger=_ledger(response.ledger),
+            ledger=ledger(response.ledger),
             instruction_characters=len(conversation.agent.system_instruction),
             capability=capability(conversation.agent.model),
             feedback=tuple(feedback(item, self._clock) for item in response.feedback),
@@ -182,37 +182,6 @@ def _named_by_caller() -> Iterator[None]:
         if error.metadata.get("field") != "name":
             raise
         raise invalid("conversation", error.detail.removeprefix("name: ")) from error
-
-
-def _ledger(message: resources.Ledger) -> Ledger:
-    return Ledger(
-        message.context_tokens,
-        message.billed_tokens,
-        message.instruction_tokens,
-        message.user_tokens,
-        message.model_tokens,
-        _usage(message),
-    )
-
-
-def _usage(message: resources.Ledger) -> Usage | None:
-    if not message.prompt_tokens:
-        return None
-    response = message.context_tokens - message.prompt_tokens
-    return Usage(message.prompt_tokens, response, dict(message.prompt_tokens_by_modality))
-
-
-def ledger_message(ledger: Ledger) -> resources.Ledger:
-    """The core's ledger as the contract has it."""
-    return resources.Ledger(
-        context_tokens=ledger.context,
-        billed_tokens=ledger.billed,
-        instruction_tokens=ledger.instruction,
-        user_tokens=ledger.user,
-        model_tokens=ledger.model,
-        prompt_tokens=ledger.usage.prompt if ledger.usage else 0,
-        prompt_tokens_by_modality=ledger.usage.by_modality if ledger.usage else {},
-    )
 
 
 def _turn(message: resources.Turn) -> Turn:

@@ -9,7 +9,7 @@ from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, RotationReason
-from services.relay.store import ledger_message
+from services.relay.ledgers import ledger_message
 from services.relay.metrics import ABANDONED, Metrics, yes_or_no
 from services.relay.reconnects import (
     ClientReturn,

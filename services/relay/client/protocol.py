@@ -275,15 +275,16 @@ def _calls(calls: tuple[ToolCall, ...]) -> list[dict[str, Any]]:
 
 
 def _tokens(notice: tell.TokensCounted) -> dict[str, Any]:
+    held = notice.ledger.held
     return {
         "type": "usage",
         "turn": notice.turn,
         "contextTokens": notice.ledger.context,
         "billedTokens": notice.ledger.billed,
-        "byCategory": {
-            "instruction": notice.ledger.instruction,
-            "user": notice.ledger.user,
-            "model": notice.ledger.model,
+        "byCategory": {  # advice to the agent is not the client's to know: it counts as instruction
+            "instruction": notice.ledger.context - held.user - held.model,
+            "user": held.user,
+            "model": held.model,
         },
     }
 

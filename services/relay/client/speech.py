@@ -13,6 +13,8 @@ SILENT: Final = 250
 """A peak amplitude below this is nothing that anybody could take for a voice: 42 dB under the loudest."""
 _STRIDE: Final = 8
 """Every eighth sample is enough to see a peak of a voice."""
+_MOMENT: Final = 4_800
+"""Samples of quiet that are no more than a pause between two words: 0.3 s."""
 _PAUSE: Final = 16_000
 """Samples of quiet, at 16 kHz, after which the next loud frame begins a new utterance: one second."""
 
@@ -37,6 +39,11 @@ class SpeechDetector:
     def __init__(self) -> None:
         self.sound = Sound.SILENCE
         self._quiet = _PAUSE
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the client is heard at this moment."""
+        return self._quiet < _MOMENT
 
     def turn_ended(self) -> None:
         """What is loud from here on is the next utterance, however short the pause was."""

@@ -91,7 +91,7 @@ class Desk:
             return
         live = await self._registry.held(request.conversation)
         if live is not None:
-            live.post(on.FeedbackGiven(feedback(added.feedback, self._clock)))
+            live.post(on.FeedbackGiven(feedback(added.feedback, self._clock), live.speaking))
             return
         self._metrics.feedback.labels(FeedbackState.ACCEPTED.value).inc()
         if added.superseded_id:

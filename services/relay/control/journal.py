@@ -12,7 +12,8 @@ from services.relay.core import notices as tell
 from services.relay.core.model import Continuity
 from services.relay.feedback import feedback_changed
 from services.relay.log import Log
-from services.relay.store import CONTINUITY, ledger_message
+from services.relay.ledgers import ledger_message
+from services.relay.store import CONTINUITY
 
 _KEPT: Final = 1_000
 """Events that a watcher whose stream broke can still get."""

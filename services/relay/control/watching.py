@@ -15,7 +15,8 @@ from services.common.tls import Transport
 from services.relay.control.journal import epoch_of, sequence
 from services.relay.live import LiveConversation
 from services.relay.registry import Registry
-from services.relay.store import CONTINUITY, Store, ledger_message
+from services.relay.ledgers import ledger_message
+from services.relay.store import CONTINUITY, Store
 
 FORWARDED: Final = "x-filo-forwarded"
 """Metadata of a call that another replica passes on: it is not passed on again."""

@@ -4,12 +4,13 @@ Gemini names one reason itself, goAway. The others the relay notices: the connec
 middle of a turn; its context shows that the resume was false; its context is too large.
 """
 
+import math
 from enum import Enum, auto
 
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Policy, RotationReason, Usage
 from services.relay.core.resume_check import Compression, resume_is_true
-from services.relay.core.rotation import RotationDue, due_at_once, due_by_age, due_by_goaway
+from services.relay.core.rotation import RotationDue, due_at_once, due_by_age, due_by_goaway, due_when_quiet
 from services.relay.core.upstream_close import Situation
 
 _GROWTH = 1.25
@@ -96,6 +97,10 @@ class Connection:
         if limit and ledger.context >= (max(limit, int(self._first_context * _GROWTH)) if rebuilt else limit):
             self._demand(due_at_once(RotationReason.CONTEXT_PRESSURE, now, self._policy))
 
+    def strip(self) -> None:
+        """Its context holds stale advice enough to be rebuilt without it, at a quiet moment."""
+        self._demand(due_when_quiet(RotationReason.REBASE))
+
     def time_passed(self, now: float, *, expecting: bool) -> None:
         """See what is due by now.
 
@@ -121,7 +126,7 @@ class Connection:
             found.append(self._opened_at + self._policy.max_age)
         if expecting and self._policy.stall_after:
             found.append(self._heard_at + self._policy.stall_after)
-        return [moment for moment in found if moment > now]
+        return [moment for moment in found if now < moment < math.inf]
 
     def _demand(self, due: RotationDue) -> None:
         if self.due is None or due.latest < self.due.latest:

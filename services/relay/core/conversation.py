@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.advising import Advisor, accounts_of
 from services.relay.core.attachment import Attachment
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
@@ -33,7 +34,9 @@ class Conversation:
     def __init__(self, attachment: Attachment, policy: Policy, now: float) -> None:
         self.talk = Talk(attachment.turn_count, Mark(0, attachment.covered_seq))
         self.coverage = Coverage(attachment.handle, attachment.uncovered, attachment.covered_seq, attachment.ledger)
-        self._dialogue = Dialogue(self.talk, self.coverage, attachment.instruction_characters)
+        accounts = accounts_of(attachment)
+        self._dialogue = Dialogue(self.talk, self.coverage, accounts)
+        self._advisor = Advisor(attachment, self.talk, self.coverage, accounts, policy)
         self._client = Presence(now, untouched=attachment.new)
         self._upstreams = Succession(self._dialogue, self._client, attachment.capability, policy, now)
         self._policy = policy
@@ -71,7 +74,7 @@ class Conversation:
             self._out += self._dialogue.handle(event)
         else:
             mine(self, event, now)
-        self._settle(now)
+        self._settle(event, now)
         return self._out
 
     def deadline(self, now: float) -> float | None:
@@ -79,15 +82,18 @@ class Conversation:
         if self.phase is Phase.OVER:
             return None
         moments = [] if self._client.here else [self._client.away_since + self._policy.grace]
+        if self._advisor.expires_at is not None:
+            moments.append(self._advisor.expires_at)
         if self.phase is Phase.LIVE:
             moments += self._upstreams.moments(now)
         return min(moments, default=None)
 
     # What follows from where things stand, whatever the event was.
 
-    def _settle(self, now: float) -> None:
+    def _settle(self, event: on.Event, now: float) -> None:
         if self.phase is Phase.OVER:
             return
+        self._out += self._advisor.after(event, now, live=self.phase is Phase.LIVE)
         if self._upstreams.hopeless is not None:
             self._give_up(self._upstreams.hopeless.message, self._upstreams.hopeless.farewell)
             return
@@ -98,7 +104,7 @@ class Conversation:
             self._give_up("what was said could not be stored for too long", do.Farewell.STORE_UNAVAILABLE)
             return
         if self.phase is Phase.LIVE:
-            self._out += self._upstreams.look(now)
+            self._out += self._upstreams.look(now, self._advisor.strippable)
         self._checkpoint()
 
     def _checkpoint(self, *, last: bool = False) -> None:
@@ -113,14 +119,14 @@ class Conversation:
         if self.phase is Phase.PARKED:
             self._out += self._upstreams.connect(now)
         elif self.phase is Phase.LIVE and self._upstreams.connection.due and self._client.rotates:
-            self._out += self._upstreams.rotated_by_client(now)
+            self._out += self._upstreams.rotated_by_client(now, self._advisor.strippable)
         elif self.phase is Phase.LIVE:
             self._welcome(Continuity.HANDLE)
 
     def _client_left(self, _event: on.ClientLeft, now: float) -> None:
         self._client.went(now)
         if self.phase is Phase.LIVE and self._upstreams.connection.due and self._client.rotates:
-            self._out += self._upstreams.rotated_by_client(now)
+            self._out += self._upstreams.rotated_by_client(now, self._advisor.strippable)
 
     def _welcome(self, continuity: Continuity) -> None:
         self._client.owed_welcome = False
@@ -137,6 +143,9 @@ class Conversation:
         call = self.talk.tool_answered(event.id, event.result)
         if call is not None and self.phase is Phase.LIVE:
             self._out.append(do.AnswerTool(call.id, call.name, event.result))
+
+    def _feedback_given(self, _event: on.FeedbackGiven, _now: float) -> None:
+        """The advisor, who sees every event, takes it."""
 
     def _end_asked(self, event: on.EndAsked, _now: float) -> None:
         over = do.Tell(tell.ConversationOver(event.reason))
@@ -161,7 +170,8 @@ class Conversation:
     def _upstream_prepared(self, _event: on.UpstreamPrepared, _now: float) -> None:
         self._upstreams.prepared()
 
-    def _upstream_ready(self, _event: on.UpstreamReady, now: float) -> None:
+    def _upstream_ready(self, event: on.UpstreamReady, now: float) -> None:
+        self._advisor.opened(self._upstreams.resumed, event.told, with_live=self.coverage.advised)
         self._out += self._upstreams.ready(now)
         continuity = self._upstreams.connection.continuity
         if not self._client.untouched:
@@ -223,6 +233,7 @@ class Conversation:
         on.ClientLeft: _client_left,
         on.SpeechBegan: _speech_began,
         on.ToolResultGiven: _tool_result,
+        on.FeedbackGiven: _feedback_given,
         on.EndAsked: _end_asked,
         on.DrainAsked: _drain_asked,
         on.UpstreamPrepared: _upstream_prepared,

@@ -10,11 +10,13 @@ from typing import Final
 from services.relay.core.effects import Checkpoint
 from services.relay.core.events import CheckpointStored
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, Mark, Turn, UpstreamHandle
+from services.relay.core.model import Continuity, FeedbackChange, Mark, Turn, UpstreamHandle
 from services.relay.core.notices import HandleRenewed, InputCovered, Notice
 
 MOST_TURNS: Final = 200
 """Turns in one checkpoint; the store takes a few more. What waits behind them goes with the next one."""
+MOST_CHANGES: Final = 256
+"""Changes of feedback in one checkpoint; likewise. A handle never gets there before the changes it depends on."""
 
 
 class Coverage:
@@ -28,6 +30,7 @@ class Coverage:
 
     Attributes:
         ahead: The input of a turn not yet completed that the context behind the handle holds; None for none.
+        advised: The context behind the handle holds the advice of the turn that is not completed.
         baseline: The usage of the newest turn in the context behind the handle, if it is known.
     """
 
@@ -36,7 +39,7 @@ class Coverage:
     ) -> None:
         self.handle = handle
         self.ledger = ledger
-        self.baseline = ledger.usage if handle is not None and not uncovered else None
+        self.baseline = ledger.unadvised if handle is not None and not uncovered else None
         self.covered_seq = covered_seq
         self.renewal: HandleRenewed | None = None
         self._uncovered = list(uncovered)
@@ -44,6 +47,9 @@ class Coverage:
         self._trusted = True
         self._unsaved: list[Turn] = []
         self.ahead: Mark | None = None
+        self.advised = False
+        self._feedback: list[FeedbackChange] = []
+        self._stripped = ""
         self._to_store: UpstreamHandle | None = None
         self._continuity_unsaved: Continuity | None = None
         self._in_flight = False
@@ -85,20 +91,21 @@ class Coverage:
         self._unsaved.append(turn)
         self._known = turn.number
 
-    def handle_updated(self, secret: str, ahead: Mark | None = None) -> None:
+    def handle_updated(self, secret: str, ahead: Mark | None = None, *, advised: bool = False) -> None:
         """Gemini issued a handle; it covers the turns completed before.
 
         Args:
             secret: The handle.
             ahead: It holds the client's input up to here too, of a turn that is not completed. Such a handle serves
                 this relay, which knows what to send after it, and is not stored: another relay would not know.
+            advised: It holds the advice of that turn.
         """
         if self._known is None or not self._trusted:
             return
         covers = self._known
-        self.baseline = self.ledger.usage
+        self.baseline = self.ledger.unadvised
         self.handle = UpstreamHandle(secret, covers)
-        self.ahead = ahead
+        self.ahead, self.advised = ahead, advised
         self._uncovered = [turn for turn in self._uncovered if turn.number > covers]
         if ahead is None:
             self._to_store = self.handle
@@ -112,9 +119,19 @@ class Coverage:
         self.handle = None
         self.baseline = None
         self.renewal = None
-        self.ahead = None
+        self.ahead, self.advised = None, False
         self._to_store = None
         self._uncovered = list(self._unsaved)
+
+    def handle_given_up(self, why: str) -> None:
+        """The context behind the handle is not wanted any more: it is deleted with the next checkpoint."""
+        if self.handle is not None:
+            self._stripped = why
+        self.handle_lost()
+
+    def feedback_changed(self, change: FeedbackChange) -> None:
+        """Something became of an item of feedback, and is to be stored."""
+        self._feedback.append(change)
 
     def context_survived(self, continuity: Continuity) -> None:
         """A change of connection is over."""
@@ -126,13 +143,22 @@ class Coverage:
         Args:
             last: Nothing will be asked again: do not wait for the one under way. A turn stored twice is stored once.
         """
-        if (self._in_flight and not last) or not (self._unsaved or self._to_store):
+        news = self._unsaved or self._to_store or self._feedback or self._stripped
+        if (self._in_flight and not last) or not news:
             return None
         turns = tuple(self._unsaved[:MOST_TURNS])
-        handle = self._to_store if len(turns) == len(self._unsaved) else None
-        effect = Checkpoint(turns=turns, handle=handle, ledger=self.ledger, continuity=self._continuity_unsaved)
-        self._in_flight, self._continuity_unsaved = True, None
-        self._to_store = None if handle else self._to_store
+        whole = len(turns) == len(self._unsaved) and len(self._feedback) <= MOST_CHANGES
+        effect = Checkpoint(
+            turns=turns,
+            handle=self._to_store if whole else None,
+            ledger=self.ledger,
+            continuity=self._continuity_unsaved,
+            feedback=tuple(self._feedback[:MOST_CHANGES]),
+            invalidate=self._stripped,
+        )
+        self._in_flight, self._continuity_unsaved, self._stripped = True, None, ""
+        self._feedback = self._feedback[MOST_CHANGES:]
+        self._to_store = None if whole else self._to_store
         return effect
 
     def stored(self, event: CheckpointStored) -> list[Notice]:

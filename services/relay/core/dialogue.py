@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.accounts import Accounts, answered, written
 from services.relay.core.coverage import Coverage
+from services.relay.core.ledger import Piece
 from services.relay.core.model import Role, RotationReason, Turn
 from services.relay.core.turns import Stage, Talk
 
@@ -21,13 +23,13 @@ class Dialogue:
     Args:
         talk: The turns.
         coverage: What of them is stored and covered.
-        instruction_characters: The length of the system instruction, for the ledger.
+        accounts: What it costs.
     """
 
-    def __init__(self, talk: Talk, coverage: Coverage, instruction_characters: int) -> None:
+    def __init__(self, talk: Talk, coverage: Coverage, accounts: Accounts) -> None:
         self.talk = talk
         self.coverage = coverage
-        self._instruction_characters = instruction_characters
+        self.accounts = accounts
         self._out: list[do.Effect] = []
 
     def handle(self, event: on.Event) -> list[do.Effect]:
@@ -43,9 +45,10 @@ class Dialogue:
     def cut(self, reason: RotationReason) -> list[do.Effect]:
         """The turn in progress has lost its connection: it is over if its answer had come whole, or begins again."""
         self._out = []
+        pieces = self._pieces
         over, again = self.talk.cut()
         if over is not None:
-            self._turn_is_over(over)
+            self._turn_is_over(over, pieces)
         if again is not None:
             self._tell(tell.TurnRestarted(again, reason))
         return self._out
@@ -53,9 +56,10 @@ class Dialogue:
     def let_go(self) -> list[do.Effect]:
         """Nothing more will be heard here: keep a turn whose answer had come whole; the rest begins again elsewhere."""
         self._out = []
+        pieces = self._pieces
         over, _ = self.talk.cut()
         if over is not None:
-            self._turn_is_over(over)
+            self._turn_is_over(over, pieces)
         return self._out
 
     def _tell(self, notice: tell.Notice) -> None:
@@ -85,12 +89,18 @@ class Dialogue:
         self._tell(tell.AnswerInterrupted(self.talk.number))
 
     def _turn_completed(self, event: on.TurnCompleted) -> None:
+        pieces = self._pieces
         turn = self.talk.complete(event.sent)
-        if turn is None:
-            return
-        self._turn_is_over(turn)
+        if turn is not None:
+            self._turn_is_over(turn, pieces)
 
-    def _turn_is_over(self, turn: Turn) -> None:
+    @property
+    def _pieces(self) -> list[Piece]:
+        """What the turn in progress has brought into the context, besides voices."""
+        return written(self.talk.typed, self.talk.calls)
+
+    def _turn_is_over(self, turn: Turn, pieces: list[Piece]) -> None:
+        self.accounts.turn_over(turn.number, pieces)
         self.coverage.turn_completed(turn)
         self._tell(tell.TurnEnded(turn.number, turn.interrupted))
         self._out.append(do.Forget(self.talk.boundary.position))
@@ -105,14 +115,20 @@ class Dialogue:
         self._tell(tell.ToolsUnwanted(self.talk.number, self.talk.tools_cancelled(event.ids)))
 
     def _usage_counted(self, event: on.UsageCounted) -> None:
-        ledger = self.coverage.ledger = self.coverage.ledger.count(event.usage, self._instruction_characters)
+        if not event.usage.prompt:
+            return
         turn = self.talk.last if self.talk.stage is Stage.QUIET else self.talk.number
-        self._tell(tell.TokensCounted(turn, ledger))
+        answer = answered(event.spoken, self.talk.answered)
+        self.accounts.counted(turn, event.usage, self._pieces, heard=event.heard, answer=answer)
+        self.coverage.ledger = self.accounts.ledger
+        self._tell(tell.TokensCounted(turn, self.coverage.ledger))
 
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
-            ahead = event.consumed if event.consumed and event.consumed > self.talk.boundary else None
-            self.coverage.handle_updated(event.secret, ahead)
+            known = event.consumed is not None and (event.advised or event.consumed > self.talk.boundary)
+            self.coverage.handle_updated(event.secret, event.consumed if known else None, advised=event.advised)
+            if self.coverage.handle is not None:
+                self.accounts.covered(self.coverage.handle.covers_turn)
 
     def _checkpoint_stored(self, event: on.CheckpointStored) -> None:
         for notice in self.coverage.stored(event):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from services.relay.core.capabilities import Channel
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, FeedbackChange, Mark, Turn, UpstreamHandle
 from services.relay.core.notices import FeedbackChanged, Notice
@@ -19,12 +20,14 @@ class OpenUpstream:
         history_through: Without a handle: the stored turns up to this one are sent first, as history.
         content: Turns that neither the handle nor that history holds, sent after it.
         wait_at_most: Seconds; the driver draws the wait before the dial evenly from 0 to this (full jitter).
+        history_budget: Without a handle: so many tokens of turns at most, the newest of them; 0 for all.
     """
 
     handle: str | None = field(repr=False)
     history_through: int
     content: tuple[Turn, ...]
     wait_at_most: float
+    history_budget: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,19 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Advise:
+    """Bring private advice to the agent, before any input that waits.
+
+    Args:
+        channel: How. Through one that replaces the system instruction: the conversation's own, and the advice after it.
+        text: With its prefix; empty, through one that replaces the instruction, for none.
+    """
+
+    channel: Channel
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerTool:
     """Give the model a tool's result."""
 
@@ -103,13 +119,23 @@ class TellWatchers:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Store it, then say `events.CheckpointStored`; `feedback` is what became of it since the last one."""
+    """Store it all at once, then say `events.CheckpointStored`.
+
+    Args:
+        turns: Turns that are not stored yet.
+        handle: The newest upstream handle, if it is news.
+        ledger: After the newest counted turn.
+        continuity: How the context survived the last change of connection, if there was one.
+        feedback: What became of it since the last checkpoint.
+        invalidate: Why the stored upstream handle is deleted; empty where it is not.
+    """
 
     turns: tuple[Turn, ...]
     handle: UpstreamHandle | None
     ledger: Ledger
     continuity: Continuity | None
     feedback: tuple[FeedbackChange, ...] = ()
+    invalidate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +190,7 @@ Effect = (
     | StartSending
     | StopSending
     | Forget
+    | Advise
     | AnswerTool
     | Welcome
     | Tell

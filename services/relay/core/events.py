@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.relay.core.model import START, Feedback, Mark, RotationMode, ToolCall, Usage
+from services.relay.core.model import NOTHING_TOLD, START, Feedback, Mark, RotationMode, Told, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,15 @@ class ToolResultGiven:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackGiven:
-    """The platform has given advice; it is stored. The same item may be told again: its id is what it is known by."""
+    """The platform has given advice; it is stored. The same item may be told again: its id is what it is known by.
+
+    Args:
+        feedback: The item.
+        speaking: The client's voice is heard at this very moment.
+    """
 
     feedback: Feedback
+    speaking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,13 @@ class UpstreamPrepared:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamReady:
-    """The new upstream connection has completed its setup, and knows what the handle and the content gave it."""
+    """The new upstream connection has completed its setup, and knows what the handle and the content gave it.
+
+    Args:
+        told: What the content was.
+    """
+
+    told: Told = NOTHING_TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +114,13 @@ class HandleUpdated:
         secret: None where it is not resumable now.
         consumed: The newest input that the context behind it holds, where Gemini tells it; it may be in the middle of
             an utterance.
+        advised: It holds the newest advice that was sent to this connection, although its turn is not over; known only
+            where Gemini tells what it holds.
     """
 
     secret: str | None = field(repr=False)
     consumed: Mark | None = None
+    advised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +196,17 @@ class GoAway:
 
 @dataclass(frozen=True, slots=True)
 class UsageCounted:
-    """Tokens of the turn that is being completed."""
+    """Tokens of the turn that is being completed.
+
+    Args:
+        usage: What Gemini says.
+        heard: Seconds of the client's voice in it, as far as the relay heard it.
+        spoken: Seconds of the answer, as far as it came.
+    """
 
     usage: Usage
+    heard: float = 0.0
+    spoken: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class RotationReason(StrEnum):
     STALL = "stall"
     FALSE_RESUME = "false_resume"
     CONTEXT_PRESSURE = "context_pressure"
+    REBASE = "rebase"
     UPSTREAM_CLOSED = "upstream_closed"
     HANDLE_REJECTED = "handle_rejected"
     CLIENT = "client"
@@ -106,11 +107,36 @@ class Usage:
         response: The answer.
         by_modality: The prompt again, by Gemini's names of the modalities (``TEXT``, ``AUDIO``); empty where it does
             not tell them apart.
+        cached: How much of the prompt came from Gemini's cache.
+        answer_by_modality: The answer again, in the same way.
     """
 
     prompt: int
     response: int
     by_modality: Mapping[str, int] = field(default_factory=dict)
+    cached: int = 0
+    answer_by_modality: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a connection was sent as content before the talk went on.
+
+    Args:
+        user_characters: Of what the client had said; a summary of what was left out counts among it.
+        agent_characters: Of what the agent had answered.
+        turns: How many turns.
+        left_out: How many older turns did not fit the history budget.
+    """
+
+    user_characters: int = 0
+    agent_characters: int = 0
+    turns: int = 0
+    left_out: int = 0
+
+
+NOTHING_TOLD = Told()
+"""No content was sent."""
 
 
 class FeedbackPolicy(StrEnum):
@@ -121,6 +147,15 @@ class FeedbackPolicy(StrEnum):
     JUST_IN_TIME = "just_in_time"
     REPLACE = "replace"
     REBASE = "rebase"
+
+
+class FeedbackSignal(StrEnum):
+    """Who is believed when it says that the client has begun to speak."""
+
+    LOCAL = "local"
+    """The relay's own energy detector: at the first loud frame."""
+    UPSTREAM = "upstream"
+    """Gemini's voice activity detection: with the first piece of what it has heard."""
 
 
 class FeedbackState(StrEnum):
@@ -144,6 +179,7 @@ class Feedback:
         turn: The turn that it served; 0 before it is delivered.
         tokens: Its tokens in the context; 0 before it is delivered.
         expires_at: Monotonic seconds, on the driver's clock; None where it waits as long as the conversation lives.
+        detail: By what it was delivered.
     """
 
     id: str
@@ -152,6 +188,7 @@ class Feedback:
     turn: int = 0
     tokens: int = 0
     expires_at: float | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +230,13 @@ class Policy:
         patience: How long a rotation that the relay wants by itself waits for an answer to end.
         unsaved_turns: Turns that may wait for a store that is away; beyond, the conversation is given back.
         feedback_policy: How advice is delivered and removed where the conversation's agent does not say.
+        feedback_signal: Who is believed when it says that the client speaks.
+        rebase_tokens: Stale advice of so many tokens is stripped by a rebuild, at the next quiet moment.
+        rebase_reserve: With so few tokens left in the context window, any stale advice is.
+        rebase_interval: Seconds between two rebuilds that only strip advice.
+        history_budget: Tokens of the transcript that a rebuilt session is told, the newest; 0 for all of it.
+        cached_price: What a token from Gemini's cache costs, as a share of another one; it decides `auto`.
+        compression: Gemini may compress the context.
     """
 
     goaway_margin: float = 1.0
@@ -210,3 +254,10 @@ class Policy:
     patience: float = 30.0
     unsaved_turns: int = 500
     feedback_policy: FeedbackPolicy = FeedbackPolicy.AUTO
+    feedback_signal: FeedbackSignal = FeedbackSignal.LOCAL
+    rebase_tokens: int = 4_000
+    rebase_reserve: int = 2_000
+    rebase_interval: float = 60.0
+    history_budget: int = 0
+    cached_price: float = 0.25
+    compression: bool = True

@@ -1,13 +1,20 @@
 """When an upstream connection is replaced, and how often it may be dialled."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 from services.relay.core.model import Policy, RotationReason
 from services.relay.core.turns import Stage
 
-WITHOUT_HANDLE: Final = frozenset({RotationReason.FALSE_RESUME, RotationReason.CONTEXT_PRESSURE})
+WITHOUT_HANDLE: Final = frozenset({RotationReason.FALSE_RESUME, RotationReason.CONTEXT_PRESSURE, RotationReason.REBASE})
 """Rotations that leave the handle behind: the context is rebuilt from the transcript."""
+
+
+REBUILDS: Final = frozenset({RotationReason.CONTEXT_PRESSURE, RotationReason.REBASE})
+"""Rotations that are there to make the context smaller."""
+PLANNED: Final = frozenset({RotationReason.GO_AWAY, RotationReason.AGE, RotationReason.CLIENT})
+"""Rotations that come anyway, and with which stale advice may be left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,24 @@ _MOST_DOUBLINGS: Final = 60
 def due_at_once(reason: RotationReason, now: float, policy: Policy) -> RotationDue:
     """What the relay itself has found wrong with a context: as soon as the answer under way has ended."""
     return RotationDue(reason, now, now + policy.patience)
+
+
+def due_when_quiet(reason: RotationReason) -> RotationDue:
+    """What only makes the context better: between two turns, or never."""
+    return RotationDue(reason, math.inf, math.inf)
+
+
+def stripping_is_due(strippable: int, context: int, limit: int, policy: Policy) -> bool:
+    """Whether stale advice alone is worth a rebuilt session.
+
+    Args:
+        strippable: Tokens of advice that it would not have.
+        context: Tokens of the context.
+        limit: Where the context is full, or is compressed; 0 where that is not known.
+        policy: The settings.
+    """
+    full = bool(limit) and context >= limit - policy.rebase_reserve
+    return strippable >= (1 if full else max(1, policy.rebase_tokens))
 
 
 class DialBudget:

@@ -5,6 +5,7 @@ what of it is covered, it reads from the dialogue. When no further connection is
 `conversation.Conversation` ends the matter.
 """
 
+import math
 from dataclasses import dataclass
 
 from services.relay.core import effects as do
@@ -16,7 +17,7 @@ from services.relay.core.dialogue import Dialogue
 from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle, Usage
 from services.relay.core.presence import Presence
 from services.relay.core.resume_check import Compression
-from services.relay.core.rotation import DialBudget
+from services.relay.core.rotation import PLANNED, REBUILDS, DialBudget, stripping_is_due
 from services.relay.core.states import Phase, Signal, step
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
 
@@ -49,6 +50,7 @@ class Succession:
         connection: The one in use, or the last one.
         continuity: How the context came into the last one that was ready; None before the first.
         rotations: How many were replaced under a client.
+        resumed: The newest turn in the context that the connection was begun with; None where that is empty.
         hopeless: Set when no further connection is to be had.
     """
 
@@ -67,10 +69,13 @@ class Succession:
         self._policy = policy
         self._budget = DialBudget(policy)
         self._refusals = 0
+        self._compression = Compression.of_window(capability.window) if policy.compression else Compression()
         self.connection = self._begin(now, Continuity.NONE)
+        self.resumed: int | None = None
         self._replacing: RotationReason | None = None
         self._closing_for = RotationReason.CLIENT
         self._rebasing = False
+        self._rebased_at = -math.inf
         self._gap_since = now
         self._out: list[do.Effect] = []
 
@@ -106,13 +111,13 @@ class Succession:
         handle, content = self._coverage.handle, self._coverage.uncovered
         history = 0 if handle else self._talk.last - len(content)
         self.connection = self._begin(now, self._continuity_of(handle))
+        self.resumed = handle.covers_turn if handle else None
         self._coverage.connection_opens(seeded=bool(self._talk.last))
-        wait = self._budget.dial(planned=planned)
-        self._out.append(do.OpenUpstream(handle.secret if handle else None, history, content, wait))
+        wait, budget = self._budget.dial(planned=planned), 0 if handle else self._policy.history_budget
+        self._out.append(do.OpenUpstream(handle.secret if handle else None, history, content, wait, budget))
 
     def _begin(self, now: float, continuity: Continuity) -> Connection:
-        compression = Compression.of_window(self._capability.window)
-        return Connection(now, continuity, self._coverage.baseline, compression, self._policy)
+        return Connection(now, continuity, self._coverage.baseline, self._compression, self._policy)
 
     def _continuity_of(self, handle: UpstreamHandle | None) -> Continuity:
         if handle is not None:
@@ -149,11 +154,20 @@ class Succession:
 
     # Replaced.
 
-    def look(self, now: float) -> list[do.Effect]:
-        """Replace the connection in use if it is due and the moment is good."""
+    def look(self, now: float, strippable: int = 0) -> list[do.Effect]:
+        """Replace the connection in use if it is due and the moment is good.
+
+        Args:
+            now: Monotonic seconds.
+            strippable: Tokens of advice that a rebuilt session would not have.
+        """
         self._out = []
         connection = self.connection
         connection.time_passed(now, expecting=self._talk.answer_owed)
+        if connection.due is None and self._client.here and self._may_strip(strippable, now):
+            limit = self._compression.trigger or self._capability.window
+            if stripping_is_due(strippable, self._coverage.ledger.context, limit, self._policy):
+                connection.strip()
         if connection.due is None or self._client.left_to_it(connection.due.reason):
             return self._out
         if connection.successor is Successor.NONE and self._client.here:
@@ -166,8 +180,11 @@ class Succession:
             covered=self._coverage.all_covered,
             prepared=connection.successor is not Successor.ASKED,
         ):
-            self._rotate(connection.due.reason, now)
+            self._rotate(connection.due.reason, now, strippable)
         return self._out
+
+    def _may_strip(self, strippable: int, now: float) -> bool:
+        return strippable > 0 and now >= self._rebased_at + self._policy.rebase_interval
 
     def moments(self, now: float) -> list[float]:
         """When `look` must be called again."""
@@ -175,19 +192,20 @@ class Succession:
         ours = due is not None and not self._client.left_to_it(due.reason)
         return self.connection.moments(now, expecting=self._talk.answer_owed, ours=ours)
 
-    def rotated_by_client(self, now: float) -> list[do.Effect]:
+    def rotated_by_client(self, now: float, strippable: int = 0) -> list[do.Effect]:
         """The client goes or comes because the connection ends: replace it now."""
         self._out = []
-        self._rotate(RotationReason.CLIENT, now)
+        self._rotate(RotationReason.CLIENT, now, strippable)
         return self._out
 
-    def _rotate(self, reason: RotationReason, now: float) -> None:
+    def _rotate(self, reason: RotationReason, now: float, strippable: int) -> None:
         self.phase = step(self.phase, Signal.ROTATE)
         if self.connection.stable(now):
             self._budget.progress()
-        if reason is RotationReason.CONTEXT_PRESSURE:
-            self._rebasing = True
-            self._drop_handle("the context is rebuilt smaller")
+        if reason in REBUILDS or (reason in PLANNED and self._may_strip(strippable, now)):
+            self._rebasing, self._rebased_at = True, now
+            self._coverage.handle_given_up("the context is rebuilt smaller")
+            self._dialogue.accounts.rebased()
         self._closing_for = reason
         self._replace(reason, now)
         self._out += [do.StopSending(), do.CloseUpstream()]

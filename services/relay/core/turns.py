@@ -76,6 +76,26 @@ class Talk:
         return Stage.LISTENING if stage is Stage.QUIET and self._speaking else stage
 
     @property
+    def speaks_on(self) -> bool:
+        """Whether the client is speaking, rather than waiting for an answer to what it wrote."""
+        return self._speaking and not self._turn.typed
+
+    @property
+    def typed(self) -> int:
+        """Characters that the client wrote in the turn in progress."""
+        return sum(map(len, self._turn.typed))
+
+    @property
+    def answered(self) -> int:
+        """Characters of the answer so far."""
+        return sum(map(len, self._turn.said))
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tools of the turn in progress."""
+        return tuple(self._turn.calls.values())
+
+    @property
     def answer_owed(self) -> bool:
         """Whether Gemini is expected to say something: it has heard the client, or its answer is not whole yet.
 

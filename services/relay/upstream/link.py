@@ -12,11 +12,13 @@ from services.common.errors import ServiceError
 from services.relay.client.outbox import Outbox
 from services.relay.core import effects as do
 from services.relay.core import events as on
-from services.relay.core.model import Turn
+from services.relay.core.model import NOTHING_TOLD
 from services.relay.store import Store
 from services.relay.upstream import wire
 from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.history import History
 from services.relay.upstream.inputs import Inputs, cancelled
+from services.relay.upstream.meter import Meter
 from services.relay.upstream.setup import setup
 from services.relay.upstream.standby import Standby
 
@@ -55,6 +57,8 @@ class UpstreamLink:
         self._outbox = outbox
         self._post = post
         self._clock = clock
+        self._history = History(lambda after: store.turns(name, after))
+        self._told = NOTHING_TOLD
         self._open: Upstream | None = None
         self._standby: Standby | None = None
         self._heard_at = 0.0
@@ -98,11 +102,7 @@ class UpstreamLink:
             await self._open.close()
 
     async def _dial(self, effect: do.OpenUpstream) -> Upstream:
-        content: list[Turn] = list(effect.content)
-        if effect.history_through:
-            stored = self._store.turns(self._name, 0)
-            content = [turn async for turn in stored if turn.number <= effect.history_through] + content
-        content = [turn for turn in content if turn.user_text or turn.agent_text]
+        content, self._told = await self._history.content(effect)
         history = effect.handle is None and bool(content)
         transparent = self._dialler.transparent
         standby, self._standby = self._standby, None
@@ -119,7 +119,7 @@ class UpstreamLink:
         self._open = upstream
         feeding = asyncio.create_task(self._inputs.feed(upstream))
         try:
-            self._post(on.UpstreamReady())
+            self._post(on.UpstreamReady(self._told))
             await self._read(upstream)
         finally:
             self._open = None
@@ -127,7 +127,7 @@ class UpstreamLink:
             await cancelled(feeding)
 
     async def _read(self, upstream: Upstream) -> None:
-        reader = wire.Reader()
+        reader, meter = wire.Reader(), Meter()
         async for frame in upstream.frames():
             self._heard_at = self._clock.monotonic()
             try:
@@ -137,6 +137,7 @@ class UpstreamLink:
                 continue
             for item in received:
                 if isinstance(item, wire.AgentAudio):
+                    meter.sounded(len(item.pcm))
                     self._outbox.play(item.pcm)
                 elif not isinstance(item, wire.SetupComplete):
-                    self._post(item)
+                    self._post(meter.see(item, self._inputs.spoken))

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from services.relay.core import events as on
+from services.relay.core.capabilities import Channel
 from services.relay.core.model import Mark, ToolCall, Turn, Usage
 
 _AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
@@ -59,6 +60,26 @@ def tool_response(call_id: str, name: str, result: Mapping[str, Any]) -> bytes:
     return _json({"toolResponse": {"functionResponses": [{"id": call_id, "name": name, "response": dict(result)}]}})
 
 
+def advice(channel: Channel, words: str, instruction: str) -> bytes:
+    """Private advice to the agent; it asks for no answer.
+
+    Args:
+        channel: How it is brought.
+        words: The advice; empty takes back what is in the instruction.
+        instruction: The conversation's own system instruction.
+    """
+    whole = "\n\n".join(part for part in (instruction, words) if part) or " "
+    match channel:
+        case Channel.TEXT:
+            return text(words)
+        case Channel.CONTEXT_UPDATE:
+            return _json({"contextUpdate": {"systemInstruction": {"parts": [{"text": whole}]}}})
+        case Channel.SYSTEM_ROLE:
+            return _turns([("system", whole)])
+        case Channel.CONTENT:
+            return _turns([("user", words)])
+
+
 def content(turns: Iterable[Turn], *, complete: bool) -> bytes:
     """Turns as content.
 
@@ -67,13 +88,13 @@ def content(turns: Iterable[Turn], *, complete: bool) -> bytes:
         complete: For initial history (``historyConfig``): it is all there, and asks for no answer. Otherwise false,
             which asks for none either.
     """
-    said = [
-        {"role": role, "parts": [{"text": words}]}
-        for turn in turns
-        for role, words in (("user", turn.user_text), ("model", turn.agent_text))
-        if words
-    ]
-    return _json({"clientContent": {"turns": said, "turnComplete": complete}})
+    said = (pair for turn in turns for pair in (("user", turn.user_text), ("model", turn.agent_text)))
+    return _turns(said, complete=complete)
+
+
+def _turns(said: Iterable[tuple[str, str]], *, complete: bool = False) -> bytes:
+    turns = [{"role": role, "parts": [{"text": words}]} for role, words in said if words]
+    return _json({"clientContent": {"turns": turns, "turnComplete": complete}})
 
 
 class _Camel(msgspec.Struct, rename="camel"):
@@ -138,7 +159,10 @@ class _ModalityCount(_Camel):
 
 class _UsageMetadata(_Camel):
     prompt_tokens_details: list[_ModalityCount] = []
+    response_tokens_details: list[_ModalityCount] = []
+    candidates_tokens_details: list[_ModalityCount] = []
     prompt_token_count: int = 0
+    cached_content_token_count: int = 0
     response_token_count: int = 0
     candidates_token_count: int = 0  # Vertex's name for the response
 
@@ -230,8 +254,20 @@ def _handle(update: _Resumption, consumed: Callable[[int], Mark] | None) -> on.H
 
 def _usage(usage: _UsageMetadata) -> on.UsageCounted:
     response = usage.response_token_count or usage.candidates_token_count
-    by_modality = {part.modality: part.token_count for part in usage.prompt_tokens_details}
-    return on.UsageCounted(Usage(usage.prompt_token_count, response, by_modality))
+    details = usage.response_tokens_details or usage.candidates_tokens_details
+    return on.UsageCounted(
+        Usage(
+            usage.prompt_token_count,
+            response,
+            _by_modality(usage.prompt_tokens_details),
+            usage.cached_content_token_count,
+            _by_modality(details),
+        )
+    )
+
+
+def _by_modality(details: Iterable[_ModalityCount]) -> dict[str, int]:
+    return {part.modality: part.token_count for part in details}
 
 
 def _seconds(duration: str) -> float | None:

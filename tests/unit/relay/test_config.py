@@ -7,7 +7,7 @@ import pytest
 
 from services.common.config import Address, ConfigError
 from services.relay.config import GEMINI_URL, Settings
-from services.relay.core.model import FeedbackPolicy, Policy
+from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
 from services.relay.upstream.breaker import BreakerPolicy
 
 KEY = "AIza-made-up"
@@ -33,7 +33,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     """Each variable reaches its field: none keeps its default."""
     ca = tmp_path / "ca.pem"
     ca.touch()
-    numbers = [field.name for field in fields(Policy) if field.name != "feedback_policy"]
+    named = {"feedback_policy", "feedback_signal", "cached_price", "compression"}
+    numbers = [field.name for field in fields(Policy) if field.name not in named]
     settings = Settings.from_env(
         {
             **ENOUGH,
@@ -63,6 +64,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_LOG_LEVEL": "DEBUG",
             **{f"FILO_RELAY_{name.upper()}": "2" for name in numbers},
             "FILO_RELAY_FEEDBACK_POLICY": "rebase",
+            "FILO_RELAY_FEEDBACK_SIGNAL": "upstream",
+            "FILO_RELAY_CACHED_PRICE": "0.1",
+            "FILO_RELAY_COMPRESSION": "false",
         }
     )
     default = Settings()
@@ -70,6 +74,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert kept == ["api_key"], "which Vertex AI does not take"
     assert [getattr(settings.policy, name) for name in numbers] == [2] * len(numbers)
     assert settings.policy.feedback_policy is FeedbackPolicy.REBASE
+    assert settings.policy.feedback_signal is FeedbackSignal.UPSTREAM
+    assert (settings.policy.cached_price, settings.policy.compression) == (0.1, False)
     assert settings.breaker == BreakerPolicy(failures=3, probe_interval=4.0, dials_a_second=5.0)
     assert settings.handles_address == Address("::1", 4)
     assert settings.upstream_url == "wss://localhost:7443"

@@ -16,7 +16,7 @@ from services.relay import live
 from services.relay.client import protocol
 from services.relay.client.outbox import Outbox
 from services.relay.core import notices as tell
-from services.relay.core.ledger import Ledger
+from services.relay.core.ledger import Breakdown, Ledger
 from services.relay.core.model import Continuity, Role, RotationMode, RotationReason, ToolCall
 
 DOC = (Path(__file__).parents[4] / "docs" / "client-protocol.md").read_text()
@@ -34,7 +34,7 @@ NOTICES: dict[type[Any], tell.Notice] = {
         tell.TurnEnded(7, interrupted=False),
         tell.TurnRestarted(8, RotationReason.UPSTREAM_CLOSED),
         tell.InputCovered(850, 7),
-        tell.TokensCounted(7, Ledger(1210, 5400, 310, 420, 480)),
+        tell.TokensCounted(7, Ledger(Breakdown(310, 420, 480), uncached=5400)),
         tell.ToolsWanted(8, (ToolCall("c1", "lookup", {"sku": "A-7"}),)),
         tell.ToolsUnwanted(8, ("c1",)),
         tell.UpstreamTrouble("Gemini does not answer; trying again.", retryable=True),

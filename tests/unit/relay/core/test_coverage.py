@@ -43,10 +43,10 @@ def test_nothing_new_is_not_stored() -> None:
 def test_a_checkpoint_takes_all_that_is_new() -> None:
     """Turns, the newest handle, the ledger."""
     coverage = fresh()
-    coverage.ledger = Ledger(context=5)
+    coverage.ledger = Ledger(given=5)
     coverage.turn_completed(turn(1))
     coverage.handle_updated("h1")
-    assert coverage.checkpoint() == Checkpoint((turn(1),), UpstreamHandle("h1", 1), Ledger(context=5), None)
+    assert coverage.checkpoint() == Checkpoint((turn(1),), UpstreamHandle("h1", 1), Ledger(given=5), None)
 
 
 def test_checkpoints_do_not_overtake_each_other() -> None:

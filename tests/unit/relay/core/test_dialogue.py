@@ -5,6 +5,7 @@ import pytest
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.accounts import Accounts
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.ledger import Ledger
@@ -19,7 +20,7 @@ def a_dialogue() -> Dialogue:
     """A dialogue on the first connection of a conversation."""
     coverage = Coverage(None, (), 0, Ledger())
     coverage.connection_opens(seeded=False)
-    return Dialogue(Talk(0, Mark(0, 0)), coverage, 40)
+    return Dialogue(Talk(0, Mark(0, 0)), coverage, Accounts(Ledger(), 40))
 
 
 def all_of(it: Dialogue, *events: on.Event) -> list[do.Effect]:
@@ -116,7 +117,9 @@ def test_usage_is_told_for_the_turn_that_it_counts(it: Dialogue) -> None:
     assert it.handle(on.UsageCounted(Usage(30, 5))) == [do.Tell(tell.TokensCounted(1, it.coverage.ledger))]
     it.handle(on.TurnCompleted(SENT))
     assert it.handle(on.UsageCounted(Usage(40, 5))) == [do.Tell(tell.TokensCounted(1, it.coverage.ledger))]
-    assert (it.coverage.ledger.context, it.coverage.ledger.billed, it.coverage.ledger.instruction) == (45, 80, 10)
+    held = it.coverage.ledger.held
+    assert (it.coverage.ledger.context, it.coverage.ledger.billed) == (45, 80)
+    assert (held.instruction, held.user, held.model) == (30, 5, 10)
 
 
 def test_a_handle_in_the_middle_of_an_answer_is_not_taken(it: Dialogue) -> None:
@@ -145,3 +148,8 @@ def test_an_unknown_event_raises(it: Dialogue) -> None:
     """Nothing is dropped by falling through."""
     with pytest.raises(KeyError):
         it.handle(on.Tick())
+
+
+def test_a_usage_that_counts_nothing_is_none(it: Dialogue) -> None:
+    """Gemini has been seen to send an empty one with an error: the context is not empty for that."""
+    assert it.handle(on.UsageCounted(Usage(0, 0))) == []

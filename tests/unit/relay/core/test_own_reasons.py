@@ -7,7 +7,7 @@ import pytest
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
-from services.relay.core.capabilities import CAPABILITIES, capability
+from services.relay.core.capabilities import CAPABILITIES, Backend, capability
 from services.relay.core.coverage import MOST_TURNS
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Mark, RotationReason, ToolCall, Usage
@@ -171,7 +171,7 @@ def test_only_the_first_turn_after_a_resume_is_judged() -> None:
 
 def test_a_resume_on_another_relay_is_judged_by_the_stored_usage() -> None:
     """The usage comes with the ledger of the last checkpoint."""
-    before = Ledger(context=3100, billed=3100, usage=Usage(3000, 100, {"TEXT": 1000, "AUDIO": 2000}))
+    before = Ledger(usage=Usage(3000, 100, {"TEXT": 1000, "AUDIO": 2000}))
     scene = Scene(replace(resumed(), ledger=before)).live().asks().answers()
     scene.let(on.GenerationCompleted(), usage(1000, 0))
     assert scene.found(do.InvalidateHandle)
@@ -193,7 +193,7 @@ def test_a_context_that_is_too_large_is_rebuilt() -> None:
     counted(scene, 1000, 2000).stores().gets_handle("h1")
     counted(scene, 1000, 4000)
     assert tell.Rotating(RotationReason.CONTEXT_PRESSURE, 3) in scene.told
-    assert scene.found(do.InvalidateHandle)
+    assert scene.one(do.Checkpoint).invalidate, "the polluted handle goes with the turn's own checkpoint"
     scene.let(on.UpstreamClosed(1000, ""))
     assert scene.one(do.OpenUpstream).handle is None
     scene.let(on.UpstreamReady())
@@ -221,7 +221,7 @@ def test_every_model_has_a_capability() -> None:
     """The longest name decides, dated previews need no row, an unknown model gets what is safe."""
     assert capability("models/gemini-live-2.5-flash-native-audio-09-2025").window == 128_000
     assert capability("publishers/google/models/gemini-live-2.5-flash").window == 32_000
-    assert capability("models/of-tomorrow") is CAPABILITIES[-1]
+    assert capability("models/of-tomorrow", Backend.VERTEX) is CAPABILITIES[-1]
     assert not CAPABILITIES[-1].mid_session_content
     assert all(row.evidence for row in CAPABILITIES)
 

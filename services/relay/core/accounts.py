@@ -1,0 +1,193 @@
+"""Keeps the ledger of one conversation: notes each piece that comes into the context, until usage tells the truth.
+
+A piece waits here from the moment it is sent until a turn is counted. When a connection is replaced, the context is
+what it was at the turn that the handle covers, or it is empty: so the ledger of each turn that is not covered yet is
+kept.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from services.relay.core.ledger import (
+    CHARACTERS_A_TOKEN,
+    TEXT,
+    Category,
+    Expectation,
+    Ledger,
+    Piece,
+    Verdict,
+    of_audio,
+    of_text,
+    text_tokens,
+)
+from services.relay.core.model import Told, ToolCall, Usage
+
+MOST_KEPT: Final = 32
+"""Turns whose ledgers are kept; a handle that is older than that is judged by the oldest of them."""
+
+
+class Accounts:
+    """Counts the tokens of one conversation.
+
+    Args:
+        ledger: The stored one.
+        instruction_characters: The length of the system instruction.
+        window: The context window in tokens; 0 where it is not known.
+        removed: The advice that is live by the ledger will not be in the next context.
+
+    Attributes:
+        ledger: As it stands after the newest counted turn.
+    """
+
+    def __init__(
+        self, ledger: Ledger, instruction_characters: int = 0, window: int = 0, *, removed: bool = False
+    ) -> None:
+        self.ledger = ledger
+        self._instruction = Piece(Category.INSTRUCTION, TEXT, text_tokens(instruction_characters))
+        self._window = window
+        self._new: list[Piece] = [] if ledger.usage else [self._instruction]
+        self._at: dict[int, Ledger] = {}
+        self._counted = 0
+        self._removed, self._removed_after = removed, False
+        self._verdict = Verdict.NOTHING
+        self._scale: float | None = None
+        self._left_behind = 0
+
+    def opened(self, covers_turn: int | None, told: Told) -> None:
+        """A connection is ready.
+
+        Args:
+            covers_turn: The newest turn in the context that it resumed; None where it began with an empty one.
+            told: What it was sent as content.
+        """
+        content = [
+            Piece(Category.USER, TEXT, text_tokens(told.user_characters)),
+            Piece(Category.MODEL, TEXT, text_tokens(told.agent_characters)),
+        ]
+        if covers_turn is not None:
+            self.ledger = self._context_of(self._at.get(covers_turn, self.ledger))
+            self._new = content
+            return
+        if self.ledger.usage is not None:  # a session that never answered has shown nothing to compare with
+            self._left_behind = self.ledger.held.feedback_live + self.ledger.held.feedback_stale
+            self._scale = CHARACTERS_A_TOKEN / self.ledger.characters_a_token
+        self._removed = self._removed_after = False
+        self._new = [self._instruction, *content]
+        self.ledger = self._context_of(Ledger())
+
+    def _context_of(self, earlier: Ledger) -> Ledger:
+        """The context is what it was then; what was billed and counted since stays."""
+        return replace(self.ledger, held=earlier.held, estimate=earlier.estimate, usage=earlier.usage)
+
+    def covered(self, turn: int) -> None:
+        """A handle covers this turn: no connection will go back behind it."""
+        self._at = {number: ledger for number, ledger in self._at.items() if number >= turn}
+
+    def given(self, tokens: int) -> None:
+        """Advice was given; `append` would hold it from now on."""
+        self.ledger = replace(self.ledger, given=self.ledger.given + tokens)
+
+    def advised(self, tokens: int) -> None:
+        """Advice has come into the context."""
+        if self._removed_after:  # of a turn whose usage never came
+            self.withdrawn()
+            self._removed_after = False
+        self._new.append(Piece(Category.FEEDBACK_LIVE, TEXT, tokens))
+
+    def withdrawn(self) -> None:
+        """Advice that no turn was answered with is taken out again."""
+        self._new = [piece for piece in self._new if piece.category is not Category.FEEDBACK_LIVE]
+
+    def served(self, turn: int, *, removed: bool) -> None:
+        """The live advice has served this turn; whether it was taken out of the context."""
+        if self._counted >= turn:
+            self._removed = removed
+        else:
+            self._removed_after = removed
+
+    def rebased(self) -> None:
+        """A session was rebuilt to make the context smaller."""
+        self.ledger = replace(self.ledger, rebases=self.ledger.rebases + 1)
+
+    def turn_over(self, turn: int, pieces: Iterable[Piece]) -> None:
+        """A turn is completed; its usage may still come.
+
+        Args:
+            turn: Its number.
+            pieces: What the client wrote in it, and its tools.
+        """
+        if self._counted < turn:
+            self._new += pieces
+
+    def counted(
+        self, turn: int, usage: Usage, pieces: Iterable[Piece], *, heard: float, answer: Sequence[Piece]
+    ) -> None:
+        """A turn's usage has come.
+
+        Args:
+            turn: Its number.
+            usage: What Gemini says.
+            pieces: What the client wrote in it, and its tools; none where the turn is over already.
+            heard: Seconds of the client's voice in it.
+            answer: What the answer should cost.
+        """
+        new = [*self._new, *pieces, of_audio(Category.USER, heard)]
+        self._verdict = self._settle(usage, new)
+        self.ledger = self.ledger.count(usage, new, answer, self._window)
+        self._at[turn] = self.ledger
+        self._at.pop(min(self._at) if len(self._at) > MOST_KEPT else 0, None)
+        self._new, self._counted = [], turn
+        self._removed, self._removed_after = self._removed_after, False
+
+    def take_verdict(self) -> Verdict:
+        """What the newest usage has shown of advice that had been taken out; once."""
+        verdict, self._verdict = self._verdict, Verdict.NOTHING
+        return verdict
+
+    def carried_into(self, ledger: Ledger) -> Ledger:
+        """A ledger of the newest counted turn, with what needs no usage to be known."""
+        return replace(ledger, given=self.ledger.given, rebases=self.ledger.rebases)
+
+    def _settle(self, usage: Usage, new: Sequence[Piece]) -> Verdict:
+        """The advice of the turn before is stale or gone now; see whether what was taken out is gone."""
+        rebuilt, removed = self._scale is not None, self._removed
+        tokens = self._left_behind if rebuilt else self.ledger.held.feedback_live
+        self.ledger = self.ledger.settled(removed=removed)
+        expected = Expectation(self.ledger.usage, tuple(_scaled(new, self._scale or 1.0)))
+        self._scale, self._left_behind = None, 0
+        verdict = expected.verdict(usage, tokens) if rebuilt or removed else Verdict.NOTHING
+        if verdict is Verdict.UNSEEN:
+            self.ledger = self.ledger.kept(tokens)
+        return verdict
+
+
+def written(typed: int, calls: Iterable[ToolCall]) -> list[Piece]:
+    """What a turn brings in text.
+
+    Args:
+        typed: Characters that the client wrote.
+        calls: The tools that were called, with their results.
+    """
+    return [Piece(Category.USER, TEXT, text_tokens(typed)), *(piece for call in calls for piece in _tool(call))]
+
+
+def answered(spoken: float, characters: int) -> tuple[Piece, ...]:
+    """What an answer should cost: by its sound, or where it had none, by its words."""
+    return (of_audio(Category.MODEL, spoken) if spoken else Piece(Category.MODEL, TEXT, text_tokens(characters)),)
+
+
+def _scaled(pieces: Iterable[Piece], scale: float) -> Iterator[Piece]:
+    """Text as this conversation's has turned out to cost."""
+    return (piece._replace(tokens=round(piece.tokens * scale)) if piece.modality == TEXT else piece for piece in pieces)
+
+
+def _tool(call: ToolCall) -> Iterator[Piece]:
+    yield of_text(Category.TOOLS, f"{call.name}({_json(call.args)})")
+    if call.result is not None:
+        yield of_text(Category.TOOLS, f"{call.name}: {_json(call.result)}")
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
