@@ -203,7 +203,7 @@ class LiveConversation:
         self.joins += 1
         for turn in missed:
             self.outbox.tell(_missed(turn))
-        self.post(on.ClientJoined(request.rotation))
+        self.post(on.ClientJoined(request.rotation, stranger=link.stranger))
         writing = asyncio.create_task(link.write())
         try:
             if previous is not None:

@@ -26,9 +26,13 @@ class ClientLink:
         outbox: What it is told.
         seen: The newest message it says it has got.
         first_here: No client came before in this epoch.
+
+    Attributes:
+        stranger: It begins with what is told from now on, since it has not said what it knows.
     """
 
     def __init__(self, socket: ServerConnection, outbox: Outbox, seen: Seen | None, *, first_here: bool) -> None:
+        self.stranger = seen is None and not first_here
         self._socket = socket
         self._outbox = outbox
         self._place = outbox.place_of(seen, first_here=first_here)

@@ -115,7 +115,7 @@ class Conversation:
     # The client.
 
     def _client_joined(self, event: on.ClientJoined, now: float) -> None:
-        self._client.came(event.rotation)
+        self._client.came(event.rotation, stranger=event.stranger)
         if self.phase is Phase.PARKED:
             self._out += self._upstreams.connect(now)
         elif self.phase is Phase.LIVE and self._upstreams.connection.due and self._client.rotates:
@@ -133,6 +133,8 @@ class Conversation:
         first = self._client.untouched and not self.talk.last
         self._out.append(do.Welcome(None if first else continuity))
         self._client.untouched = False
+        if self._client.stranger and (calls := self.talk.calls_at_client):
+            self._tell(tell.ToolsWanted(self.talk.number, calls))
 
     def _speech_began(self, event: on.SpeechBegan, now: float) -> None:
         if not self.talk.answer_owed:

@@ -14,9 +14,15 @@ from services.relay.core.model import NOTHING_TOLD, START, Feedback, Mark, Rotat
 
 @dataclass(frozen=True, slots=True)
 class ClientJoined:
-    """A client's socket, proven to be the owner's, has come to the conversation."""
+    """A client's socket, proven to be the owner's, has come to the conversation.
+
+    Args:
+        rotation: Who replaces connections.
+        stranger: It starts from now, and does not get what was told before; otherwise it gets all it has not seen.
+    """
 
     rotation: RotationMode
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

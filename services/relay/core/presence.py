@@ -19,6 +19,7 @@ class Presence:
         here: Whether one is there now.
         rotation: Who rotates; the newest client has said so.
         owed_welcome: It waits to be let in.
+        stranger: It does not know what was told before it came.
     """
 
     away_since: float
@@ -26,11 +27,12 @@ class Presence:
     here: bool = False
     rotation: RotationMode = RotationMode.RELAY
     owed_welcome: bool = False
+    stranger: bool = False
 
-    def came(self, rotation: RotationMode) -> None:
+    def came(self, rotation: RotationMode, *, stranger: bool) -> None:
         """A client's socket has come."""
         self.here = self.owed_welcome = True
-        self.rotation = rotation
+        self.rotation, self.stranger = rotation, stranger
 
     def went(self, now: float) -> None:
         """Its socket is gone."""

@@ -112,6 +112,16 @@ class Talk:
         """Whether the model waits for a tool's result."""
         return any(call.result is None for call in self._turn.calls.values())
 
+    @property
+    def calls_at_client(self) -> tuple[ToolCall, ...]:
+        """The calls that a client was told of and has not answered, by the names that it was told.
+
+        Those whose connection is gone are among them: its successor will ask for them again.
+        """
+        waiting = [call for call in self._turn.calls.values() if call.result is None]
+        waiting = [replace(call, id=self._as_told(call.id)) for call in waiting]
+        return (*waiting, *self._asked.values())
+
     def began_to_speak(self, after: Mark = START, *, waiting: bool = False) -> None:
         """The client's voice was heard by the relay itself, after a pause.
 

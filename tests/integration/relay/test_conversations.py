@@ -7,12 +7,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from google.protobuf.json_format import ParseDict
 
-from filo.handles.v1.resources_pb2 import Conversation
+from filo.handles.v1.resources_pb2 import AgentConfig, Conversation
 from filo.relay.v1 import relay_pb2 as pb
 from services.common import voice
 from tests.support.client import PATIENCE, Client, Speaker
-from tests.support.relay import RunningRelay, another_relay, running_relay
+from tests.support.relay import AGENT, RunningRelay, another_relay, running_relay
 
 FACTS = {"company": "Brightwater", "budget": "42 thousand euros", "deadline": "the third of March"}
 PLANTING = sum(len(Speaker(0).say(f"My {name} is {value}.")) for name, value in FACTS.items())
@@ -237,6 +238,29 @@ async def test_a_client_that_is_cut_in_an_answer_gets_the_rest(tmp_path: Path) -
     assert [event.frame for event in heard] == list(range(len(heard)))
     assert heard[-1].last
     assert client.said(1) + back.said(1) == "".join(event.text for event in heard).strip()
+
+
+async def test_a_second_socket_is_told_of_the_call_that_is_pending(relay: RunningRelay) -> None:
+    """The newer socket wins, learns what the agent waits for, by the same id, and answers in the older one's place."""
+    agent = AgentConfig(model=AGENT.model, system_instruction=AGENT.system_instruction)
+    ParseDict({"functionDeclarations": [{"name": "lookup", "description": "Looks a price up."}]}, agent.tools.add())
+    session = await relay.create(agent=agent)
+    speaker = Speaker(9)
+    async with Client(relay.socket(session)) as first:
+        await first.speak(speaker.say("Use the tool lookup with sku is A7."))
+        asked = await first.wait("tool_call")
+        async with Client(relay.socket(session)) as second:
+            assert (await first.wait_closed())[0] == 4409
+            told = await second.wait("tool_call")
+            assert told["calls"] == asked["calls"]
+            (call,) = told["calls"]
+            for _ in range(2):
+                await second.send(type="tool_result", id=call["id"], name="lookup", result={"price": "17 euros"})
+            await second.wait("turn:complete", turn=1)
+            assert "17 euros" in second.said(1)
+            await second.turn(speaker, "My company is Brightwater.")
+        results = [entry for entry in (await account(relay, speaker))["context"] if entry["kind"] == "tool"]
+    assert sum("17 euros" in entry["text"] for entry in results) == 1
 
 
 async def test_another_relay_goes_on_where_the_first_one_stopped(tmp_path: Path) -> None:

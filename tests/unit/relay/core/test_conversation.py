@@ -6,7 +6,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.attachment import Attachment
-from services.relay.core.model import START, Continuity, Mark, UpstreamHandle
+from services.relay.core.model import START, Continuity, Mark, ToolCall, UpstreamHandle
 from services.relay.core.states import Phase
 from tests.unit.relay.core.scene import POLICY, RELAY, Scene, opened, resumed
 
@@ -103,6 +103,41 @@ def test_a_second_client_takes_the_place_of_the_first() -> None:
     """A join without a leave: the newer socket is welcomed."""
     scene = Scene().live()
     assert scene.let(on.ClientJoined(RELAY)) == [do.Welcome(HANDLE)]
+
+
+def test_a_newcomer_is_told_of_the_call_that_is_pending() -> None:
+    """It was told to a socket that is gone; by the same id, and its result counts once."""
+    scene = Scene().live().asks().calls("c1", sku="A7")
+    wanted = tell.ToolsWanted(1, (ToolCall("c1", "lookup", {"sku": "A7"}),))
+    assert scene.told == [wanted]
+    scene.let(on.ClientLeft(), on.ClientJoined(RELAY, stranger=True))
+    assert scene.out == [do.Welcome(HANDLE), do.Tell(wanted)]
+    scene.let(on.ToolResultGiven("c1", {"price": 1}))
+    assert scene.out == [do.AnswerTool("c1", "lookup", {"price": 1})]
+    assert scene.let(on.ToolResultGiven("c1", {"price": 1})) == []
+    scene.let(on.ClientLeft(), on.ClientJoined(RELAY, stranger=True))
+    assert scene.out == [do.Welcome(HANDLE)], "nothing is pending any more"
+
+
+def test_a_client_that_knows_the_call_is_not_told_again() -> None:
+    """It is at it already, and would run its tool twice."""
+    scene = Scene().live().asks().calls("c1")
+    scene.let(on.ClientLeft(), on.ClientJoined(RELAY))
+    assert scene.out == [do.Welcome(HANDLE)]
+
+
+def test_a_newcomer_is_told_of_a_call_whose_connection_is_gone() -> None:
+    """The next connection will ask again, and whoever was asked first is not there to answer."""
+    scene = Scene().live().turn().gets_handle("h1").asks().calls("c1")
+    scene.lost()
+    scene.let(on.ClientLeft(), on.ClientJoined(RELAY, stranger=True), on.UpstreamReady())
+    assert tell.ToolsWanted(2, (ToolCall("c1", "lookup", {}),)) in scene.told
+    scene.calls("c2")
+    assert not scene.told, "it is at it already"
+    scene.let(on.ToolResultGiven("c1", {"price": 1}))
+    assert scene.out == [do.AnswerTool("c2", "lookup", {"price": 1})]
+    scene.let(on.ClientJoined(RELAY, stranger=True))
+    assert scene.out == [do.Welcome(HANDLE)]
 
 
 def test_when_grace_is_over_the_conversation_is_given_back() -> None:
