@@ -8,8 +8,7 @@
     2 90aa...
     1 1be4...
 
-It is for its owner alone. A file that a platform mounts may be readable by a group, as Kubernetes does with `fsGroup`,
-when nobody may write it or it belongs to another user (`mode_problem`).
+It is for its owner alone, or mounted by a platform as `services.common.secret_files` says.
 """
 
 import os
@@ -22,17 +21,13 @@ from types import MappingProxyType
 from typing import Final
 
 from services.common.lifecycle import StartupError
+from services.common.secret_files import mode_problem
 from services.handles.digests import KEY_BYTES
 
 _KEY: Final = rf"[0-9a-f]{{{2 * KEY_BYTES}}}"
 _HASHES: Final = re.compile(_KEY)
 _SEALING: Final = re.compile(rf"(?P<number>[1-9][0-9]{{0,8}}) (?P<key>{_KEY})")
 _LONGEST: Final = 65536
-
-_OTHERS: Final = 0o007
-_GROUP: Final = 0o070
-_GROUP_MORE_THAN_READS: Final = 0o030
-_WRITERS: Final = 0o222
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +87,6 @@ def load(path: Path) -> KeyRing | None:
     if problem:
         raise StartupError(f"the key file {path} {problem}; run: chmod 600 {path}")
     return _parse(path, text)
-
-
-def mode_problem(mode: int, *, own: bool) -> str:
-    """Why a key file with this mode is not private enough; empty when it is.
-
-    Args:
-        mode: Of the file.
-        own: It belongs to this process's user, who could have kept it to himself.
-    """
-    if mode & _OTHERS:
-        return "can be read by others"
-    if mode & _GROUP_MORE_THAN_READS:
-        return "can be written by its group"
-    if mode & _GROUP and own and mode & _WRITERS:
-        return "can be read by others"
-    return ""
 
 
 def _parse(path: Path, text: str) -> KeyRing:

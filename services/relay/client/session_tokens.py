@@ -20,6 +20,7 @@ import jwt
 from services.common.clock import Clock
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
+from services.common.secret_files import mode_problem
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "filo"
@@ -107,8 +108,10 @@ def load(path: Path, lifetime: float, clock: Clock) -> SessionTokens:
     """
     try:
         _make_missing(path)
-        if path.stat().st_mode & 0o077:
-            raise StartupError(f"{path}: others may read the session keys; run: chmod 600 {path}")
+        status = path.stat()
+        problem = mode_problem(status.st_mode, own=status.st_uid == os.geteuid())
+        if problem:
+            raise StartupError(f"{path}: the file with the session keys {problem}; run: chmod 600 {path}")
         ring = json.loads(path.read_text())
         keys, newest = ring["keys"], ring["newest"]
         sound = newest in keys and all(isinstance(key, str) and len(key) >= _KEY_BYTES for key in keys.values())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.common.lifecycle import StartupError
+from services.common.secret_files import mode_problem
 from services.handles import keyfile
 
 
@@ -83,7 +84,7 @@ def test_a_malformed_encryption_key_is_refused_and_not_shown(tmp_path: Path, lin
 )
 def test_a_mounted_secret_may_be_readable_by_its_group(mode: int, own: bool, problem: bool) -> None:  # noqa: FBT001
     """What Kubernetes makes of a secret with `fsGroup`: nobody writes it, or it belongs to another user."""
-    assert bool(keyfile.mode_problem(0o100000 | mode, own=own)) is problem
+    assert bool(mode_problem(0o100000 | mode, own=own)) is problem
 
 
 def test_no_file_is_no_key(tmp_path: Path) -> None:

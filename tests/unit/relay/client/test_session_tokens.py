@@ -167,6 +167,14 @@ def test_two_relays_start_at_once(tmp_path: Path, clock: ManualClock) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_mounted_ring_may_be_readable_by_its_group(tmp_path: Path, clock: ManualClock) -> None:
+    """As Kubernetes mounts a secret with `fsGroup`: nobody may write it."""
+    path = tmp_path / "session.key"
+    token, _ = load(path, LIFETIME, clock).sign(CLAIMS)
+    path.chmod(0o440)
+    assert load(path, LIFETIME, clock).verify(token) == CLAIMS
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o777])
 def test_others_may_read_it(tmp_path: Path, clock: ManualClock, mode: int) -> None:
     """Then it is no secret; the message says what to do."""
