@@ -77,6 +77,7 @@ class Checkpoint:
         ledger: Serialized; None leaves the stored one.
         continuity: Unspecified leaves the stored one.
         feedback: What became of feedback.
+        invalidate: The stored upstream handle is not wanted any more.
     """
 
     epoch: int
@@ -88,6 +89,7 @@ class Checkpoint:
     ledger: bytes | None = None
     continuity: Continuity.ValueType = CONTINUITY_UNSPECIFIED
     feedback: tuple[FeedbackChange, ...] = ()
+    invalidate: bool = False
 
 
 class Stored(NamedTuple):
@@ -145,7 +147,7 @@ def checkpoint(ask: Checkpoint, now: datetime, rules: Rules) -> Decide[Stored]:
             ledger=before.ledger if ask.ledger is None else ask.ledger,
             continuity=before.continuity if ask.continuity == CONTINUITY_UNSPECIFIED else ask.continuity,
         )
-        upstream = alive.upstream
+        upstream = None if ask.invalidate else alive.upstream
         if ask.upstream_secret is not None:
             covers = policy.covering(after.turn_count, ask.covers_turn)
             upstream = UpstreamHandle(ask.upstream_secret, covers, now)

@@ -136,7 +136,13 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             answer = await self._store.change(conversation_id, decide)
             call.result = "repeated" if ask.turns and not answer.new_turns else "stored"
             self._note_checkpoint(answer, resume_handle)
+            if ask.invalidate:
+                self._note_invalidation(request.name, request.epoch, request.invalidate_upstream_handle)
             return render.checkpointed(answer, resume_handle)
+
+    def _note_invalidation(self, name: str, epoch: int, reason: str) -> None:
+        why = reason[: limits.LIMITS["reason"].most]  # only logged: no reason to keep a dead handle
+        self._log.info("upstream handle deleted", conversation=name, epoch=epoch, reason=why)
 
     def _note_checkpoint(self, answer: Stored, resume_handle: str | None) -> None:
         self._metrics.turns.inc(answer.new_turns)
@@ -155,8 +161,7 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
         with self._metrics.call("InvalidateUpstreamHandle"):
             conversation_id = limits.conversation_id(request.name)
             await self._store.change(conversation_id, decisions.invalidate(limits.epoch(request.epoch)))
-            why = request.reason[: limits.LIMITS["reason"].most]  # only logged: no reason to keep a dead handle
-            self._log.info("upstream handle deleted", conversation=request.name, epoch=request.epoch, reason=why)
+            self._note_invalidation(request.name, request.epoch, request.reason)
             return pb.InvalidateUpstreamHandleResponse()
 
     @override
@@ -275,4 +280,5 @@ def _checkpoint(request: pb.CheckpointRequest, resume_digest: bytes | None, now:
         ledger=ledger,
         continuity=limits.continuity(request.continuity),
         feedback=limits.feedback_changes(request.feedback_changes, now) if request.feedback_changes else (),
+        invalidate=bool(request.invalidate_upstream_handle),
     )

@@ -146,6 +146,7 @@ class Store:
             request.upstream_handle.covers_turn = effect.handle.covers_turn
         if effect.continuity is not None:
             request.continuity = CONTINUITY[effect.continuity]
+        request.invalidate_upstream_handle = effect.invalidate
         request.feedback_changes.extend(map(change_message, effect.feedback))
         response = await self._stub.Checkpoint(request)
         return on.CheckpointStored(

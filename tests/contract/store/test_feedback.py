@@ -230,3 +230,29 @@ async def test_feedback_survives_the_process(open_store: Open) -> None:
         assert await store.feedback_at_hand(record.id) == before
         assert [item.text for item in before] == ["first", "second"]
         assert replace(before[0], text="") != before[0]
+
+
+async def test_a_polluted_handle_goes_with_what_made_it_so(open_store: Open) -> None:
+    """One transaction: no relay that attaches gets a handle whose advice is said to be removed."""
+    async with open_store() as store:
+        record = await stored(store)
+        await give(store, record, "one")
+        told = Checkpoint(epoch=0, upstream_secret="h1", resume_digest=b"1", feedback=(to(1, DELIVERED, turn=1),))
+        await store.change(record.id, decisions.checkpoint(told, LATER, RULES))
+        assert (await store.look(record.id, b"1")).upstream is not None
+        gone = Checkpoint(epoch=0, invalidate=True, feedback=(to(1, REMOVED, turn=1),))
+        await store.change(record.id, decisions.checkpoint(gone, LATER, RULES))
+        assert (await store.look(record.id, b"1")).upstream is None
+        assert await states(store, record) == [REMOVED]
+
+
+async def test_a_handle_that_comes_with_an_invalidation_is_the_next_one(open_store: Open) -> None:
+    """What is deleted is what was stored before."""
+    async with open_store() as store:
+        record = await stored(store)
+        for secret in ("h1", "h2"):
+            ask = Checkpoint(epoch=0, upstream_secret=secret, resume_digest=secret.encode(), invalidate=True)
+            await store.change(record.id, decisions.checkpoint(ask, LATER, RULES))
+        upstream = (await store.look(record.id, b"h2")).upstream
+        assert upstream is not None
+        assert upstream.secret == "h2"

@@ -27,15 +27,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66ilo/handles/v1/handles.proto\x12\x0f\x66ilo.handles.v1\x1a\x1f\x66ilo/handles/v1/resources.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x01\n\x19\x43reateConversationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12+\n\x05\x61gent\x18\x04 \x01(\x0b\x32\x1c.filo.handles.v1.AgentConfig\x12\x0c\n\x04test\x18\x05 \x01(\x08\"Q\n\x1a\x43reateConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\"&\n\x16GetConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x99\x01\n\x17GetConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\x12\'\n\x06ledger\x18\x02 \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12\x10\n\x08\x61ttached\x18\x03 \x01(\x08\x12\x0e\n\x06holder\x18\x04 \x01(\t\"\xaa\x01\n\x19\x41ttachConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\x15\n\rresume_handle\x18\x05 \x01(\t\x12\x0c\n\x04test\x18\x06 \x01(\x08\"\xe7\x02\n\x1a\x41ttachConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\x12\x38\n\x0fupstream_handle\x18\x02 \x01(\x0b\x32\x1f.filo.handles.v1.UpstreamHandle\x12\x34\n\rhandle_result\x18\x03 \x01(\x0e\x32\x1d.filo.handles.v1.HandleResult\x12\'\n\x06ledger\x18\x04 \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12\x17\n\x0fprevious_holder\x18\x05 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x07 \x03(\x0b\x32\x19.filo.handles.v1.Feedback\";\n\x1cHeartbeatConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\x1f\n\x1dHeartbeatConversationResponse\"\xa5\x02\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12$\n\x05turns\x18\x03 \x03(\x0b\x32\x15.filo.handles.v1.Turn\x12\x38\n\x0fupstream_handle\x18\x04 \x01(\x0b\x32\x1f.filo.handles.v1.UpstreamHandle\x12\'\n\x06ledger\x18\x05 \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12/\n\ncontinuity\x18\x06 \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\x12\x39\n\x10\x66\x65\x65\x64\x62\x61\x63k_changes\x18\x07 \x03(\x0b\x32\x1f.filo.handles.v1.FeedbackChange\"\x85\x01\n\x12\x43heckpointResponse\x12\x12\n\nturn_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x63overed_seq\x18\x02 \x01(\x03\x12\x15\n\rresume_handle\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x1fInvalidateUpstreamHandleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\"\n InvalidateUpstreamHandleResponse\"\x88\x01\n\x15ValidateHandleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12\x15\n\rresume_handle\x18\x04 \x01(\t\"G\n\x16ValidateHandleResponse\x12-\n\x06result\x18\x01 \x01(\x0e\x32\x1d.filo.handles.v1.HandleResult\"u\n\x12\x41\x64\x64\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12/\n\x0ctime_to_live\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"{\n\x13\x41\x64\x64\x46\x65\x65\x64\x62\x61\x63kResponse\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x01(\x0b\x32\x19.filo.handles.v1.Feedback\x12\x10\n\x08\x61ttached\x18\x02 \x01(\x08\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x15\n\rsuperseded_id\x18\x04 \x01(\t\"J\n\x13ListFeedbackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListFeedbackResponse\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x03(\x0b\x32\x19.filo.handles.v1.Feedback\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x12StreamTurnsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nafter_turn\x18\x02 \x01(\x05\":\n\x13StreamTurnsResponse\x12#\n\x04turn\x18\x01 \x01(\x0b\x32\x15.filo.handles.v1.Turn\"9\n\x1aReleaseConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\x1d\n\x1bReleaseConversationResponse\"E\n\x16\x45ndConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"N\n\x17\x45ndConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\")\n\x19\x44\x65leteConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1c\n\x1a\x44\x65leteConversationResponse*\x7f\n\x0cHandleResult\x12\x1d\n\x19HANDLE_RESULT_UNSPECIFIED\x10\x00\x12\x17\n\x13HANDLE_RESULT_VALID\x10\x01\x12\x1c\n\x18HANDLE_RESULT_SUPERSEDED\x10\x02\x12\x19\n\x15HANDLE_RESULT_INVALID\x10\x03\x32\xe1\n\n\x0eHandlesService\x12m\n\x12\x43reateConversation\x12*.filo.handles.v1.CreateConversationRequest\x1a+.filo.handles.v1.CreateConversationResponse\x12\x64\n\x0fGetConversation\x12\'.filo.handles.v1.GetConversationRequest\x1a(.filo.handles.v1.GetConversationResponse\x12m\n\x12\x41ttachConversation\x12*.filo.handles.v1.AttachConversationRequest\x1a+.filo.handles.v1.AttachConversationResponse\x12v\n\x15HeartbeatConversation\x12-.filo.handles.v1.HeartbeatConversationRequest\x1a..filo.handles.v1.HeartbeatConversationResponse\x12U\n\nCheckpoint\x12\".filo.handles.v1.CheckpointRequest\x1a#.filo.handles.v1.CheckpointResponse\x12\x7f\n\x18InvalidateUpstreamHandle\x12\x30.filo.handles.v1.InvalidateUpstreamHandleRequest\x1a\x31.filo.handles.v1.InvalidateUpstreamHandleResponse\x12\x61\n\x0eValidateHandle\x12&.filo.handles.v1.ValidateHandleRequest\x1a\'.filo.handles.v1.ValidateHandleResponse\x12X\n\x0b\x41\x64\x64\x46\x65\x65\x64\x62\x61\x63k\x12#.filo.handles.v1.AddFeedbackRequest\x1a$.filo.handles.v1.AddFeedbackResponse\x12[\n\x0cListFeedback\x12$.filo.handles.v1.ListFeedbackRequest\x1a%.filo.handles.v1.ListFeedbackResponse\x12Z\n\x0bStreamTurns\x12#.filo.handles.v1.StreamTurnsRequest\x1a$.filo.handles.v1.StreamTurnsResponse0\x01\x12p\n\x13ReleaseConversation\x12+.filo.handles.v1.ReleaseConversationRequest\x1a,.filo.handles.v1.ReleaseConversationResponse\x12\x64\n\x0f\x45ndConversation\x12\'.filo.handles.v1.EndConversationRequest\x1a(.filo.handles.v1.EndConversationResponse\x12m\n\x12\x44\x65leteConversation\x12*.filo.handles.v1.DeleteConversationRequest\x1a+.filo.handles.v1.DeleteConversationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66ilo/handles/v1/handles.proto\x12\x0f\x66ilo.handles.v1\x1a\x1f\x66ilo/handles/v1/resources.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x01\n\x19\x43reateConversationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12+\n\x05\x61gent\x18\x04 \x01(\x0b\x32\x1c.filo.handles.v1.AgentConfig\x12\x0c\n\x04test\x18\x05 \x01(\x08\"Q\n\x1a\x43reateConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\"&\n\x16GetConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x99\x01\n\x17GetConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\x12\'\n\x06ledger\x18\x02 \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12\x10\n\x08\x61ttached\x18\x03 \x01(\x08\x12\x0e\n\x06holder\x18\x04 \x01(\t\"\xaa\x01\n\x19\x41ttachConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\x15\n\rresume_handle\x18\x05 \x01(\t\x12\x0c\n\x04test\x18\x06 \x01(\x08\"\xe7\x02\n\x1a\x41ttachConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\x12\x38\n\x0fupstream_handle\x18\x02 \x01(\x0b\x32\x1f.filo.handles.v1.UpstreamHandle\x12\x34\n\rhandle_result\x18\x03 \x01(\x0e\x32\x1d.filo.handles.v1.HandleResult\x12\'\n\x06ledger\x18\x04 \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12\x17\n\x0fprevious_holder\x18\x05 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x07 \x03(\x0b\x32\x19.filo.handles.v1.Feedback\";\n\x1cHeartbeatConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\x1f\n\x1dHeartbeatConversationResponse\"\xc9\x02\n\x11\x43heckpointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12$\n\x05turns\x18\x03 \x03(\x0b\x32\x15.filo.handles.v1.Turn\x12\x38\n\x0fupstream_handle\x18\x04 \x01(\x0b\x32\x1f.filo.handles.v1.UpstreamHandle\x12\'\n\x06ledger\x18\x05 \x01(\x0b\x32\x17.filo.handles.v1.Ledger\x12/\n\ncontinuity\x18\x06 \x01(\x0e\x32\x1b.filo.handles.v1.Continuity\x12\x39\n\x10\x66\x65\x65\x64\x62\x61\x63k_changes\x18\x07 \x03(\x0b\x32\x1f.filo.handles.v1.FeedbackChange\x12\"\n\x1ainvalidate_upstream_handle\x18\x08 \x01(\t\"\x85\x01\n\x12\x43heckpointResponse\x12\x12\n\nturn_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x63overed_seq\x18\x02 \x01(\x03\x12\x15\n\rresume_handle\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x1fInvalidateUpstreamHandleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\"\n InvalidateUpstreamHandleResponse\"\x88\x01\n\x15ValidateHandleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04mode\x18\x02 \x01(\x0e\x32\x15.filo.handles.v1.Mode\x12%\n\x05owner\x18\x03 \x01(\x0b\x32\x16.filo.handles.v1.Owner\x12\x15\n\rresume_handle\x18\x04 \x01(\t\"G\n\x16ValidateHandleResponse\x12-\n\x06result\x18\x01 \x01(\x0e\x32\x1d.filo.handles.v1.HandleResult\"u\n\x12\x41\x64\x64\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12/\n\x0ctime_to_live\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"{\n\x13\x41\x64\x64\x46\x65\x65\x64\x62\x61\x63kResponse\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x01(\x0b\x32\x19.filo.handles.v1.Feedback\x12\x10\n\x08\x61ttached\x18\x02 \x01(\x08\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x15\n\rsuperseded_id\x18\x04 \x01(\t\"J\n\x13ListFeedbackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListFeedbackResponse\x12+\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x01 \x03(\x0b\x32\x19.filo.handles.v1.Feedback\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x12StreamTurnsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nafter_turn\x18\x02 \x01(\x05\":\n\x13StreamTurnsResponse\x12#\n\x04turn\x18\x01 \x01(\x0b\x32\x15.filo.handles.v1.Turn\"9\n\x1aReleaseConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\x1d\n\x1bReleaseConversationResponse\"E\n\x16\x45ndConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"N\n\x17\x45ndConversationResponse\x12\x33\n\x0c\x63onversation\x18\x01 \x01(\x0b\x32\x1d.filo.handles.v1.Conversation\")\n\x19\x44\x65leteConversationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1c\n\x1a\x44\x65leteConversationResponse*\x7f\n\x0cHandleResult\x12\x1d\n\x19HANDLE_RESULT_UNSPECIFIED\x10\x00\x12\x17\n\x13HANDLE_RESULT_VALID\x10\x01\x12\x1c\n\x18HANDLE_RESULT_SUPERSEDED\x10\x02\x12\x19\n\x15HANDLE_RESULT_INVALID\x10\x03\x32\xe1\n\n\x0eHandlesService\x12m\n\x12\x43reateConversation\x12*.filo.handles.v1.CreateConversationRequest\x1a+.filo.handles.v1.CreateConversationResponse\x12\x64\n\x0fGetConversation\x12\'.filo.handles.v1.GetConversationRequest\x1a(.filo.handles.v1.GetConversationResponse\x12m\n\x12\x41ttachConversation\x12*.filo.handles.v1.AttachConversationRequest\x1a+.filo.handles.v1.AttachConversationResponse\x12v\n\x15HeartbeatConversation\x12-.filo.handles.v1.HeartbeatConversationRequest\x1a..filo.handles.v1.HeartbeatConversationResponse\x12U\n\nCheckpoint\x12\".filo.handles.v1.CheckpointRequest\x1a#.filo.handles.v1.CheckpointResponse\x12\x7f\n\x18InvalidateUpstreamHandle\x12\x30.filo.handles.v1.InvalidateUpstreamHandleRequest\x1a\x31.filo.handles.v1.InvalidateUpstreamHandleResponse\x12\x61\n\x0eValidateHandle\x12&.filo.handles.v1.ValidateHandleRequest\x1a\'.filo.handles.v1.ValidateHandleResponse\x12X\n\x0b\x41\x64\x64\x46\x65\x65\x64\x62\x61\x63k\x12#.filo.handles.v1.AddFeedbackRequest\x1a$.filo.handles.v1.AddFeedbackResponse\x12[\n\x0cListFeedback\x12$.filo.handles.v1.ListFeedbackRequest\x1a%.filo.handles.v1.ListFeedbackResponse\x12Z\n\x0bStreamTurns\x12#.filo.handles.v1.StreamTurnsRequest\x1a$.filo.handles.v1.StreamTurnsResponse0\x01\x12p\n\x13ReleaseConversation\x12+.filo.handles.v1.ReleaseConversationRequest\x1a,.filo.handles.v1.ReleaseConversationResponse\x12\x64\n\x0f\x45ndConversation\x12\'.filo.handles.v1.EndConversationRequest\x1a(.filo.handles.v1.EndConversationResponse\x12m\n\x12\x44\x65leteConversation\x12*.filo.handles.v1.DeleteConversationRequest\x1a+.filo.handles.v1.DeleteConversationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'filo.handles.v1.handles_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HANDLERESULT']._serialized_start=2845
-  _globals['_HANDLERESULT']._serialized_end=2972
+  _globals['_HANDLERESULT']._serialized_start=2881
+  _globals['_HANDLERESULT']._serialized_end=3008
   _globals['_CREATECONVERSATIONREQUEST']._serialized_start=149
   _globals['_CREATECONVERSATIONREQUEST']._serialized_end=331
   _globals['_CREATECONVERSATIONRESPONSE']._serialized_start=333
@@ -53,41 +53,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEATCONVERSATIONRESPONSE']._serialized_start=1208
   _globals['_HEARTBEATCONVERSATIONRESPONSE']._serialized_end=1239
   _globals['_CHECKPOINTREQUEST']._serialized_start=1242
-  _globals['_CHECKPOINTREQUEST']._serialized_end=1535
-  _globals['_CHECKPOINTRESPONSE']._serialized_start=1538
-  _globals['_CHECKPOINTRESPONSE']._serialized_end=1671
-  _globals['_INVALIDATEUPSTREAMHANDLEREQUEST']._serialized_start=1673
-  _globals['_INVALIDATEUPSTREAMHANDLEREQUEST']._serialized_end=1751
-  _globals['_INVALIDATEUPSTREAMHANDLERESPONSE']._serialized_start=1753
-  _globals['_INVALIDATEUPSTREAMHANDLERESPONSE']._serialized_end=1787
-  _globals['_VALIDATEHANDLEREQUEST']._serialized_start=1790
-  _globals['_VALIDATEHANDLEREQUEST']._serialized_end=1926
-  _globals['_VALIDATEHANDLERESPONSE']._serialized_start=1928
-  _globals['_VALIDATEHANDLERESPONSE']._serialized_end=1999
-  _globals['_ADDFEEDBACKREQUEST']._serialized_start=2001
-  _globals['_ADDFEEDBACKREQUEST']._serialized_end=2118
-  _globals['_ADDFEEDBACKRESPONSE']._serialized_start=2120
-  _globals['_ADDFEEDBACKRESPONSE']._serialized_end=2243
-  _globals['_LISTFEEDBACKREQUEST']._serialized_start=2245
-  _globals['_LISTFEEDBACKREQUEST']._serialized_end=2319
-  _globals['_LISTFEEDBACKRESPONSE']._serialized_start=2321
-  _globals['_LISTFEEDBACKRESPONSE']._serialized_end=2413
-  _globals['_STREAMTURNSREQUEST']._serialized_start=2415
-  _globals['_STREAMTURNSREQUEST']._serialized_end=2469
-  _globals['_STREAMTURNSRESPONSE']._serialized_start=2471
-  _globals['_STREAMTURNSRESPONSE']._serialized_end=2529
-  _globals['_RELEASECONVERSATIONREQUEST']._serialized_start=2531
-  _globals['_RELEASECONVERSATIONREQUEST']._serialized_end=2588
-  _globals['_RELEASECONVERSATIONRESPONSE']._serialized_start=2590
-  _globals['_RELEASECONVERSATIONRESPONSE']._serialized_end=2619
-  _globals['_ENDCONVERSATIONREQUEST']._serialized_start=2621
-  _globals['_ENDCONVERSATIONREQUEST']._serialized_end=2690
-  _globals['_ENDCONVERSATIONRESPONSE']._serialized_start=2692
-  _globals['_ENDCONVERSATIONRESPONSE']._serialized_end=2770
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=2772
-  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=2813
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=2815
-  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=2843
-  _globals['_HANDLESSERVICE']._serialized_start=2975
-  _globals['_HANDLESSERVICE']._serialized_end=4352
+  _globals['_CHECKPOINTREQUEST']._serialized_end=1571
+  _globals['_CHECKPOINTRESPONSE']._serialized_start=1574
+  _globals['_CHECKPOINTRESPONSE']._serialized_end=1707
+  _globals['_INVALIDATEUPSTREAMHANDLEREQUEST']._serialized_start=1709
+  _globals['_INVALIDATEUPSTREAMHANDLEREQUEST']._serialized_end=1787
+  _globals['_INVALIDATEUPSTREAMHANDLERESPONSE']._serialized_start=1789
+  _globals['_INVALIDATEUPSTREAMHANDLERESPONSE']._serialized_end=1823
+  _globals['_VALIDATEHANDLEREQUEST']._serialized_start=1826
+  _globals['_VALIDATEHANDLEREQUEST']._serialized_end=1962
+  _globals['_VALIDATEHANDLERESPONSE']._serialized_start=1964
+  _globals['_VALIDATEHANDLERESPONSE']._serialized_end=2035
+  _globals['_ADDFEEDBACKREQUEST']._serialized_start=2037
+  _globals['_ADDFEEDBACKREQUEST']._serialized_end=2154
+  _globals['_ADDFEEDBACKRESPONSE']._serialized_start=2156
+  _globals['_ADDFEEDBACKRESPONSE']._serialized_end=2279
+  _globals['_LISTFEEDBACKREQUEST']._serialized_start=2281
+  _globals['_LISTFEEDBACKREQUEST']._serialized_end=2355
+  _globals['_LISTFEEDBACKRESPONSE']._serialized_start=2357
+  _globals['_LISTFEEDBACKRESPONSE']._serialized_end=2449
+  _globals['_STREAMTURNSREQUEST']._serialized_start=2451
+  _globals['_STREAMTURNSREQUEST']._serialized_end=2505
+  _globals['_STREAMTURNSRESPONSE']._serialized_start=2507
+  _globals['_STREAMTURNSRESPONSE']._serialized_end=2565
+  _globals['_RELEASECONVERSATIONREQUEST']._serialized_start=2567
+  _globals['_RELEASECONVERSATIONREQUEST']._serialized_end=2624
+  _globals['_RELEASECONVERSATIONRESPONSE']._serialized_start=2626
+  _globals['_RELEASECONVERSATIONRESPONSE']._serialized_end=2655
+  _globals['_ENDCONVERSATIONREQUEST']._serialized_start=2657
+  _globals['_ENDCONVERSATIONREQUEST']._serialized_end=2726
+  _globals['_ENDCONVERSATIONRESPONSE']._serialized_start=2728
+  _globals['_ENDCONVERSATIONRESPONSE']._serialized_end=2806
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_start=2808
+  _globals['_DELETECONVERSATIONREQUEST']._serialized_end=2849
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_start=2851
+  _globals['_DELETECONVERSATIONRESPONSE']._serialized_end=2879
+  _globals['_HANDLESSERVICE']._serialized_start=3011
+  _globals['_HANDLESSERVICE']._serialized_end=4388
 # @@protoc_insertion_point(module_scope)

@@ -334,12 +334,17 @@ class CheckpointRequest(_message.Message):
     LEDGER_FIELD_NUMBER: _builtins.int
     CONTINUITY_FIELD_NUMBER: _builtins.int
     FEEDBACK_CHANGES_FIELD_NUMBER: _builtins.int
+    INVALIDATE_UPSTREAM_HANDLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. `conversations/{id}`."""
     epoch: _builtins.int
     """Required. The holder's epoch."""
     continuity: _resources_pb2.Continuity.ValueType
     """Optional. How the context survived the last rotation."""
+    invalidate_upstream_handle: _builtins.str
+    """Optional. Why the stored upstream handle is deleted, in the same transaction and before a given one is stored, for
+    example since the context behind it is rebuilt; kept only in the log. Empty: it is not deleted.
+    """
     @_builtins.property
     def turns(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Turn]:
         """Optional. Turns completed since the last checkpoint, in order."""
@@ -368,10 +373,11 @@ class CheckpointRequest(_message.Message):
         ledger: _resources_pb2.Ledger | None = ...,
         continuity: _resources_pb2.Continuity.ValueType = ...,
         feedback_changes: _abc.Iterable[_resources_pb2.FeedbackChange] | None = ...,
+        invalidate_upstream_handle: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuity", b"continuity", "epoch", b"epoch", "feedback_changes", b"feedback_changes", "ledger", b"ledger", "name", b"name", "turns", b"turns", "upstream_handle", b"upstream_handle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuity", b"continuity", "epoch", b"epoch", "feedback_changes", b"feedback_changes", "invalidate_upstream_handle", b"invalidate_upstream_handle", "ledger", b"ledger", "name", b"name", "turns", b"turns", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
