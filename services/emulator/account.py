@@ -1,51 +1,46 @@
-"""What the emulator really has: which frames of a voice reached it, on which connection, and what its context holds.
+"""What the emulator really has: which frames reached it on which connection, and what each context holds.
 
 Other tests believe this account rather than the relay, so it is exact: everything in it is counted from the facts that
-sessions tell, nothing is estimated. It is kept by voice stream, since that is what outlives every connection; the
-voices heard least recently are forgotten first.
+sessions tell, nothing is estimated but the tokens themselves. A *conversation* here is a session and all that were
+resumed from it, whatever it was made of; its id is that of its first connection. A conversation that a client rebuilt
+from its transcript is a new one: the emulator cannot know better. The *voice* that speaks in them tells which belong
+together, where the test voice speaks. Whatever was heard of least recently is forgotten first.
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from itertools import chain
+from collections import OrderedDict, deque
 from typing import Any, Final
 
-from services.emulator import runs
+from services.emulator import reports, runs
 from services.emulator.closes import Close
-from services.emulator.context import Context, Role, Turn
-from services.emulator.effects import Answered, Began, ContextChanged, Continued, Fact, VoiceHeard
-from services.emulator.runs import Runs
+from services.emulator.effects import Answered, Asked, AudioReceived, Began, ContextChanged, Fact, Issued, VoiceHeard
+from services.emulator.records import Connection, Conversation
 
-VOICES: Final = 1_000
-"""How many voices are remembered."""
 CONNECTIONS: Final = 4_096
-"""How many connections of one voice are remembered."""
+"""How many connections of one conversation, or of one voice, are remembered."""
+REFUSED: Final = 256
+"""How many connections that never came to a conversation are remembered."""
+HANDLES: Final = 256
+"""How many handles of one connection are remembered."""
 
 
-@dataclass(eq=False)
-class Connection:
-    """What is known of one connection."""
-
-    id: str
-    opened_at: float
-    continued: Continued = Continued.NEW
-    context: Context | None = None
-    received: dict[int, Runs] = field(default_factory=dict)
-    greetings: int = 0
-    prompt_last: int = 0
-    response_last: int = 0
-    billed_prompt: int = 0
-    billed_response: int = 0
-    billed_cached: int = 0
-    closed: Close | None = None
-
-
-@dataclass
 class Account:
-    """The record of one emulator."""
+    """The record of one emulator.
 
-    voices: "OrderedDict[int, list[Connection]]" = field(default_factory=OrderedDict)
-    _open: dict[str, Connection] = field(default_factory=dict)
+    Attributes:
+        voices: The connections that carried each voice, the voice heard last at the end.
+        conversations: By id, the one that something happened in last at the end.
+        refused: Connections that never came to a conversation.
+
+    Args:
+        remembered: How many conversations, and how many voices, it remembers.
+    """
+
+    def __init__(self, remembered: int = 1_000) -> None:
+        self.voices: OrderedDict[int, list[Connection]] = OrderedDict()
+        self.conversations: OrderedDict[str, Conversation] = OrderedDict()
+        self.refused: deque[Connection] = deque(maxlen=REFUSED)
+        self._remembered = remembered
+        self._open: dict[str, Connection] = {}
 
     def opened(self, connection: str, at: float) -> None:
         """A connection was opened, at a time in UNIX seconds."""
@@ -55,6 +50,8 @@ class Account:
         """A connection was closed, with the code and reason that ended it."""
         record = self._open.pop(connection)
         record.closed = close
+        if record.conversation is None:
+            self.refused.append(record)
 
     def note(self, connection: str, fact: Fact) -> None:
         """A session tells a fact."""
@@ -63,23 +60,78 @@ class Account:
             case VoiceHeard(heard):
                 record.received[heard.stream] = runs.append(record.received.get(heard.stream, ()), heard.frame)
                 self._link(heard.stream, record)
-            case Began(continued, context):
-                record.continued, record.context = continued, context
-                for stream in context.voices:
-                    self._link(stream, record)
+            case AudioReceived(seconds):
+                record.audio_seconds += seconds
+            case Asked():
+                self._ask(record, fact)
+            case Began():
+                self._begin(record, fact)
             case ContextChanged(context):
                 record.context = context
-            case Answered(prompt, response, cached, greeting):
-                record.greetings += greeting
-                record.prompt_last, record.response_last = prompt.total, response.total
-                record.billed_prompt += prompt.total
-                record.billed_response += response.total
-                record.billed_cached += cached.total
+                self._touch(record.conversation)
+            case Answered():
+                record.bill.add(fact)
+            case Issued():
+                record.handles.append(fact)
+                del record.handles[:-HANDLES]
 
     def voice(self, stream: int) -> dict[str, Any] | None:
         """The account of one voice as JSON; None if it was never heard."""
         connections = self.voices.get(stream)
-        return None if connections is None else _report(stream, connections)
+        return None if connections is None else reports.voice(stream, connections)
+
+    def conversation(self, name: str) -> dict[str, Any] | None:
+        """The account of one conversation as JSON; None if there is none of that id."""
+        found = self.conversations.get(name)
+        return None if found is None else reports.conversation(found)
+
+    def listed(self, limit: int) -> list[dict[str, Any]]:
+        """So many conversations, those first in which something happened last, as JSON."""
+        newest = list(reversed(self.conversations.values()))[:limit]
+        return [reports.summary(conversation) for conversation in newest]
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """The connections that never came to a conversation, newest first, as JSON."""
+        return [reports.connection(record) for record in reversed(self.refused)]
+
+    def _ask(self, record: Connection, asked: Asked) -> None:
+        """A setup came; where it brings a handle of a conversation that is known, the connection belongs to it."""
+        record.model, record.backend, record.handle = asked.model, asked.backend, asked.handle
+        record.belongs = asked.conversation
+        if asked.handle and asked.conversation in self.conversations:
+            record.resumed_from = self._issuer(asked.conversation, asked.handle)
+            self._join(record)
+
+    def _touch(self, conversation: str | None) -> None:
+        """Something happened in it."""
+        if conversation is not None and conversation in self.conversations:
+            self.conversations.move_to_end(conversation)
+
+    def _issuer(self, conversation: str, handle: str) -> str | None:
+        """The connection that issued the handle with this fingerprint."""
+        connections = reversed(self.conversations[conversation].connections)
+        return next((one.id for one in connections if any(issued.handle == handle for issued in one.handles)), None)
+
+    def _begin(self, record: Connection, began: Began) -> None:
+        """The setup was accepted, or its history came."""
+        record.continued, record.context = began.continued, began.context
+        self._join(record).succeed(record)
+        for stream in began.context.voices:
+            self._link(stream, record)
+
+    def _join(self, record: Connection) -> Conversation:
+        """This connection belongs to its conversation, which is thereby the newest."""
+        name = record.belongs or record.id
+        conversation = self.conversations.setdefault(name, Conversation(name, record.opened_at))
+        self.conversations.move_to_end(name)
+        if record.conversation is None:
+            record.conversation = name
+            conversation.connections.append(record)
+            del conversation.connections[:-CONNECTIONS]
+        while len(self.conversations) > self._remembered:
+            _, oldest = self.conversations.popitem(last=False)
+            oldest.forget()
+        return conversation
 
     def _link(self, stream: int, record: Connection) -> None:
         """This connection carries that voice."""
@@ -88,65 +140,7 @@ class Account:
         if connections and connections[-1] is record:
             return
         if record not in connections:
-            for older in connections:
-                older.context = None if record.context is not None else older.context
             connections.append(record)
             del connections[:-CONNECTIONS]
-        while len(self.voices) > VOICES:
+        while len(self.voices) > self._remembered:
             self.voices.popitem(last=False)
-
-
-def _report(stream: int, connections: list[Connection]) -> dict[str, Any]:
-    context = next((record.context for record in reversed(connections) if record.context is not None), Context())
-    answered = [record for record in connections if record.billed_prompt]
-    return {
-        "stream": stream,
-        "connections": [_connection(stream, record) for record in connections],
-        "context": [_turn(turn) for turn in context.turns],
-        "frames": _frames(stream, connections, context),
-        "greetings": sum(record.greetings for record in connections),
-        "tokens": {
-            "prompt_last": answered[-1].prompt_last if answered else 0,
-            "response_last": answered[-1].response_last if answered else 0,
-            "billed_prompt": sum(record.billed_prompt for record in connections),
-            "billed_response": sum(record.billed_response for record in connections),
-            "billed_cached": sum(record.billed_cached for record in connections),
-        },
-    }
-
-
-def _connection(stream: int, record: Connection) -> dict[str, Any]:
-    close = record.closed
-    return {
-        "id": record.id,
-        "opened_at": record.opened_at,
-        "continued": record.continued,
-        "frames_received": runs.count(record.received.get(stream, ())),
-        "closed": None if close is None else {"code": close.code, "reason": close.wire_reason.decode()},
-    }
-
-
-def _turn(turn: Turn) -> dict[str, Any]:
-    return {
-        "role": turn.role,
-        "kind": turn.kind,
-        "text": turn.text,
-        "utterances": list(turn.utterances),
-        "frames": [list(run) for run in turn.frames],
-    }
-
-
-def _frames(stream: int, connections: list[Connection], context: Context) -> dict[str, int]:
-    """Count frames. Where the context's beginning was compressed or came as history, holes count from its first on."""
-    turns = context.turns
-    held = [turn for turn in turns if turn.stream == stream and turn.role is Role.USER]
-    in_context = tuple(chain.from_iterable(turn.frames for turn in held))
-    received = chain.from_iterable(record.received.get(stream, ()) for record in connections)
-    begins_later = context.prefix or context.compressed
-    start = min((first for first, _ in in_context), default=0) if begins_later else 0
-    return {
-        "distinct_received": runs.count(runs.merge(received)),
-        "in_context": runs.count(runs.merge(in_context)),
-        "missing_in_context": runs.missing(in_context, start),
-        "repeated_in_context": runs.repeated(in_context),
-    }

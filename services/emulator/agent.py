@@ -20,6 +20,7 @@ from services.emulator import replies, tokens, toolbox
 from services.emulator.backlog import Backlog
 from services.emulator.bookmarks import Bookmarks
 from services.emulator.brain import Answer
+from services.emulator.categories import prompt
 from services.emulator.context import Context, Kind, Turn
 from services.emulator.effects import Answered, ContextChanged, Send
 from services.emulator.faults import Moment
@@ -133,7 +134,7 @@ class Agent:
             self.change(self.context.plus(pending.asked))
             self._emit(Send(pending.cancellation))
             self._emit(Send(replies.interrupted()))
-            self._end_turn(Answered(pending.prompt, tokens.NONE, pending.cached, greeting=False), now)
+            self._end_turn(Answered(pending.prompt, tokens.NONE, greeting=False), now)
         elif self.state is State.SPEAKING:
             self._agenda.cancel(_ANSWER)
             self._emit(Send(replies.interrupted()))
@@ -186,7 +187,7 @@ class Agent:
 
     def _call(self, answer: Answer, cached: Tokens, due: float) -> None:
         self.state = State.CALLING
-        self._emit(Send(self.toolbox.call(answer.calls, self.context.tokens, cached)))
+        self._emit(Send(self.toolbox.call(answer.calls, prompt(self.context, cached))))
         self._around.strike(Moment.TOOL_CALL, due)
         if self.toolbox.pending is None:  # none of the calls blocks: it talks on
             words = self._around.brain.answer(self.context)
@@ -197,7 +198,7 @@ class Agent:
         kind = Kind.TEXT if "TEXT" in self._setup.modalities else Kind.AUDIO
         speaker = Voice(self._stream, self._frame, self.context.answers + 1)
         self.state = State.SPEAKING
-        self._performance = Performance(kind, speaker, self.context.tokens, cached, answer.greeting)
+        self._performance = Performance(kind, speaker, prompt(self.context, cached), answer.greeting)
         captions = self._around.chance if self._setup.transcribes_output else None
         plan = self._performance.score(answer.text, self._settings.speed, captions)
         for piece in plan.pieces:
@@ -221,13 +222,13 @@ class Agent:
         if performance.said:
             self.change(self.context.plus(performance.turn))
         greeting = performance.greeting and bool(performance.said)
-        self._end_turn(Answered(performance.prompt, performance.response, performance.cached, greeting), due)
+        self._end_turn(Answered(performance.prompt, performance.response, greeting), due)
 
     def _end_turn(self, answered: Answered, due: float) -> None:
         self.state = State.LISTENING
         self._emit(answered)
-        field = self._profile.response_tokens_field
-        self._emit(Send(replies.turn_complete(answered.prompt, answered.response, answered.cached, field)))
+        asked, field = answered.prompt, self._profile.response_tokens_field
+        self._emit(Send(replies.turn_complete(asked.tokens, answered.response, asked.cached, field)))
         self._around.strike(Moment.TURN, due)
         self.bookmark(due)
         self.catch_up(due)

@@ -17,6 +17,7 @@ ADVICE: Final = "[SALES_MANAGER_INSTRUCTION]"
 """What begins with it is private advice, not the user's words."""
 
 _INSTRUCTED: Final = re.compile(rf"{re.escape(ADVICE)}[ \t]*([^\n]+)")
+_INSTRUCTED_LINE: Final = re.compile(rf"{re.escape(ADVICE)}[^\n]*")
 _ADVICE_LENGTH: Final = 80
 _NAME: Final = re.compile(r"\bYour name is ([^.\n]+)\.", re.IGNORECASE)
 _COMPANY: Final = re.compile(r"\bYou work for ([^.\n]+)\.", re.IGNORECASE)
@@ -129,6 +130,11 @@ def advice(context: Context) -> list[str]:
     instructed = [_plain(match[1]) for match in _INSTRUCTED.finditer(context.instruction)]
     told = [turn.text.lstrip().removeprefix(ADVICE) for turn in context.turns if is_advice(turn.text)]
     return [*instructed, *map(_plain, told)]
+
+
+def advice_lines(instruction: str) -> list[str]:
+    """The parts of an instruction that are advice: each from its mark to the end of the line."""
+    return _INSTRUCTED_LINE.findall(instruction)
 
 
 def following(advice: Sequence[str]) -> str:

@@ -41,6 +41,7 @@ class Settings:
         pong_delay: How long a ping waits for its pong; 8 to 30 s were seen [OBS].
         bad_key: An API key that is refused; every other key but the empty one is accepted.
         faults: What shall go wrong from the start, read from a JSON file (see `faults`); the control API adds more.
+        remembered: How many conversations, and how many voices, the control API remembers.
         seed: Chooses wordings, the jitter of timings and the chance of faults.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
@@ -66,6 +67,7 @@ class Settings:
     pong_delay: float = 0.0
     bad_key: str = "bad-key"
     faults: tuple[Fault, ...] = ()
+    remembered: int = 1_000
     seed: int = 0
     log_level: str = "INFO"
 
@@ -101,6 +103,7 @@ class Settings:
             pong_delay=env.duration("PONG_DELAY", default.pong_delay),
             bad_key=env.text("BAD_KEY", default.bad_key),
             faults=_faults(env),
+            remembered=env.integer("REMEMBERED", default.remembered, low=1),
             seed=env.integer("SEED", default.seed),
             log_level=everywhere.choice("LOG_LEVEL", default.log_level, _LEVELS),
         )

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.common.voice import Heard
+from services.emulator.categories import Prompt
 from services.emulator.closes import Close
 from services.emulator.context import Context
+from services.emulator.profiles import Backend
 from services.emulator.replies import Message
 from services.emulator.tokens import Tokens
 
@@ -75,14 +77,46 @@ class ContextChanged:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer ended, whole or interrupted, and was billed; `cached` is the part of the prompt that was cheap."""
+    """An answer ended, whole or interrupted, and was billed; `greeting` tells that it greeted."""
 
-    prompt: Tokens
+    prompt: Prompt
     response: Tokens
-    cached: Tokens
     greeting: bool
 
 
-Fact = Began | VoiceHeard | ContextChanged | Answered
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A setup arrived, be it refused afterwards.
+
+    Attributes:
+        model: The model it names.
+        backend: The API it came to.
+        conversation: The conversation that its handle belongs to, or the connection's own.
+        handle: Fingerprint of the handle it brings; empty if it brings none.
+    """
+
+    model: str
+    backend: Backend
+    conversation: str
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReceived:
+    """So many seconds of audio arrived, whatever is in them."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The client was told a handle, for a context of so many pieces; the handle as its fingerprint."""
+
+    handle: str
+    pieces: int
+    tokens: int
+
+
+Fact = Asked | Began | VoiceHeard | AudioReceived | ContextChanged | Answered | Issued
 Action = Send | End | Cut | Stall | SlowPongs
 Effect = Action | Fact

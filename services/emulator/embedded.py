@@ -70,6 +70,19 @@ class EmbeddedEmulator:
         found: list[dict[str, Any]] = self._call("/v1/faults")["faults"]
         return found
 
+    def conversations(self) -> list[dict[str, Any]]:
+        """The conversations, newest first, in short."""
+        found: list[dict[str, Any]] = self._call("/v1/conversations")["conversations"]
+        return found
+
+    def conversation(self, name: str) -> dict[str, Any]:
+        """What the emulator really has of a conversation, whatever it was made of.
+
+        Raises:
+            ValueError: There is none of that id.
+        """
+        return self._call(f"/v1/conversations/{name}")
+
     def voices(self) -> list[int]:
         """The test voices that were heard."""
         found: list[int] = self._call("/v1/voices")["streams"]

@@ -6,10 +6,10 @@ from typing import Final
 
 from services.emulator import closes, replies
 from services.emulator.closes import RefusedError
-from services.emulator.effects import Effect, Send, VoiceHeard
+from services.emulator.effects import AudioReceived, Effect, Send, VoiceHeard
 from services.emulator.messages import AudioInput, Coverage, Setup
 from services.emulator.utterance import Utterance
-from services.emulator.vad import ActivityDetector, Ear, Edge, Sound
+from services.emulator.vad import SAMPLE_BYTES, ActivityDetector, Ear, Edge, Sound
 
 TRANSCRIBE_EVERY: Final = 25
 """Sounds (of 20 ms) between two pieces of the input transcription; half a second was observed."""
@@ -51,6 +51,7 @@ class Microphone:
 
     def hear(self, audio: AudioInput) -> Iterator[Noticed]:
         """Take a piece of audio."""
+        self._emit(AudioReceived(len(audio.data) / SAMPLE_BYTES / audio.rate))
         for sound in self._ear.hear(audio):
             if sound.heard is not None:
                 self._emit(VoiceHeard(sound.heard))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.common.voice import FRAME_SECONDS
 from services.emulator import runs, score, tokens
+from services.emulator.categories import Prompt
 from services.emulator.context import Kind, Role, Turn
 from services.emulator.runs import Runs
 from services.emulator.score import Piece, Score, Voice
@@ -18,15 +19,13 @@ class Performance:
     Attributes:
         kind: Spoken or written.
         voice: Who speaks, from which frame on.
-        prompt: What the whole context cost that it was made from.
-        cached: How much of that a prefix cache held.
+        prompt: What it was made from.
         greeting: Whether it begins with the greeting.
     """
 
     kind: Kind
     voice: Voice
-    prompt: Tokens
-    cached: Tokens
+    prompt: Prompt
     greeting: bool
     said: str = ""
     frames: Runs = ()

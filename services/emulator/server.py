@@ -45,7 +45,7 @@ class Emulator:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.account = Account()
+        self.account = Account(settings.remembered)
         self.faults = Plan(settings.faults, settings.seed)
         self._clock = clock
         self._seed = settings.seed

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final
 
+from services.common import logs
 from services.emulator import admission, closes, mishaps, replies, toolbox, wire
 from services.emulator.admission import Caller
 from services.emulator.age import Age
@@ -38,7 +39,7 @@ from services.emulator.closes import Close, RefusedError
 from services.emulator.config import Settings
 from services.emulator.context import Context
 from services.emulator.dialogue import Dialogue
-from services.emulator.effects import Began, Continued, Cut, Effect, End, Send, VoiceHeard
+from services.emulator.effects import Asked, Began, Continued, Cut, Effect, End, Send, VoiceHeard
 from services.emulator.faults import Moment, Plan
 from services.emulator.handles import HandleStore
 from services.emulator.messages import (
@@ -187,6 +188,8 @@ class Session:
         if handle and (known := self._shared.handles.peek(handle)) is not None:
             conversation.lineage = known.lineage
             conversation.voices |= known.context.voices
+        presented = logs.fingerprint(handle) if handle else ""
+        self._emit(Asked(setup.model, self._caller.backend, conversation.lineage, presented))
 
     def _begin(self, setup: Setup, profile: Profile, context: Context, lineage: str) -> Dialogue:
         around = Surroundings(

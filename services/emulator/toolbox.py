@@ -14,10 +14,11 @@ import msgspec
 
 from services.emulator import replies
 from services.emulator.brain import Call
+from services.emulator.categories import Prompt
 from services.emulator.context import Kind, Role, Turn
 from services.emulator.messages import FunctionResponse, Scheduling
 from services.emulator.replies import Message
-from services.emulator.tokens import Tokens, of_text
+from services.emulator.tokens import of_text
 
 _NON_BLOCKING: Final = "NON_BLOCKING"
 
@@ -46,14 +47,12 @@ class Pending:
 
     Attributes:
         calls: The calls by id, in order.
-        prompt: What the context cost from which the model decided to call.
-        cached: How much of that a prefix cache held.
+        prompt: What the model decided from.
         results: What came back so far, by id.
     """
 
     calls: Mapping[str, Call]
-    prompt: Tokens
-    cached: Tokens
+    prompt: Prompt
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -115,12 +114,12 @@ class Toolbox:
         """These are the tools from now on."""
         self.functions = declared(tools)
 
-    def call(self, calls: Iterable[Call], prompt: Tokens, cached: Tokens) -> Message:
+    def call(self, calls: Iterable[Call], prompt: Prompt) -> Message:
         """Call functions; those that block are `pending` afterwards."""
         by_id = {f"function-call-{self._new_number()}": call for call in calls}
         blocking = {id_: call for id_, call in by_id.items() if self.functions.get(call.name, True)}
         self._background |= {id_: call for id_, call in by_id.items() if id_ not in blocking}
-        self.pending = Pending(blocking, prompt, cached) if blocking else None
+        self.pending = Pending(blocking, prompt) if blocking else None
         return replies.tool_call((id_, call.name, call.arguments) for id_, call in by_id.items())
 
     def finish(self) -> Pending | None:

@@ -22,7 +22,7 @@ DEFAULT_PREFIX: Final = 0.1
 LOUD: Final = 500
 """Mean amplitude above which ordinary audio counts as speech: about -36 dBFS [?]."""
 
-_SAMPLE_BYTES: Final = 2
+SAMPLE_BYTES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Ear:
     def hear(self, audio: AudioInput) -> list[Sound]:
         """The sounds in the next piece of audio; a rate unknown to the test voice is judged by energy alone."""
         samples = audio.data[self._split :]  # a chunk may begin in the middle of a sample
-        self._split = (len(audio.data) + self._split) % _SAMPLE_BYTES
+        self._split = (len(audio.data) + self._split) % SAMPLE_BYTES
         if audio.rate not in self._listeners:
-            return [Sound(len(audio.data) / _SAMPLE_BYTES / audio.rate, _is_loud(samples))]
+            return [Sound(len(audio.data) / SAMPLE_BYTES / audio.rate, _is_loud(samples))]
         sounds = []
         loud: bool | None = None
         for event in self._listeners[audio.rate].feed(audio.data):
@@ -62,7 +62,7 @@ class Ear:
 
 
 def _is_loud(data: bytes) -> bool:
-    samples = memoryview(data[: len(data) // _SAMPLE_BYTES * _SAMPLE_BYTES]).cast("h")
+    samples = memoryview(data[: len(data) // SAMPLE_BYTES * SAMPLE_BYTES]).cast("h")
     return sum(map(abs, samples)) > LOUD * len(samples)
 
 

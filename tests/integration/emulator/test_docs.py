@@ -51,7 +51,7 @@ def test_the_fixture_in_another_project(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makeconftest(block("pytest_plugins") + block("import pytest\n\nfrom services.emulator import embedded"))
     pytester.makepyfile(block("import asyncio\n\nimport pytest"))
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:cloudcoil").assert_outcomes(passed=2)
 
 
 async def test_what_the_emulator_prints(emulator: RunningEmulator) -> None:

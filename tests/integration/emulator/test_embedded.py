@@ -22,6 +22,8 @@ def test_what_a_blocking_program_sees() -> None:
 
         emulator.plan({"do": "stall", "when": "turn", "seconds": 0.01})
         asyncio.run(converse())
+        (listed,) = emulator.conversations()
+        assert emulator.conversation(listed["id"])["voices"] == listed["voices"] == [7]
         assert emulator.voices() == [7]
         assert emulator.voice(7)["context"][0]["text"] == "My dog is Rex."
         assert [fault["struck"] for fault in emulator.struck()] == [1]

@@ -38,6 +38,7 @@ def test_everything_set() -> None:
             "FILO_EMULATOR_EXPLICIT_UNRESUMABLE": "yes",
             "FILO_EMULATOR_BAD_KEY": "worse",
             "FILO_EMULATOR_SEED": "3",
+            "FILO_EMULATOR_REMEMBERED": "50",
         }
     )
     assert settings == Settings(
@@ -60,6 +61,7 @@ def test_everything_set() -> None:
         refuse_resume_while_open=False,
         explicit_unresumable=True,
         bad_key="worse",
+        remembered=50,
         seed=3,
         log_level="DEBUG",
     )
