@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from filo.simulator.v1 import simulator_pb2 as pb
 
@@ -47,9 +48,10 @@ def failed(report: pb.Report, checks: Iterable[Check] = CHECKS) -> list[str]:
 def plain(message: Message) -> dict[str, Any]:
     """A message as plain values: names as in the contract, every field present, numbers as numbers.
 
-    `google.protobuf.json_format` writes 64-bit integers as strings, which no reader of a report expects.
+    Times are texts such as ``2026-11-22T02:10:00.25Z``, empty where there is none; a field that may be absent is null
+    then. `google.protobuf.json_format` writes 64-bit integers as strings, which no reader of a report expects.
     """
-    return {field.name: _value(field, getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+    return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 
 def to_json(report: pb.Report) -> str:
@@ -115,8 +117,10 @@ def _last(numbers: Sequence[int]) -> int:
     return numbers[-1] if numbers else 0
 
 
-def _value(field: Any, value: Any) -> Any:  # noqa: ANN401 - descriptors have several types
-    kind = field.message_type
+def _value(message: Message, field: Any) -> Any:  # noqa: ANN401 - descriptors have several types
+    value, kind = getattr(message, field.name), field.message_type
+    if field.has_presence and not kind and not message.HasField(field.name):
+        return None
     if kind and kind.GetOptions().map_entry:
         return {key: _single(kind.fields_by_name["value"], value[key]) for key in sorted(value)}
     if field.is_repeated:
@@ -125,4 +129,6 @@ def _value(field: Any, value: Any) -> Any:  # noqa: ANN401 - descriptors have se
 
 
 def _single(field: Any, value: Any) -> Any:  # noqa: ANN401 - the same
+    if isinstance(value, Timestamp):
+        return value.ToJsonString() if value.ByteSize() else ""
     return plain(value) if field.message_type else value

@@ -138,6 +138,24 @@ class TrainView:
         return []
 
     @staticmethod
+    def _answering(event: pb.Answering) -> list[Line]:
+        del event
+        return []
+
+    @staticmethod
+    def _fault_struck(event: pb.FaultMark) -> list[Line]:
+        rest = f" ({clean(event.detail)})" if event.detail else ""
+        return [Line(Kind.NOTE, "fault", f"{clean(event.target)}: {clean(event.kind)} at {clean(event.moment)}{rest}")]
+
+    @staticmethod
+    def _taken_over(event: pb.TakeoverMark) -> list[Line]:
+        return [Line(Kind.BACK, "resumed", f"another simulator goes on after {event.gap_ms:,} ms")]
+
+    @staticmethod
+    def _advised(event: pb.Advice) -> list[Line]:
+        return [Line(Kind.NOTE, "advice", f"{clean(event.state)}: {clean(event.text)}")]
+
+    @staticmethod
     def _expiring(event: pb.Expiring) -> list[Line]:
         handle = "" if event.has_handle else "; there is no handle to resume with"
         seconds = event.time_left.ToNanoseconds() / 1e9

@@ -4,9 +4,10 @@ The emulator counts what it was sent and knows nothing of what the simulator mea
 comparison in `checks` worth something.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import msgspec
@@ -65,13 +66,30 @@ class Emulator:
         Raises:
             AccountError: The emulator cannot be reached, or never heard that voice.
         """
-        where = f"{self.url.rstrip('/')}/v1/voices/{stream}"
+        status, body = await self._call("GET", f"/v1/voices/{stream}")
+        if status != HTTPStatus.OK:
+            raise AccountError(f"the emulator answers {status} for this voice")
+        return parse(body)
+
+    async def plan(self, faults: Sequence[dict[str, Any]]) -> None:
+        """Plan faults, as its control API takes them (docs/emulator.md). Safe to cancel.
+
+        Raises:
+            AccountError: The emulator cannot be reached, or does not take them.
+        """
+        status, body = await self._call("POST", "/v1/faults", faults)
+        if status != HTTPStatus.OK:
+            raise AccountError(f"the emulator does not take the faults: {body.decode(errors='replace')}")
+
+    async def _call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        data = None if body is None else msgspec.json.encode(body)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        where = self.url.rstrip("/") + path
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as http, http.get(where) as response:
-                body = await response.read()
-                if response.status != HTTPStatus.OK:
-                    raise AccountError(f"the emulator answers {response.status} for this voice")
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as http,
+                http.request(method, where, data=data) as response,
+            ):
+                return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AccountError(f"the emulator at {self.url} does not answer: {type(error).__name__}") from error
-        return parse(body)

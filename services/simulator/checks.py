@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.simulator.account import Account
-from services.simulator.record import Turn
+from services.simulator.record import Turn, plain, said_in
 
 GREETING: Final = re.compile(r"\bHello, this is\b", re.IGNORECASE)
-STATEMENT: Final = re.compile(r"\bMy ([^.?!]+?) is ([^.?!]+)\.")
-QUESTION: Final = re.compile(r"\bWhat is my ([^.?!]+)\?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +44,38 @@ class Held:
         doubled: Numbers of the turns that are there more than once.
         frames_lost: Spoken frames that are not there.
         frames_doubled: Spoken frames that are there more than once, each counted once.
+        lost_by_turn: Turns with frames that are not there, and how many.
+        doubled_by_turn: Turns with frames that are there more than once, and how many.
     """
 
     lost: tuple[int, ...] = ()
     doubled: tuple[int, ...] = ()
     frames_lost: int = 0
     frames_doubled: int = 0
+    lost_by_turn: tuple[tuple[int, int], ...] = ()
+    doubled_by_turn: tuple[tuple[int, int], ...] = ()
 
 
 def facts(turns: Iterable[Turn]) -> Facts:
-    """Judge memory by the agent's own answers; the newest statement of a fact is the true one."""
+    """Judge memory by the agent's own answers; the newest statement of a fact is the true one.
+
+    An answer that the prospect spoke into is no evidence, whatever it held.
+    """
     told: dict[str, tuple[str, int]] = {}
     verdicts: dict[str, bool] = {}
     asked = recalled = 0
     for turn in (turn for turn in turns if turn.completed):
-        for phrase, value in STATEMENT.findall(turn.prospect):
-            told[phrase] = value, turn.number
-        for phrase in QUESTION.findall(turn.prospect):
-            if phrase in told:
-                verdicts[phrase] = holds(turn.agent, told[phrase][0])
-                asked, recalled = asked + 1, recalled + verdicts[phrase]
+        told |= {phrase: (value, turn.number) for phrase, value in turn.told.items()}
+        for phrase in (phrase for phrase in turn.asked if phrase in told and not turn.interrupted):
+            verdicts[phrase] = said_in(turn.agent, told[phrase][0])
+            asked, recalled = asked + 1, recalled + verdicts[phrase]
     forgotten = tuple(told[phrase][1] for phrase, known in verdicts.items() if not known)
     return Facts(len(told), asked, recalled, forgotten)
 
 
-def recalled(turns: Sequence[Turn], answer: str) -> bool | None:
-    """Whether `answer` holds the fact that the last of `turns` asks for; None if it asks for none."""
-    asked = QUESTION.findall(turns[-1].prospect)
-    if not asked:
-        return None
-    told = dict(pair for turn in turns for pair in STATEMENT.findall(turn.prospect))
-    expected = [told[phrase] for phrase in asked if phrase in told]
-    return all(holds(answer, value) for value in expected) if expected else None
-
-
-def holds(answer: str, value: str) -> bool:
-    """Whether an answer says a value, whatever the case and the spaces."""
-    return _plain(value) in _plain(answer)
+def recalled(turn: Turn, answer: str) -> bool | None:
+    """Whether `answer` holds the facts that the turn asks for; None if it asks for none."""
+    return all(said_in(answer, value) for value in turn.asked.values()) if turn.asked else None
 
 
 def regreetings(turns: Iterable[Turn]) -> int:
@@ -101,7 +94,8 @@ def held_by_emulator(turns: Sequence[Turn], account: Account) -> Held:
     audio = _copies_of_frames(account)
     texts = _copies_as_text(turns, account)
     lost, doubled = [], []
-    frames_lost = frames_doubled = 0
+    gone: dict[int, int] = {}
+    twice: dict[int, int] = {}
     for turn in turns:
         carried = texts[turn.number]
         copies = [audio[frame] + carried for frame in turn.frames] or [carried]
@@ -110,9 +104,15 @@ def held_by_emulator(turns: Sequence[Turn], account: Account) -> Held:
         if min(copies) > 1:
             doubled.append(turn.number)
         if turn.frames:
-            frames_lost += copies.count(0)
-            frames_doubled += sum(count > 1 for count in copies)
-    return Held(tuple(lost), tuple(doubled), frames_lost, frames_doubled)
+            gone[turn.number] = copies.count(0)
+            twice[turn.number] = sum(count > 1 for count in copies)
+    return Held(
+        tuple(lost), tuple(doubled), sum(gone.values()), sum(twice.values()), _worst_first(gone), _worst_first(twice)
+    )
+
+
+def _worst_first(by_turn: dict[int, int]) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted(((number, count) for number, count in by_turn.items() if count), key=lambda pair: -pair[1]))
 
 
 def held_by_relay(turns: Sequence[Turn], covered: int) -> Held:
@@ -121,8 +121,8 @@ def held_by_relay(turns: Sequence[Turn], covered: int) -> Held:
     A turn is lost when the newest question for what it told was not answered with it. Frames are lost when the relay
     never said that they are stored (`covered`: the newest number it said). What is held twice cannot be seen from here.
     """
-    unstored = sum(len(turn.frames) for turn in turns if turn.last_input > covered)
-    return Held(lost=facts(turns).forgotten, frames_lost=unstored)
+    unstored = {turn.number: len(turn.frames) for turn in turns if turn.last_input > covered}
+    return Held(lost=facts(turns).forgotten, frames_lost=sum(unstored.values()), lost_by_turn=_worst_first(unstored))
 
 
 def _copies_of_frames(account: Account) -> Counter[int]:
@@ -137,12 +137,12 @@ def _copies_as_text(turns: Sequence[Turn], account: Account) -> Counter[int]:
     A text may carry several turns, and a line may be the end of a longer one (``What is my company?``), so the longest
     is looked for first and taken out of the text.
     """
-    by_line = {_plain(turn.prospect): turn.number for turn in turns}
+    by_line = {plain(turn.prospect): turn.number for turn in turns}
     found: Counter[int] = Counter()
     for piece in account.context:
         if piece.role != "user" or piece.kind != "text":
             continue
-        text = _plain(piece.text)
+        text = plain(piece.text)
         if text in by_line:
             found[by_line[text]] += 1
             continue
@@ -151,7 +151,3 @@ def _copies_as_text(turns: Sequence[Turn], account: Account) -> Counter[int]:
                 found[by_line[line]] += times
                 text = text.replace(line, "\n")
     return found
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

@@ -37,6 +37,12 @@ class Settings:
         pause: How long a prospect thinks before it speaks, at the pace of its speech.
         silence: How much silence (in audio) follows an utterance before the agent is expected to answer.
         reconnect: When to come back, and how often.
+        text_model: The Gemini text model that plays prospects and judges, unless the run says otherwise.
+        text_url: Where it answers; empty for Google's own address.
+        text_ca: A PEM file with the certificate authority to trust there; empty for the system's.
+        api_key: The key for it, ``GEMINI_API_KEY``. Secret.
+        lease: How long a run stays with a simulator that gives no sign of life; then another one goes on with it.
+        most_runs: How many runs are in progress here at once; others wait, or go to another simulator.
         transport: What encrypts the calls between services.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
@@ -56,6 +62,12 @@ class Settings:
     pause: float = 0.5
     silence: float = 0.8
     reconnect: Policy = field(default_factory=Policy)
+    text_model: str = "gemini-2.5-flash"
+    text_url: str = ""
+    text_ca: Path | None = None
+    api_key: str = field(default="", repr=False)
+    lease: float = 10.0
+    most_runs: int = 1_000
     transport: Transport = Transport()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
 
@@ -90,6 +102,12 @@ class Settings:
             pause=env.duration("PAUSE", default.pause, high=60.0),
             silence=env.duration("SILENCE", default.silence, low=0.02, high=60.0),
             reconnect=_policy(env, default.reconnect),
+            text_model=env.text("TEXT_MODEL", default.text_model),
+            text_url=_url(env, "TEXT_URL", default.text_url, ("https", "http")),
+            text_ca=Path(ca) if (ca := env.text("TEXT_CA", "")) else None,
+            api_key=Environment(values, "").secret("GEMINI_API_KEY") or default.api_key,
+            lease=env.duration("LEASE", default.lease, low=0.2),
+            most_runs=env.integer("MOST_RUNS", default.most_runs, low=1),
             transport=tls.read(shared, "simulator", {"SIMULATOR_ADDRESS": address, "RELAY_CONTROL_ADDRESS": relay}),
             log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
         )

@@ -69,14 +69,14 @@ class Hearing:
     Attributes:
         open: The relay has greeted once.
         answering: The agent has begun to answer the turn in progress.
-        disturbances: How often a connection was replaced or came back.
+        known: The relay has given the turn in progress a number.
         over: Set when nothing more will come.
     """
 
     def __init__(self, journal: Journal, metrics: Metrics) -> None:
         self.open = False
         self.answering = False
-        self.disturbances = 0
+        self.known = False
         self.over: Over | None = None
         self._journal = journal
         self._metrics = metrics
@@ -94,9 +94,20 @@ class Hearing:
         """Notice one event of the client; those without a method of their own change nothing here."""
 
     def expect(self) -> None:
-        """A new turn begins: what was heard before is none of its answer."""
-        self._ear.forget()
-        self.answering = False
+        """A new turn begins: what was heard before is none of its answer, unless it speaks into that."""
+        if not self._spoken_into:
+            self._ear.forget()
+        self.answering = self.known = False
+
+    def remember(self, turns: int) -> None:
+        """The run goes on in another process: the relay has numbered its turns as they came."""
+        self._turns = {number: number for number in range(1, turns + 1)}
+
+    @property
+    def _spoken_into(self) -> bool:
+        """Whether what is heard still belongs to the turn before the one in progress."""
+        turns = self.record.turns
+        return len(turns) > 1 and not turns[-2].completed
 
     # The talk. ------------------------------------------------------------------------------------------------------
 
@@ -109,32 +120,45 @@ class Hearing:
     @take.register
     def _audio(self, event: Audio) -> None:
         self._ear.hear(event.pcm)
-        self.answering = True
+        self._begins()
 
     @take.register
     def _transcript(self, event: messages.Transcript) -> None:
         if event.role == "agent":
             self._ear.read(event.text)
-            self.answering = True
+            self._begins()
+            if self.answering:
+                self._turns.setdefault(event.turn, len(self.record.turns))
+                self.known = True
+
+    def _begins(self) -> None:
+        """The agent is heard."""
+        if self._spoken_into or self.answering:
+            return
+        self.answering = True
+        if self.record.turns and self.record.turns[-1].answering is None:
+            self._journal.add(pb.Answering())
 
     @take.register
     def _complete(self, event: messages.TurnComplete) -> None:
-        self._delivered(event.turn, self._ear.answer())
+        self._delivered(event.turn, self._ear.answer(), interrupted=event.interrupted)
 
     @take.register
     def _missed(self, event: messages.TurnMissed) -> None:
         self._ear.forget()
-        self._delivered(event.turn, event.agent)
+        self._delivered(event.turn, event.agent, interrupted=event.interrupted)
 
-    def _delivered(self, relay_turn: int, answer: str) -> None:
+    def _delivered(self, relay_turn: int, answer: str, *, interrupted: bool) -> None:
         """An answer is complete; the relay's number of the turn tells whether it was before."""
-        turn = self._turns.setdefault(relay_turn, len(self.record.turns))
-        asking = self.record.turns[:turn]
-        if not asking:
+        newest = len(self.record.turns)
+        turn = self._turns.setdefault(relay_turn, newest - 1 if self._spoken_into else newest)
+        asking = self.record.turn(turn)
+        if asking is None:
             return  # the agent spoke before it was spoken to
-        if not asking[-1].completed:
+        if not asking.completed:
             self._metrics.turn_completed()
-        self._journal.add(pb.AgentSaid(text=answer, recalled=checks.recalled(asking, answer)), turn=turn)
+        recalled = None if interrupted else checks.recalled(asking, answer)
+        self._journal.add(pb.AgentSaid(text=answer, recalled=recalled, interrupted=interrupted), turn=turn)
 
     @take.register
     def _restarted(self, _: messages.TurnRestarted) -> None:
@@ -144,8 +168,9 @@ class Hearing:
 
     @take.register
     def _usage(self, event: messages.Usage) -> None:
-        self.record.by_category = event.by_category
-        counted = pb.TokensCounted(context=event.context_tokens, billed=event.billed_tokens)
+        counted = pb.TokensCounted(
+            context=event.context_tokens, billed=event.billed_tokens, by_category=event.by_category
+        )
         self._journal.add(counted, turn=self._turns.get(event.turn, len(self.record.turns)))
 
     # The connections. -----------------------------------------------------------------------------------------------
@@ -158,13 +183,12 @@ class Hearing:
 
     @take.register
     def _rotated(self, event: messages.Rotated) -> None:
-        self.disturbances += 1
         self._metrics.rotated()
-        self._journal.add(
-            pb.RotationMark(
-                at_turn=self._place(), reason=event.reason, continuity=event.continuity, gap_ms=round(event.gap_ms)
-            )
+        mark = pb.RotationMark(
+            at_turn=self._place(), reason=event.reason, continuity=event.continuity, gap_ms=round(event.gap_ms)
         )
+        mark.time.FromDatetime(self._journal.now())
+        self._journal.add(mark)
 
     @take.register
     def _disconnected(self, event: Disconnected) -> None:
@@ -184,17 +208,16 @@ class Hearing:
 
     @take.register
     def _reconnected(self, event: Reconnected) -> None:
-        self.disturbances += 1
         self._metrics.reconnected(event.cause, event.gap)
-        self._journal.add(
-            pb.ReconnectMark(
-                at_turn=self._place(),
-                reason=event.cause,
-                attempts=event.attempts,
-                continuity=event.continuity,
-                gap_ms=round(event.gap * 1000),
-            )
+        mark = pb.ReconnectMark(
+            at_turn=self._place(),
+            reason=event.cause,
+            attempts=event.attempts,
+            continuity=event.continuity,
+            gap_ms=round(event.gap * 1000),
         )
+        mark.time.FromDatetime(self._journal.now())
+        self._journal.add(mark)
 
     @take.register
     def _over(self, event: Over) -> None:

@@ -6,11 +6,12 @@ process.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.clock import Clock
-from services.simulator.record import Record
+from services.simulator.record import recall
 
 Payload = (
     pb.Started
@@ -24,6 +25,10 @@ Payload = (
     | pb.ReconnectMark
     | pb.Restarted
     | pb.Finished
+    | pb.FaultMark
+    | pb.TakeoverMark
+    | pb.Advice
+    | pb.Answering
 )
 
 FIELDS: Final[dict[type[Payload], str]] = {
@@ -38,10 +43,15 @@ FIELDS: Final[dict[type[Payload], str]] = {
     pb.ReconnectMark: "reconnected",
     pb.Restarted: "restarted",
     pb.Finished: "finished",
+    pb.FaultMark: "fault_struck",
+    pb.TakeoverMark: "taken_over",
+    pb.Advice: "advised",
+    pb.Answering: "answering",
 }
 """Which field of an event holds which payload."""
 
-Store = Callable[[Sequence[pb.WatchRunResponse]], Awaitable[None]]
+Append = Callable[[Sequence[pb.WatchRunResponse]], Awaitable[None]]
+"""Stores events."""
 
 
 def event(sequence: int, clock: Clock, turn: int, payload: Payload) -> pb.WatchRunResponse:
@@ -57,15 +67,16 @@ class Journal:
 
     Args:
         clock: The time.
-        store: Stores events; called with each batch in order.
+        store: Appends events; called with each batch in order.
+        past: What is stored already, of a run that another process began.
     """
 
-    def __init__(self, clock: Clock, store: Store) -> None:
-        self.record = Record()
+    def __init__(self, clock: Clock, store: Append, past: Sequence[pb.WatchRunResponse] = ()) -> None:
+        self.record = recall(past)
         self._clock = clock
         self._store = store
-        self._events: list[pb.WatchRunResponse] = []
-        self._stored = 0
+        self._events: list[pb.WatchRunResponse] = list(past)
+        self._stored = len(past)
         self._closed = False
         self._kept = False
         self._changed = asyncio.Condition()
@@ -75,6 +86,10 @@ class Journal:
     def events(self) -> Sequence[pb.WatchRunResponse]:
         """Everything that has happened, stored or not yet."""
         return self._events
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return self._clock.now()
 
     def add(self, payload: Payload, *, turn: int | None = None) -> None:
         """Something has happened, in the turn in progress unless it is said which."""
@@ -97,6 +112,13 @@ class Journal:
         finally:
             self._kept = True
             await self._publish(0)
+
+    async def flush(self) -> None:
+        """Wait until everything that has happened so far is stored, or will never be. Safe to cancel."""
+        wanted = len(self._events)
+        async with self._changed:
+            while self._stored < wanted and not self._kept:
+                await self._changed.wait()
 
     def close(self) -> None:
         """Nothing more will happen."""

@@ -53,10 +53,11 @@ class Metrics:
         """A run is in progress."""
         self._running.inc()
 
-    def run_ended(self, outcome: pb.Outcome.ValueType) -> None:
-        """A run in progress has ended."""
+    def run_ended(self, outcome: pb.Outcome.ValueType | None) -> None:
+        """A run in progress has ended, or None: another simulator goes on with it."""
         self._running.dec()
-        self._runs.labels(OUTCOMES[outcome]).inc()
+        if outcome is not None:
+            self._runs.labels(OUTCOMES[outcome]).inc()
 
     def turn_completed(self) -> None:
         """An answer was heard to its end."""

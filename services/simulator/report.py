@@ -1,18 +1,40 @@
 """The report of a run: what was counted, in the shape of the contract."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.simulator import checks
 from services.simulator.checks import Held
 from services.simulator.metrics import OUTCOMES
 from services.simulator.record import Record
 
-BY_EMULATOR = "emulator"
-BY_CLIENT = "client"
-NOT_COUNTED = ""
-RUNNING = "running"
+BY_EMULATOR: Final = "emulator"
+BY_CLIENT: Final = "client"
+NOT_COUNTED: Final = ""
+RUNNING: Final = "running"
+
+WINDOWS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "gemini-2.5-flash-native-audio": 128_000,
+        "gemini-live-2.5-flash-native-audio": 128_000,
+        "gemini-live-2.5-flash": 32_000,
+        "gemini-2.0-flash-live": 32_000,
+        "gemini-3.1-flash-live": 128_000,
+        "gemini-3.8-live": 128_000,
+    }
+)
+"""Context windows in tokens, by how a model's name begins; native audio 128k, others 32k (Google's Live API guide)."""
 
 
-def build(run: pb.Run, record: Record, held: Held, counted_by: str) -> pb.Report:
+def window(model: str) -> int:
+    """The window of a model in tokens; 0 where it is not known."""
+    name = model.rpartition("/")[2]
+    return WINDOWS[max(known, key=len)] if (known := [row for row in WINDOWS if name.startswith(row)]) else 0
+
+
+def build(run: pb.Run, record: Record, held: Held, counted_by: str, verdicts: Sequence[pb.Check] = ()) -> pb.Report:
     """Put a report together.
 
     Args:
@@ -20,6 +42,7 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str) -> pb.Report
         record: What was counted while it ran.
         held: What of it the agent's context has.
         counted_by: Who said so; `NOT_COUNTED` while the run is in progress.
+        verdicts: The checks; none while the run is in progress.
     """
     facts = checks.facts(record.turns)
     doubled = {*held.doubled, *checks.redelivered(record.turns)}
@@ -40,12 +63,27 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str) -> pb.Report
         tokens=_tokens(record),
         restarted_turns=sum(turn.restarts > 0 for turn in record.turns),
         counted_by=counted_by,
+        passed=bool(verdicts) and all(check.passed for check in verdicts),
+        checks=verdicts,
+        faults=record.faults,
+        takeovers=record.takeovers,
+        context_window=window(run.spec.model),
+        advice=record.advice.values(),
+        phases=record.phases,
+        conversation_seconds=_seconds(record) * run.spec.speed,
     )
 
 
 def _tokens(record: Record) -> pb.Tokens:
     return pb.Tokens(
-        context_by_turn=[record.context_by_turn.get(turn.number, 0) for turn in record.completed],
+        context_by_turn=[turn.context_tokens for turn in record.completed],
         billed=record.billed,
         by_category=record.by_category,
     )
+
+
+def _seconds(record: Record) -> float:
+    """From the first word to the end of the last answer, by the clock."""
+    began = [turn.began for turn in record.turns if turn.began is not None]
+    ended = [turn.ended for turn in record.turns if turn.ended is not None]
+    return max(0.0, (max(ended) - min(began)).total_seconds()) if began and ended else 0.0

@@ -1,48 +1,40 @@
 """One run, from the first word to the report. It never raises: it always ends with an outcome and a reason."""
 
 import asyncio
-import random
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import cycle
+from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
 import structlog
 
-from filo.client import Client, Credentials, Over, Session
-from filo.handles.v1 import resources_pb2
-from filo.relay.v1 import relay_pb2, relay_pb2_grpc
+from filo.client import Over
+from filo.relay.v1 import relay_pb2
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.common.clock import Clock
+from services.common import voice
 from services.common.errors import ServiceError
-from services.simulator import agent, checks, report
-from services.simulator.account import AccountError, Emulator
+from services.simulator import checks, judge, meeting, report, verdicts
+from services.simulator import hold as holds
+from services.simulator.account import AccountError
 from services.simulator.checks import Held
-from services.simulator.config import Settings
-from services.simulator.hearing import Hearing
+from services.simulator.hold import Hold
+from services.simulator.improvisation import Improvisation
 from services.simulator.journal import Journal
-from services.simulator.metrics import Metrics
-from services.simulator.persona import Persona
-from services.simulator.prospect import Prospect
-from services.simulator.record import Turn
-from services.simulator.talk import Cut, LostError, Manner, Talk
+from services.simulator.measures import Case
+from services.simulator.meeting import Meeting, Tools
+from services.simulator.prospect import Line, Prospect
+from services.simulator.record import Turn, facts
+from services.simulator.spec import Cast
+from services.simulator.store import FencedError
+from services.simulator.talk import LostError
+from services.simulator.textmodel import TextModelError
 
 FAREWELL: Final = 2.0
 """Seconds for the relay to store the last turn, to end the conversation, and to say so: each."""
 
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every run of a simulator shares."""
-
-    settings: Settings
-    clock: Clock
-    relay: "relay_pb2_grpc.RelayServiceAsyncStub"
-    metrics: Metrics
-    emulator: Emulator | None
+Keep = Callable[[bytes], Awaitable[None]]
+"""Keeps what another process must know to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +50,42 @@ class TrainingRun:
 
     Args:
         run: What was asked for, complete; filled in as the run goes on.
-        persona: Who the prospect is.
-        journal: Where everything that happens is noted.
+        cast: Who takes part.
+        journal: Where everything that happens is noted; of a run that another process began, with what is known.
         tools: What all runs share.
         log: With the run bound.
+        keep: Keeps what another process must know.
+        hold: What another process kept, if one began the run.
     """
 
     def __init__(
-        self, run: pb.Run, persona: Persona, journal: Journal, tools: Tools, log: structlog.stdlib.BoundLogger
+        self,
+        run: pb.Run,
+        cast: Cast,
+        journal: Journal,
+        tools: Tools,
+        log: structlog.stdlib.BoundLogger,
+        keep: Keep,
+        hold: Hold | None = None,
     ) -> None:
         self.run = run
         self.journal = journal
+        self.fenced = False
+        self._cast = cast
         self._tools = tools
         self._log = log
-        self._prospect = Prospect(persona, run.spec.seed, run.spec.turns)
-        self._hearing = Hearing(journal, tools.metrics)
-        self._stream = random.SystemRandom().getrandbits(32)
-        self._share_token = uuid.uuid4().hex
+        self._keep = keep
+        self._hold = hold or holds.new()
+        self._goes_on = hold is not None
+        self._prospect = Prospect(cast.persona, run.spec.seed, run.spec.turns)
+        self._words: Improvisation | None = None
+        if run.spec.prospect == pb.PROSPECT_KIND_GEMINI and tools.text is not None:
+            self._words = Improvisation(cast.persona, tools.text, run.spec.text_model)
         self._stopping = False
         self._scope: asyncio.Timeout | None = None
         self._held: tuple[Held, str] | None = None
-        self._session: Session | None = None
+        self._judged: list[pb.Check] = []
+        self._covered = 0
 
     def stop(self) -> None:
         """End after the turn in progress."""
@@ -91,6 +98,11 @@ class TrainingRun:
         if scope is not None:
             scope.reschedule(asyncio.get_running_loop().time())
 
+    def fence(self) -> None:
+        """Another simulator has the run: end now, and keep nothing."""
+        self.fenced = True
+        self.halt()
+
     async def perform(self) -> None:
         """Run to an end; `run` has the outcome, the reason, the report and the transcript afterwards."""
         try:
@@ -98,24 +110,48 @@ class TrainingRun:
         except TimeoutError:
             ending = Ending(pb.OUTCOME_STOPPED, "The simulator was stopped.")
         except ServiceError as error:
-            ending = Ending(pb.OUTCOME_FAILED, f"The run could not begin: {error.detail}")
+            begun = "go on" if self._goes_on else "begin"
+            ending = Ending(pb.OUTCOME_FAILED, f"The run could not {begun}: {error.detail}")
         except Exception as error:  # noqa: BLE001 - a run never takes the simulator with it
-            self._log.error("run failed", exc_info=error)
-            ending = Ending(pb.OUTCOME_FAILED, "The simulator failed; its log has the details.")
+            ending = self._failed(error)
         self.run.outcome, self.run.reason = ending.outcome, ending.reason
         self.run.end_time.FromDatetime(self._tools.clock.now())
         self.describe()
+
+    def _failed(self, error: Exception) -> Ending:
+        errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+        if any(isinstance(one, FencedError) for one in errors):
+            self.fenced = True
+            return Ending(pb.OUTCOME_STOPPED, "Another simulator has the run.")
+        if isinstance(errors[0], AccountError):
+            return Ending(pb.OUTCOME_FAILED, f"A fault could not be planned: {errors[0]}.")
+        self._log.error("run failed", exc_info=error)
+        return Ending(pb.OUTCOME_FAILED, "The simulator failed; its log has the details.")
 
     def describe(self) -> None:
         """Bring `run` up to date: its report and its transcript. What the context has is counted at the end."""
         record = self.journal.record
         if self._held is None and self.run.outcome:
-            self._held = self._held_by_relay(record.completed), report.BY_CLIENT
+            self._held = checks.held_by_relay(record.completed, self._covered), report.BY_CLIENT
         held, counted_by = self._held or (Held(), report.NOT_COUNTED)
         self.run.turns_completed = len(record.completed)
-        self.run.report.CopyFrom(report.build(self.run, record, held, counted_by))
+        self.run.report.CopyFrom(report.build(self.run, record, held, counted_by, self._verdicts(held)))
         del self.run.transcript[:]
         self.run.transcript.extend(record.transcript())
+
+    def _verdicts(self, held: Held) -> list[pb.Check]:
+        if not self.run.outcome:
+            return []
+        spec, persona = self.run.spec, self._cast.persona
+        case = Case(
+            spec=spec,
+            record=self.journal.record,
+            held=held,
+            phases=tuple(phase.name for phase in persona.phases),
+            window=report.window(spec.model),
+            pace=spec.speed * persona.manner.pace,
+        )
+        return [*verdicts.judge(case), *self._judged]
 
     # The talk. ------------------------------------------------------------------------------------------------------
 
@@ -128,81 +164,100 @@ class TrainingRun:
             self._scope = None
 
     async def _converse(self) -> Ending:
-        """Create the session, talk, count what is left of it, end the session."""
-        client, talk = await self._meet()
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(client.run()), group.create_task(talk.listen())]
-            ending = await self._turns(talk)
-            await self._settle(talk, ending)
+        """Come to the conversation, talk, count what is left of it, end it."""
+        holds.recount(self.journal.record)
+        async with (
+            meeting.opened(self.run, self._cast, self.journal, self._hold, self._tools, self._log) as met,
+            asyncio.TaskGroup() as group,
+        ):
+            beside = (met.client.run(), met.talk.listen(), met.trouble.wait_for_seconds())
+            tasks = [group.create_task(work) for work in beside]
+            ending = await self._turns(met)
+            await self._settle(met, ending)
             for task in tasks:
                 task.cancel()
         return ending
 
-    async def _meet(self) -> tuple[Client, Talk]:
-        """A client for a new conversation, and what is said through it. Raises what the relay answers."""
-        tools, spec = self._tools, self.run.spec
-        credentials = await self._create_session()
-        policy = tools.settings.reconnect
-        if spec.no_resume:
-            policy = replace(policy, attempts=0, follow_go_away=False)
-        self._session = Session(credentials, policy, random.Random(self._stream).random)  # noqa: S311 - jitter
-        client = Client(self._session, tools.clock, self._log.bind(conversation=self.run.conversation))
-        manner = Manner(
-            stream=self._stream,
-            written=spec.channel == pb.CHANNEL_TEXT,
-            speed=spec.speed,
-            pause=tools.settings.pause,
-            silence=tools.settings.silence,
-        )
-        return client, Talk(client, self._hearing, tools.clock, manner)
-
-    async def _create_session(self) -> Credentials:
-        """Create the conversation; what opens its socket."""
-        spec = self.run.spec
-        created = await self._tools.relay.CreateSession(
-            relay_pb2.CreateSessionRequest(
-                request_id=str(uuid.uuid4()),
-                mode=resources_pb2.MODE_SALES_AGENT,
-                owner=resources_pb2.Owner(share_token=self._share_token),
-                agent=agent.config(spec.model),
-                test=True,
-            )
-        )
-        self.run.conversation = created.conversation
-        return Credentials(
-            url=_join(self._tools.settings.relay_client_url, created.websocket_path),
-            session_token=created.session_token,
-            share_token=self._share_token,
-            test=True,
-            rotation="client" if spec.rotation == pb.ROTATION_CLIENT else "relay",
-        )
-
-    async def _turns(self, talk: Talk) -> Ending:
+    async def _turns(self, met: Meeting) -> Ending:
         """Talk turn by turn, as long as there is somebody to talk to."""
         spec, record = self.run.spec, self.journal.record
-        cuts = cut_places(spec.cut_client_at_turns)
         try:
-            await talk.until(lambda: self._hearing.open)
-            for number in range(1, spec.turns + 1):
+            await met.talk.until(lambda: met.hearing.open)
+            lines = [self._prospect.speak(turn.disturbances) for turn in record.turns]
+            self._tell_takeover(record.turns)
+            if record.turns and not record.turns[-1].completed:
+                await self._go_on(met, record.turns[-1], lines[-1])
+            for number in range(len(record.turns) + 1, spec.turns + 1):
                 if self._stopping:
                     return Ending(pb.OUTCOME_STOPPED, f"The run was stopped after turn {number - 1}.")
-                await talk.pause()
-                line = self._prospect.speak(self._hearing.disturbances)
-                self.journal.add(pb.ProspectSaid(text=line.text, phase=line.phase), turn=number)
-                async with asyncio.timeout(self._tools.settings.turn_timeout):
-                    await talk.take_turn(record.turns[-1], cuts.get(number, Cut.NOWHERE))
+                await self._turn(met, number)
         except LostError as lost:
-            return self._lost(lost.over)
+            return self._lost(met, lost.over)
         except TimeoutError:
             limit = self._tools.settings.turn_timeout
             return Ending(pb.OUTCOME_LOST, f"Turn {len(record.turns)} was not answered within {limit:g} s.")
+        except AccountError as error:
+            return Ending(pb.OUTCOME_FAILED, f"A fault could not be planned: {error}.")
+        except TextModelError as error:
+            return Ending(pb.OUTCOME_FAILED, f"The prospect has no words: {error}.")
         return Ending(pb.OUTCOME_COMPLETED, f"All {spec.turns} turns were completed.")
 
-    def _lost(self, over: Over) -> Ending:
+    async def _turn(self, met: Meeting, number: int) -> None:
+        """One turn: think, speak, hear the answer."""
+        record, manner = self.journal.record, self._cast.persona.manner
+        line = self._prospect.speak(record.disturbances)
+        await met.trouble.begin(number, line.phase)
+        speaks_into = bool(record.turns) and not record.turns[-1].completed
+        if not speaks_into:
+            usual = self._tools.settings.pause if manner.pause is None else manner.pause
+            await met.talk.pause(usual + line.silence)
+        if self._words is not None:
+            line = await self._words.word(line, record.turns)
+        said = pb.ProspectSaid(
+            text=line.text,
+            phase=line.phase,
+            told=facts({fact.phrase: fact.value for fact in line.told}),
+            asked=facts({fact.phrase: fact.value for fact in line.asked}),
+        )
+        self.journal.add(said, turn=number)
+        await self._remember(met, number)
+        async with asyncio.timeout(self._tools.settings.turn_timeout):
+            await met.talk.take_turn(record.turns[-1], interrupts=line.interrupts)
+
+    async def _remember(self, met: Meeting, number: int) -> None:
+        """Keep, before the line is spoken, where another process would have to go on."""
+        await self.journal.flush()
+        (epoch, seen), handle = met.session.standing
+        first = met.session.outbox.next
+        self._hold = msgspec.structs.replace(
+            self._hold, epoch=epoch, number=seen, handle=handle, turn=number, first_input=first
+        )
+        await self._keep(holds.encode(self._hold))
+
+    def _tell_takeover(self, turns: Sequence[Turn]) -> None:
+        if not self._goes_on:
+            return
+        events, now = self.journal.events, self._tools.clock.now()
+        gap = (now - events[-1].time.ToDatetime(now.tzinfo)).total_seconds() if events else 0.0
+        mark = pb.TakeoverMark(at_turn=max(1, len(turns)), gap_ms=max(0, round(gap * 1000)))
+        mark.time.FromDatetime(now)
+        self.journal.add(mark)
+
+    async def _go_on(self, met: Meeting, turn: Turn, line: Line) -> None:
+        """Finish a turn that another process began: say what the relay does not have of its line, hear the answer."""
+        written = self.run.spec.channel == pb.CHANNEL_TEXT
+        whole = 1 if written else voice.frame_count(turn.prospect)
+        spoken = self._hold.spoken(turn.number, met.session.outbox.next, whole)
+        self._log.info("run goes on", turn=turn.number, spoken=spoken, whole=whole)
+        async with asyncio.timeout(self._tools.settings.turn_timeout):
+            await met.talk.take_turn(turn, interrupts=line.interrupts, spoken=spoken)
+
+    def _lost(self, met: Meeting, over: Over) -> Ending:
         turn = len(self.journal.record.turns)
         how = f"code {over.code}{f', {over.reason}' if over.reason else ''}"
-        if not self._hearing.open:
-            return Ending(pb.OUTCOME_FAILED, f"The run could not begin: the relay's socket did not open ({how}).")
+        if not met.hearing.open:
+            begun = "go on" if self._goes_on else "begin"
+            return Ending(pb.OUTCOME_FAILED, f"The run could not {begun}: the relay's socket did not open ({how}).")
         if self.run.spec.no_resume:
             said = f"The connection ended in turn {turn} (code {over.code}), and the conversation with it"
             return Ending(pb.OUTCOME_LOST, f"{said}: this run does not resume.")
@@ -213,48 +268,46 @@ class TrainingRun:
 
     # The end. -------------------------------------------------------------------------------------------------------
 
-    async def _settle(self, talk: Talk, ending: Ending) -> None:
+    async def _settle(self, met: Meeting, ending: Ending) -> None:
         """Let the last turn be stored, look at what the agent's context has, end the conversation."""
         record = self.journal.record
         completed = record.completed
-        if completed and self._session is not None:
-            outbox, last = self._session.outbox, completed[-1].last_input
-            await self._briefly(talk, lambda: outbox.covered >= last)
+        if completed:
+            outbox, last = met.session.outbox, completed[-1].last_input
+            await _briefly(met, lambda: outbox.covered >= last)
+        self._covered = met.session.outbox.covered
         self._held = await self._count(record.turns if ending.outcome == pb.OUTCOME_LOST else completed)
+        await self._let_judge(completed)
         request = relay_pb2.EndSessionRequest(conversation=self.run.conversation, reason="the run is over")
         try:
             await self._tools.relay.EndSession(request, timeout=FAREWELL)
         except ServiceError as error:
             self._log.info("conversation not ended", reason=error.reason, detail=error.detail)
             return
-        await self._briefly(talk, lambda: self._hearing.over is not None)
-
-    async def _briefly(self, talk: Talk, reached: Callable[[], bool]) -> None:
-        """Wait for something that should come soon, and do without it if it does not."""
-        with suppress(TimeoutError, LostError):
-            async with asyncio.timeout(FAREWELL):
-                await talk.until(reached)
+        await _briefly(met, lambda: met.hearing.over is not None)
 
     async def _count(self, turns: Sequence[Turn]) -> tuple[Held, str]:
         """What the agent's context has of these turns, and who says so."""
         emulator = self._tools.emulator
         if emulator is not None and self.run.spec.channel == pb.CHANNEL_VOICE:
             try:
-                return checks.held_by_emulator(turns, await emulator.account(self._stream)), report.BY_EMULATOR
+                return checks.held_by_emulator(turns, await emulator.account(self._hold.stream)), report.BY_EMULATOR
             except AccountError as error:
                 self._log.warning("no account", reason=str(error))
-        return self._held_by_relay(turns), report.BY_CLIENT
+        return checks.held_by_relay(turns, self._covered), report.BY_CLIENT
 
-    def _held_by_relay(self, turns: Sequence[Turn]) -> Held:
-        return checks.held_by_relay(turns, self._session.outbox.covered if self._session else 0)
+    async def _let_judge(self, turns: Sequence[Turn]) -> None:
+        spec, model = self.run.spec, self._tools.text
+        if not spec.judge or model is None or not turns:
+            return
+        try:
+            self._judged = await judge.judge(model, spec.text_model, turns, spec.thresholds)
+        except TextModelError as error:
+            self._log.warning("no judge", reason=str(error))
 
 
-def cut_places(turns: Sequence[int]) -> dict[int, Cut]:
-    """Where the simulator cuts its socket in each of these turns: in its own speech and in the answer by turns."""
-    return dict(zip(turns, cycle((Cut.IN_SPEECH, Cut.IN_ANSWER)), strict=False))
-
-
-def _join(relay: str, path: str) -> str:
-    """The relay's WebSocket URL with the path and query that `CreateSession` gave."""
-    given = urlsplit(path)
-    return urlunsplit(urlsplit(relay)._replace(path=given.path, query=given.query))
+async def _briefly(met: Meeting, reached: Callable[[], bool]) -> None:
+    """Wait for something that should come soon, and do without it if it does not."""
+    with suppress(TimeoutError, LostError):
+        async with asyncio.timeout(FAREWELL):
+            await met.talk.until(reached)

@@ -1,20 +1,33 @@
-"""All runs of this simulator: those in progress, and those that are kept."""
+"""All runs of this simulator: those in progress here, those in progress elsewhere, and those that are kept."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import logs
 from services.common.errors import Reason, ServiceError
-from services.simulator import checks, persona, record, report, spec
-from services.simulator.journal import Journal, event
+from services.simulator import checks, report, spec
+from services.simulator import hold as holds
+from services.simulator.journal import Append, Journal, event
+from services.simulator.leases import Leases
+from services.simulator.meeting import Tools
 from services.simulator.metrics import OUTCOMES
-from services.simulator.run import Tools, TrainingRun
-from services.simulator.store import Store
+from services.simulator.run import TrainingRun
+from services.simulator.store import NOBODY, FencedError, Store
 
-DIED = "The simulator stopped while the run was in progress."
+MOST_TAKEOVERS: Final = 5
+"""A run that has outlived so many simulators is the reason for it."""
+
+GIVEN_UP: Final = "Simulators died while the run was in progress, again and again."
+LOOK_AGAIN: Final = 0.5
+"""Seconds between looks at a run that another simulator performs."""
+DOCUMENTS: Final = ("persona_document", "agent_document", "fault_plan_document")
 
 
 class Runs:
@@ -24,8 +37,10 @@ class Runs:
         self._store = store
         self._tools = tools
         self._group = group
+        self._holder = uuid.uuid4().hex
         self._live: dict[str, TrainingRun] = {}
         self._closing = False
+        self.leases = Leases(store, self._holder, tools.clock, tools.settings.lease)
 
     async def start(self, request_id: str, asked: pb.RunSpec) -> pb.Run:
         """Start a run, or find the one that this request started before.
@@ -37,17 +52,19 @@ class Runs:
             raise ServiceError(Reason.SERVICE_UNAVAILABLE, "the simulator is stopping")
         run = pb.Run(name=f"runs/{uuid.uuid4().hex}", spec=spec.complete(asked, self._tools.settings))
         run.create_time.FromDatetime(self._tools.clock.now())
-        run, is_new = await self._store.create(request_id, asked, run)
+        holder = self._holder if self.has_room else NOBODY
+        run, is_new = await self._store.create(request_id, asked, run, holder)
         if not is_new:
             return await self.get(run.name)
-        log = logs.get("simulator").bind(run=run.name)
-        name = run.name
-        journal = Journal(self._tools.clock, lambda events: self._store.append(name, events))
-        training = TrainingRun(run, persona.load(run.spec.persona), journal, self._tools, log)
-        self._live[run.name] = training
-        self._group.create_task(self._perform(training))
-        log.info("run started", turns=run.spec.turns, persona=run.spec.persona, no_resume=run.spec.no_resume)
-        return _copy(run)
+        started = _copy(run)
+        if holder:
+            self._begin(run, Journal(self._tools.clock, self._appender(run.name)), None)
+        return started
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another run may begin here."""
+        return len(self._live) < self._tools.settings.most_runs and not self._closing
 
     async def get(self, name: str) -> pb.Run:
         """A run as it stands.
@@ -65,47 +82,97 @@ class Runs:
         return run
 
     async def page(self, size: int, before: int | None) -> list[tuple[int, pb.Run]]:
-        """Runs without report and transcript, newest first, each with its number; only those below `before`."""
+        """Runs without report, transcript and documents, newest first, each with its number; those below `before`."""
         return [(number, self._summary(run)) for number, run in await self._store.page(size, before)]
 
     async def watch(self, name: str, after: int) -> AsyncIterator[pb.WatchRunResponse]:
-        """The events of a run after a sequence number, until it has ended.
+        """The events of a run after a sequence number, until it has ended, whoever performs it.
 
         Raises:
             ServiceError: RUN_NOT_FOUND.
         """
-        live = self._live.get(name)
-        if live is None:
-            await self.get(name)
-        source = self._store.events(name, after) if live is None else live.journal.watch(after)
-        async for made in source:
-            yield made
+        while True:
+            live = self._live.get(name)
+            run = None if live is not None else await self.get(name)
+            source = self._store.events(name, after) if live is None else live.journal.watch(after)
+            async for made in source:
+                after = made.sequence
+                yield made
+                if made.HasField("finished"):
+                    return
+            if live is not None and not live.fenced:
+                return
+            if run is not None and run.outcome:
+                return
+            await self._tools.clock.sleep(LOOK_AGAIN)
 
     async def stop(self, name: str) -> pb.Run:
-        """Let a run end after the turn in progress.
+        """Let a run end after the turn in progress, whoever performs it.
 
         Raises:
             ServiceError: RUN_NOT_FOUND.
         """
         if name in self._live:
             self._live[name].stop()
+        else:
+            await self._store.stop(name)
         return await self.get(name)
 
-    async def recover(self) -> None:
-        """End the runs that were in progress when a simulator died; what they had reached is kept."""
-        for run in await self._store.unended():
-            events = [made async for made in self._store.events(run.name)]
-            known = record.recall(events)
-            run.outcome, run.reason, run.conversation = pb.OUTCOME_FAILED, DIED, known.conversation
-            run.end_time.FromDatetime(self._tools.clock.now())
-            run.turns_completed = len(known.completed)
-            held = checks.held_by_relay(known.completed, covered=0)
-            run.report.CopyFrom(report.build(run, known, held, report.BY_CLIENT))
-            run.transcript.extend(known.transcript())
-            last = event(len(events) + 1, self._tools.clock, len(known.turns), pb.Finished(run=run))
-            await self._store.append(run.name, [last])
-            await self._store.save(run)
-            logs.get("simulator").warning("run failed", run=run.name, reason=DIED)
+    async def keep_leases(self) -> None:
+        """Show signs of life for the runs held here; go on with those whose simulator shows none. Safe to cancel."""
+        await self._store.adopt()
+        while True:
+            try:
+                await self._tend()
+            except (SQLAlchemyError, OSError) as error:  # a database that is away comes back, or the leases are lost
+                logs.get("simulator").warning("leases not kept", error=type(error).__name__)
+            await self._tools.clock.sleep(self._tools.settings.lease / 3)
+
+    async def _tend(self) -> None:
+        mine = await self.leases.beat()
+        for name, training in list(self._live.items()):
+            if name not in mine:
+                training.fence()
+            elif mine[name]:
+                training.stop()
+        for claim in await self.leases.abandoned():
+            if self.has_room and await self._store.claim(claim, self._holder):
+                await self._take_over(claim.run)
+
+    async def _take_over(self, name: str) -> None:
+        """Go on with a run that another simulator began, or begin one that waited."""
+        log = logs.get("simulator").bind(run=name)
+        run = await self._store.get(name)
+        if run is None:
+            return
+        events = [made async for made in self._store.events(name)]
+        journal = Journal(self._tools.clock, self._appender(name), events)
+        if len(journal.record.takeovers) >= MOST_TAKEOVERS:
+            await self._give_up(run, journal, GIVEN_UP)
+            return
+        data = await self._store.held(name)
+        try:
+            known = holds.decode(data) if data else None
+        except msgspec.DecodeError:
+            known = None
+        log.info("run taken over", turn=len(journal.record.turns), begun=bool(known))
+        try:
+            self._begin(run, journal, known)
+        except ServiceError as error:  # a shipped document that this version no longer has
+            await self._give_up(run, journal, f"The run cannot go on: {error.detail}")
+
+    async def _give_up(self, run: pb.Run, journal: Journal, why: str) -> None:
+        """End a run that cannot be performed; what it had reached is kept."""
+        known = journal.record
+        run.outcome, run.reason, run.conversation = pb.OUTCOME_FAILED, why, known.conversation
+        run.end_time.FromDatetime(self._tools.clock.now())
+        run.turns_completed = len(known.completed)
+        held = checks.held_by_relay(known.completed, covered=0)
+        run.report.CopyFrom(report.build(run, known, held, report.BY_CLIENT))
+        run.transcript.extend(known.transcript())
+        last = event(len(journal.events) + 1, self._tools.clock, len(known.turns), pb.Finished(run=run))
+        await self._store.end(run, self._holder, [last])
+        logs.get("simulator").warning("run failed", run=run.name, reason=why)
 
     def close(self) -> None:
         """Take no more runs, and end those in progress now."""
@@ -113,17 +180,44 @@ class Runs:
         for training in self._live.values():
             training.halt()
 
+    def _begin(self, run: pb.Run, journal: Journal, known: holds.Hold | None) -> None:
+        log, name = logs.get("simulator").bind(run=run.name), run.name
+
+        async def keep(data: bytes) -> None:
+            await self._store.hold(name, self._holder, data)
+
+        training = TrainingRun(run, spec.read(run.spec), journal, self._tools, log, keep, known)
+        self._live[name] = training
+        self._group.create_task(self._perform(training))
+        log.info("run started", turns=run.spec.turns, persona=run.spec.persona, no_resume=run.spec.no_resume)
+
+    def _appender(self, name: str) -> Append:
+        """Keeps events of a run; with its last one, the run as it ended."""
+
+        async def append(events: Sequence[pb.WatchRunResponse]) -> None:
+            if events[-1].HasField("finished"):
+                await self._store.end(events[-1].finished.run, self._holder, events)
+            else:
+                await self._store.append(name, events)
+
+        return append
+
     async def _perform(self, training: TrainingRun) -> None:
         """Let a run run and keep it. What goes wrong with one run stays with it."""
         run, log = training.run, logs.get("simulator").bind(run=training.run.name)
         self._tools.metrics.run_began()
         try:
             await self._keep(training)
-        except Exception:
+        except* FencedError:
+            training.fenced = True
+        except* Exception:
             run.outcome = pb.OUTCOME_FAILED
             log.exception("run not kept")
         del self._live[run.name]
-        self._tools.metrics.run_ended(run.outcome)
+        self._tools.metrics.run_ended(None if training.fenced else run.outcome)
+        if training.fenced:
+            log.warning("run left to another simulator")
+            return
         log.info(
             "run ended",
             outcome=OUTCOMES[run.outcome],
@@ -137,11 +231,13 @@ class Runs:
         async with asyncio.TaskGroup() as group:
             group.create_task(training.journal.keep())
             await training.perform()
-            training.journal.add(pb.Finished(run=training.run))
+            if not training.fenced:
+                training.journal.add(pb.Finished(run=training.run))
             training.journal.close()
-        await self._store.save(training.run)
 
     def _summary(self, run: pb.Run) -> pb.Run:
+        for field in DOCUMENTS:
+            run.spec.ClearField(field)
         live = self._live.get(run.name)
         if live is not None:
             run.conversation, run.turns_completed = live.run.conversation, len(live.journal.record.completed)
@@ -150,14 +246,15 @@ class Runs:
 
 @asynccontextmanager
 async def running(store: Store, tools: Tools) -> AsyncIterator[Runs]:
-    """Runs over a store; those still in progress when the context closes end as stopped."""
+    """Runs over a store; those in progress here when the context closes end as stopped."""
     async with asyncio.TaskGroup() as group:
         runs = Runs(store, tools, group)
-        await runs.recover()
+        keeper = group.create_task(runs.keep_leases())
         try:
             yield runs
         finally:
             runs.close()
+            keeper.cancel()
 
 
 def _copy(run: pb.Run) -> pb.Run:

@@ -13,13 +13,15 @@ from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.grpc_metrics import GrpcMetrics
 from services.common.lifecycle import StartupError
-from services.simulator import persona, store
+from services.simulator import agent, faultplan, persona, store
 from services.simulator import runs as all_runs
 from services.simulator.account import Emulator
 from services.simulator.config import Settings
+from services.simulator.documents import DocumentError
+from services.simulator.meeting import Tools
 from services.simulator.metrics import Metrics
-from services.simulator.run import Tools
 from services.simulator.servicer import SERVICE, SimulatorServicer
+from services.simulator.textmodel import TextModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ async def running(
     """Serve until the context is left; runs in progress then end as stopped.
 
     Raises:
-        StartupError: A port is in use, the database cannot be opened, or a shipped persona cannot be used.
+        StartupError: A port is in use, the database cannot be opened, or a shipped document cannot be used.
     """
     registry = registry or CollectorRegistry()
-    _check_personas()
+    _check_shipped()
     _make_directory(settings)
     calls = GrpcMetrics(registry, "client", [relay_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name])
     async with AsyncExitStack() as stack:
@@ -60,6 +62,7 @@ async def running(
             relay=relay_pb2_grpc.RelayServiceStub(channel),
             metrics=Metrics(registry),
             emulator=Emulator(settings.emulator_url) if settings.emulator_url else None,
+            text=TextModel(settings.api_key, settings.text_url, settings.text_ca) if settings.api_key else None,
         )
         metrics_address = stack.enter_context(metrics.serving(registry, settings.metrics_address))
         runs = await stack.enter_async_context(all_runs.running(kept, tools))
@@ -96,12 +99,14 @@ async def _described(settings: Settings) -> AsyncIterator[str]:
         yield f"grpc {serving.address}, metrics http://{serving.metrics_address}/metrics"
 
 
-def _check_personas() -> None:
-    for name in persona.shipped():
-        try:
-            persona.load(name)
-        except persona.PersonaError as error:
-            raise StartupError(str(error)) from error
+def _check_shipped() -> None:
+    """Documents that come with the simulator and cannot be used are told before a run asks for them."""
+    try:
+        for kind in (persona, agent, faultplan):
+            for name in kind.shipped():
+                kind.load(name)
+    except DocumentError as error:
+        raise StartupError("; ".join(error.lines)) from error
 
 
 def _make_directory(settings: Settings) -> None:

@@ -1,21 +1,52 @@
-"""What a run is asked for: checked, and with its defaults filled in."""
+"""What a run is asked for: checked, its defaults filled in, and its documents read."""
 
 import math
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import cycle
+from typing import Final, TypeVar
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.common.errors import invalid
-from services.simulator import persona
+from services.common.errors import ServiceError, invalid
+from services.simulator import agent, chaos, faultplan, judge, persona, verdicts
+from services.simulator.agent import Agent
 from services.simulator.config import Settings
+from services.simulator.documents import DocumentError
+from services.simulator.faultplan import Fault, Plan, Schedule, Target
+from services.simulator.persona import Persona
+
+T = TypeVar("T")
 
 MOST_TURNS: Final = 10_000
 DEFAULT_TURNS: Final = 20
 DEFAULT_PERSONA: Final = "enthusiastic"
+DEFAULT_AGENT: Final = "ada"
 SLOWEST: Final = 0.1
 FASTEST: Final = 1000.0
-MOST_CUTS: Final = 1_000
+LONGEST_TITLE: Final = 200
+LARGEST: Final = {"persona_document": 256 * 1024, "agent_document": 1024 * 1024, "fault_plan_document": 256 * 1024}
+"""Bytes of a document."""
 
 CHANNELS: Final = {"voice": pb.CHANNEL_VOICE, "text": pb.CHANNEL_TEXT}
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who takes part in a run, and what is broken in it."""
+
+    persona: Persona
+    agent: Agent
+    plan: Plan
+
+    def schedule(self, spec: pb.RunSpec) -> Schedule:
+        """What is due when: of the plan, of chaos, and cuts of the client's socket."""
+        faults = (*self.plan.faults, *_cuts(spec))
+        planned = faultplan.schedule(replace(self.plan, faults=faults), spec.seed, spec.turns)
+        if not spec.chaos:
+            return planned
+        more = faultplan.schedule(chaos.plan(spec.chaos, spec.seed, spec.turns), spec.seed, spec.turns).turns
+        both = {turn: (*planned.turns.get(turn, ()), *more.get(turn, ())) for turn in sorted({*planned.turns, *more})}
+        return replace(planned, turns=both)
 
 
 def complete(asked: pb.RunSpec, settings: Settings) -> pb.RunSpec:
@@ -23,36 +54,97 @@ def complete(asked: pb.RunSpec, settings: Settings) -> pb.RunSpec:
 
     Raises:
         ServiceError: INVALID_ARGUMENT that names the field.
-        PersonaError: The shipped persona itself cannot be used.
     """
-    spec = pb.RunSpec(
-        persona=asked.persona or DEFAULT_PERSONA,
-        turns=asked.turns or DEFAULT_TURNS,
-        seed=asked.seed,
-        no_resume=asked.no_resume,
-        rotation=asked.rotation or pb.ROTATION_RELAY,
-        channel=asked.channel or CHANNELS[settings.channel],
-        cut_client_at_turns=sorted(set(asked.cut_client_at_turns)),
-        speed=asked.speed or settings.speed,
-        model=asked.model or settings.model,
-    )
+    spec = pb.RunSpec()
+    spec.CopyFrom(asked)
+    spec.persona = asked.persona or DEFAULT_PERSONA
+    spec.agent = asked.agent or DEFAULT_AGENT
+    spec.turns = asked.turns or DEFAULT_TURNS
+    spec.rotation = asked.rotation or pb.ROTATION_RELAY
+    spec.channel = asked.channel or CHANNELS[settings.channel]
+    spec.speed = asked.speed or settings.speed
+    spec.prospect = asked.prospect or pb.PROSPECT_KIND_SCRIPTED
+    spec.text_model = asked.text_model or settings.text_model
+    spec.cut_client_at_turns[:] = sorted(set(asked.cut_client_at_turns))
     if spec.no_resume:
         spec.rotation = pb.ROTATION_CLIENT
     _check(spec)
+    cast = read(spec)
+    spec.model = asked.model or cast.agent.model or settings.model
+    _check_possible(spec, cast, settings)
     return spec
 
 
+def read(spec: pb.RunSpec) -> Cast:
+    """Read the documents of a spec.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT that names the field, with everything that is wrong.
+    """
+    return Cast(
+        _read(spec, "persona", persona.load),
+        _read(spec, "agent", agent.load),
+        _read(spec, "fault_plan", faultplan.load),
+    )
+
+
+def _read(spec: pb.RunSpec, field: str, load: Callable[[str, str], T]) -> T:
+    document = getattr(spec, f"{field}_document")
+    try:
+        return load(getattr(spec, field), document)
+    except DocumentError as error:
+        where = f"spec.{field}_document" if document else f"spec.{field}"
+        raise invalid(where, "; ".join(error.lines)) from error
+
+
+def _cuts(spec: pb.RunSpec) -> list[Fault]:
+    """Cuts of the client's socket in these turns: in its own speech and in the answer by turns."""
+    places = cycle(("answer",) if spec.channel == pb.CHANNEL_TEXT else ("speech", "answer"))
+    return [
+        Fault(Target.CLIENT, "cut", place, turns=(turn,))
+        for turn, place in zip(spec.cut_client_at_turns, places, strict=False)
+    ]
+
+
 def _check(spec: pb.RunSpec) -> None:
-    if spec.persona not in persona.shipped():
-        raise invalid("spec.persona", f"there is no {spec.persona!r}; shipped are {', '.join(persona.shipped())}")
     if not 1 <= spec.turns <= MOST_TURNS:
         raise invalid("spec.turns", f"must be 1 to {MOST_TURNS}, not {spec.turns}")
     if not math.isfinite(spec.speed) or not SLOWEST <= round(spec.speed, 6) <= FASTEST:
         raise invalid("spec.speed", f"must be {SLOWEST:g} to {FASTEST:g}, not {spec.speed:g}")
-    if spec.rotation not in pb.Rotation.values():
-        raise invalid("spec.rotation", f"{spec.rotation} is not a Rotation")
-    if spec.channel not in pb.Channel.values():
-        raise invalid("spec.channel", f"{spec.channel} is not a Channel")
+    for field, kind in (("rotation", pb.Rotation), ("channel", pb.Channel), ("prospect", pb.ProspectKind)):
+        if getattr(spec, field) not in kind.values():
+            raise invalid(f"spec.{field}", f"{getattr(spec, field)} is not a {kind.DESCRIPTOR.name}")
     outside = [turn for turn in spec.cut_client_at_turns if not 1 <= turn <= spec.turns]
     if outside:
         raise invalid("spec.cut_client_at_turns", f"{outside[0]} is not a turn of this run, which has {spec.turns}")
+    _check_more(spec)
+
+
+def _check_more(spec: pb.RunSpec) -> None:
+    if not 0 <= spec.chaos <= 1:
+        raise invalid("spec.chaos", f"must be 0 to 1, not {spec.chaos:g}")
+    if len(spec.title) > LONGEST_TITLE:
+        raise invalid("spec.title", f"must have at most {LONGEST_TITLE} characters")
+    for field, most in LARGEST.items():
+        if len(getattr(spec, field).encode()) > most:
+            raise invalid(f"spec.{field}", f"must have at most {most:,} bytes")
+    unknown = sorted(set(spec.thresholds) - verdicts.NAMES - judge.NAMES)
+    if unknown:
+        known = ", ".join(sorted(verdicts.NAMES | judge.NAMES))
+        raise invalid("spec.thresholds", f"there is no check {unknown[0]!r}; there are {known}")
+
+
+def _check_possible(spec: pb.RunSpec, cast: Cast, settings: Settings) -> None:
+    """Refuse what this simulator has no means for."""
+    targets = cast.schedule(spec).targets
+    if Target.EMULATOR in targets and not settings.emulator_url:
+        raise _impossible("spec.fault_plan", "breaks the emulator, and this simulator knows of none")
+    if Target.NETWORK in targets and not settings.relay_client_url.startswith("ws:"):
+        raise _impossible("spec.fault_plan", "breaks the network, which is possible only before a relay without TLS")
+    if (spec.prospect == pb.PROSPECT_KIND_GEMINI or spec.judge) and not settings.api_key:
+        field = "spec.judge" if spec.judge else "spec.prospect"
+        raise _impossible(field, "needs a Gemini text model, and this simulator has no GEMINI_API_KEY")
+
+
+def _impossible(field: str, what: str) -> ServiceError:
+    return invalid(field, what)

@@ -1,100 +1,46 @@
-"""Runs and their events, in SQL. What a run is, is in its protobuf message; columns hold only what is searched by."""
+"""Runs and their events, in SQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import ForeignKey, LargeBinary, String, event, insert, select, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.errors import Reason, ServiceError
-from services.common.lifecycle import StartupError
+from services.simulator import tables
+from services.simulator.tables import Event, Lease, Run
 
 PAGE: Final = 500
 """Events read at once."""
+NOBODY: Final = ""
+"""Holds a run that waits for a simulator."""
 
 
-class _Base(DeclarativeBase):
-    """The tables of this service."""
+class FencedError(Exception):
+    """Another simulator has the run now: nothing of it may be written here."""
 
 
-class _Run(_Base):
-    """A run. `summary` is a Run without report and transcript, `details` one with only those."""
+class Claim(NamedTuple):
+    """Who holds a run, as one look at the table shows it."""
 
-    __tablename__ = "runs"
-
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    name: Mapped[str] = mapped_column(String(64), unique=True)
-    request_id: Mapped[str] = mapped_column(String(36), unique=True)
-    asked: Mapped[bytes] = mapped_column(LargeBinary)
-    outcome: Mapped[int] = mapped_column(index=True)
-    summary: Mapped[bytes] = mapped_column(LargeBinary)
-    details: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
-
-
-class _Event(_Base):
-    """An event of a run."""
-
-    __tablename__ = "run_events"
-
-    run: Mapped[str] = mapped_column(ForeignKey("runs.name"), primary_key=True)
-    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    event: Mapped[bytes] = mapped_column(LargeBinary)
+    run: str
+    holder: str
+    beat: int
 
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator["Store"]:
-    """Open the runs at a SQLAlchemy URL, creating the tables where there are none.
+    """Open the runs at a SQLAlchemy URL, SQLite or PostgreSQL.
 
     Raises:
-        StartupError: It cannot be opened.
+        StartupError: They cannot be opened.
     """
-    _keep_private(url)
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _configure)
-    try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_Base.metadata.create_all)
-    except (SQLAlchemyError, OSError) as error:
-        await engine.dispose()
-        where = make_url(url).render_as_string(hide_password=True)
-        raise StartupError(f"cannot open the runs at {where}: {_why(error)}") from error
-    try:
+    async with tables.engine(url) as engine:
         yield Store(engine)
-    finally:
-        await engine.dispose()
-
-
-def _keep_private(url: str) -> None:
-    """Make an embedded database's file for its owner alone: it holds whole conversations. SQLite's others follow it."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        return
-    path = Path(parsed.database)
-    try:
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-    except OSError as error:
-        raise StartupError(f"cannot open the runs at {path}: {error.strerror}") from error
-
-
-def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever the driver gives
-    """Readers beside the writer; no waiting for the disk at a commit: a crash of the machine may cost seconds."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _why(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
 
 
 class Store:
@@ -113,8 +59,10 @@ class Store:
         async with self._turn_to_write, self._engine.begin() as connection:
             yield connection
 
-    async def create(self, request_id: str, asked: pb.RunSpec, run: pb.Run) -> tuple[pb.Run, bool]:
-        """Keep a new run, or find the one that this request made before.
+    async def create(
+        self, request_id: str, asked: pb.RunSpec, run: pb.Run, holder: str = NOBODY
+    ) -> tuple[pb.Run, bool]:
+        """Keep a new run with its lease, or find the one that this request made before.
 
         Returns:
             The run, and whether it is new.
@@ -126,7 +74,8 @@ class Store:
         row = {"name": run.name, "request_id": request_id, "asked": spec, "outcome": run.outcome, **_blobs(run)}
         try:
             async with self._writing() as connection:
-                await connection.execute(insert(_Run).values(row))
+                await connection.execute(insert(Run).values(row))
+                await connection.execute(insert(Lease).values(run=run.name, holder=holder))
         except IntegrityError:
             found = await self._by_request(request_id, spec)
             if found is None:
@@ -134,46 +83,119 @@ class Store:
             return found, False
         return run, True
 
-    async def save(self, run: pb.Run) -> None:
-        """Keep a run as it now stands."""
-        async with self._writing() as connection:
-            changed = update(_Run).where(_Run.name == run.name).values(outcome=run.outcome, **_blobs(run))
-            await connection.execute(changed)
-
     async def append(self, name: str, events: Sequence[pb.WatchRunResponse]) -> None:
-        """Keep events of a run, after those it has."""
-        rows = [{"run": name, "sequence": made.sequence, "event": made.SerializeToString()} for made in events]
+        """Keep events of a run, after those it has.
+
+        Raises:
+            FencedError: Another simulator has kept events under these numbers.
+        """
+        try:
+            async with self._writing() as connection:
+                await connection.execute(insert(Event), _rows(name, events))
+        except IntegrityError as error:
+            raise FencedError(name) from error
+
+    async def end(self, run: pb.Run, holder: str, events: Sequence[pb.WatchRunResponse]) -> None:
+        """Keep a run that has ended with its last events, and give its lease up, all at once.
+
+        Raises:
+            FencedError: The lease is another simulator's.
+        """
+        mine = (Lease.run == run.name, Lease.holder == holder)
+        changed = update(Run).where(Run.name == run.name).values(outcome=run.outcome, **_blobs(run))
+        try:
+            async with self._writing() as connection:
+                released = await connection.execute(delete(Lease).where(*mine))
+                if not released.rowcount:
+                    raise FencedError(run.name)
+                await connection.execute(changed)
+                await connection.execute(insert(Event), _rows(run.name, events))
+        except IntegrityError as error:
+            raise FencedError(run.name) from error
+
+    # Leases. --------------------------------------------------------------------------------------------------------
+
+    async def beat(self, holder: str) -> dict[str, bool]:
+        """Give a sign of life for every run of a holder; returns them, with whether each is to be stopped."""
         async with self._writing() as connection:
-            await connection.execute(insert(_Event), rows)
+            await connection.execute(update(Lease).where(Lease.holder == holder).values(beat=Lease.beat + 1))
+            rows = await connection.execute(select(Lease.run, Lease.stopping).where(Lease.holder == holder))
+            return {row.run: row.stopping for row in rows}
+
+    async def claims_of_others(self, holder: str) -> list[Claim]:
+        """Every run that has not ended and is not this holder's."""
+        wanted = select(Lease.run, Lease.holder, Lease.beat).where(Lease.holder != holder).order_by(Lease.run)
+        async with self._engine.connect() as connection:
+            return [Claim(row.run, row.holder, row.beat) for row in await connection.execute(wanted)]
+
+    async def claim(self, seen: Claim, holder: str) -> bool:
+        """Take a run whose lease still is as it was seen; returns whether it was (compare and set)."""
+        still = (Lease.run == seen.run, Lease.holder == seen.holder, Lease.beat == seen.beat)
+        async with self._writing() as connection:
+            done = await connection.execute(update(Lease).where(*still).values(holder=holder, beat=Lease.beat + 1))
+            return bool(done.rowcount)
+
+    async def release(self, name: str, holder: str) -> None:
+        """Give a run back without ending it: whoever has room takes it."""
+        mine = (Lease.run == name, Lease.holder == holder)
+        async with self._writing() as connection:
+            await connection.execute(update(Lease).where(*mine).values(holder=NOBODY, beat=Lease.beat + 1))
+
+    async def hold(self, name: str, holder: str, data: bytes) -> None:
+        """Keep what another process must know to go on with a run.
+
+        Raises:
+            FencedError: The lease is another simulator's.
+        """
+        mine = (Lease.run == name, Lease.holder == holder)
+        async with self._writing() as connection:
+            done = await connection.execute(update(Lease).where(*mine).values(hold=data))
+            if not done.rowcount:
+                raise FencedError(name)
+
+    async def held(self, name: str) -> bytes:
+        """What was kept by `hold`; empty where nothing was."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(Lease.hold).where(Lease.run == name))
+            return found.scalar_one_or_none() or b""
+
+    async def stop(self, name: str) -> None:
+        """Ask whoever holds a run to end it after the turn in progress."""
+        async with self._writing() as connection:
+            await connection.execute(update(Lease).where(Lease.run == name).values(stopping=True))
+
+    async def adopt(self) -> None:
+        """Give a lease to runs of an older version, which knew none."""
+        leased = select(Lease.run)
+        orphans = select(Run.name).where(Run.outcome == pb.OUTCOME_UNSPECIFIED, Run.name.not_in(leased))
+        async with self._writing() as connection:
+            rows = [{"run": row.name, "holder": NOBODY} for row in await connection.execute(orphans)]
+            if rows:
+                await connection.execute(insert(Lease), rows)
+
+    # Reading. -------------------------------------------------------------------------------------------------------
 
     async def get(self, name: str) -> pb.Run | None:
         """A run with its details, or None."""
         async with self._engine.connect() as connection:
-            row = (await connection.execute(select(_Run.summary, _Run.details).where(_Run.name == name))).one_or_none()
+            row = (await connection.execute(select(Run.summary, Run.details).where(Run.name == name))).one_or_none()
         return None if row is None else _whole(row.summary, row.details)
 
     async def page(self, size: int, before: int | None) -> list[tuple[int, pb.Run]]:
         """Runs without their details, newest first, each with its number; only those of a number below `before`."""
-        wanted = select(_Run.number, _Run.summary).order_by(_Run.number.desc()).limit(size)
+        wanted = select(Run.number, Run.summary).order_by(Run.number.desc()).limit(size)
         if before is not None:
-            wanted = wanted.where(_Run.number < before)
+            wanted = wanted.where(Run.number < before)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(wanted)).all()
         return [(row.number, pb.Run.FromString(row.summary)) for row in rows]
 
-    async def unended(self) -> list[pb.Run]:
-        """Runs that are not known to have ended."""
-        wanted = select(_Run.summary, _Run.details).where(_Run.outcome == pb.OUTCOME_UNSPECIFIED)
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(wanted)).all()
-        return [_whole(row.summary, row.details) for row in rows]
-
     async def events(self, name: str, after: int = 0) -> AsyncIterator[pb.WatchRunResponse]:
         """The stored events of a run after a sequence number, in order."""
         while True:
-            wanted = select(_Event.sequence, _Event.event).where(_Event.run == name, _Event.sequence > after)
+            wanted = select(Event.sequence, Event.event).where(Event.run == name, Event.sequence > after)
             async with self._engine.connect() as connection:
-                rows = (await connection.execute(wanted.order_by(_Event.sequence).limit(PAGE))).all()
+                rows = (await connection.execute(wanted.order_by(Event.sequence).limit(PAGE))).all()
             for row in rows:
                 yield pb.WatchRunResponse.FromString(row.event)
                 after = row.sequence
@@ -181,7 +203,7 @@ class Store:
                 return
 
     async def _by_request(self, request_id: str, asked: bytes) -> pb.Run | None:
-        wanted = select(_Run.asked, _Run.summary, _Run.details).where(_Run.request_id == request_id)
+        wanted = select(Run.asked, Run.summary, Run.details).where(Run.request_id == request_id)
         async with self._engine.connect() as connection:
             row = (await connection.execute(wanted)).one_or_none()
         if row is None:
@@ -189,6 +211,10 @@ class Store:
         if row.asked != asked:
             raise ServiceError(Reason.REQUEST_ID_REUSED, f"request_id {request_id} has started a run of another spec")
         return _whole(row.summary, row.details)
+
+
+def _rows(name: str, events: Sequence[pb.WatchRunResponse]) -> list[dict[str, object]]:
+    return [{"run": name, "sequence": made.sequence, "event": made.SerializeToString()} for made in events]
 
 
 def _blobs(run: pb.Run) -> dict[str, bytes]:

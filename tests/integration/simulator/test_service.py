@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -21,6 +22,7 @@ from tests.support.simulator import ANY_PORT, RunningSimulator, running_simulato
 
 SECONDS = 55
 NOBODY = Address("127.0.0.1", 1)
+NOWHERE: dict[str, Any] = {"control": NOBODY, "client_url": "ws://127.0.0.1:1"}
 
 
 async def refusal(call: object) -> ServiceError:
@@ -155,22 +157,23 @@ async def test_a_simulator_that_is_stopped_ends_its_runs(stack: Stack, tmp_path:
     assert kept.reason == "The simulator was stopped."
 
 
-async def test_a_run_whose_simulator_died_is_failed_with_what_it_had(tmp_path: Path) -> None:
-    """After a kill -9 the next start ends the run, with its transcript and report from the stored events."""
-    run = pb.Run(name="runs/1", spec=pb.RunSpec(turns=9))
+async def test_a_run_that_nobody_can_go_on_with_is_failed_with_what_it_had(tmp_path: Path) -> None:
+    """Its simulator died and its persona is no longer there: the next one ends it, with its transcript and report."""
+    run = pb.Run(name="runs/1", spec=pb.RunSpec(turns=9, persona="gone"))
     events = [pb.WatchRunResponse(sequence=n, turn=turn) for n, turn in ((1, 0), (2, 1), (3, 1), (4, 2))]
+    fact = pb.Fact(phrase="company", value="Brightwater")
     events[0].started.conversation = "conversations/1"
-    events[1].prospect_said.text = "So. My company is Brightwater."
+    events[1].prospect_said.CopyFrom(pb.ProspectSaid(text="So. My company is Brightwater.", told=[fact]))
     events[2].agent_said.text = "Noted."
-    events[3].prospect_said.text = "What is my company?"
+    events[3].prospect_said.CopyFrom(pb.ProspectSaid(text="What is my company?", asked=[fact]))
     async with store.opened(lonely(tmp_path).database) as runs:
         await runs.create(str(uuid.uuid4()), pb.RunSpec(turns=9), run)
         await runs.append(run.name, events)
-    async with running_simulator(tmp_path, control=NOBODY, client_url="ws://127.0.0.1:1") as simulator:
-        found = await simulator.get(run)
+    async with asyncio.timeout(SECONDS), running_simulator(tmp_path, **NOWHERE) as simulator:
         watched = await simulator.watch(run, after=3)
+        found = await simulator.get(run)
     assert (found.outcome, found.turns_completed) == (pb.OUTCOME_FAILED, 1)
-    assert "stopped while the run was in progress" in found.reason
+    assert found.reason.startswith("The run cannot go on: spec.persona: gone: there is none of that name")
     assert [(line.prospect, line.agent) for line in found.transcript] == [
         ("So. My company is Brightwater.", "Noted."),
         ("What is my company?", ""),

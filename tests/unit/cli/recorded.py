@@ -66,6 +66,12 @@ def events() -> list[pb.WatchRunResponse]:
         pb.WatchRunResponse(turn=3, reconnecting=pb.Reconnecting(attempt=1, wait=seconds(1), reason="cut")),
         pb.WatchRunResponse(turn=3, reconnected=good_report().client_reconnects[1]),
         pb.WatchRunResponse(turn=3, agent_said=pb.AgentSaid(text="It is 40 euros.", recalled=True)),
+        pb.WatchRunResponse(
+            turn=3, fault_struck=pb.FaultMark(at_turn=3, target="emulator", kind="cut", moment="answer")
+        ),
+        pb.WatchRunResponse(turn=3, answering=pb.Answering()),
+        pb.WatchRunResponse(turn=3, advised=pb.Advice(id="1", text="Ask for the budget.", state="delivered", turn=3)),
+        pb.WatchRunResponse(turn=3, taken_over=pb.TakeoverMark(at_turn=3, gap_ms=900)),
         pb.WatchRunResponse(turn=3, finished=pb.Finished(run=good_run())),
     ]
     for number, event in enumerate(made, start=1):

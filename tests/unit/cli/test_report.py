@@ -20,7 +20,9 @@ def test_the_json_has_every_field_of_the_contract_and_numbers_as_numbers() -> No
         "billed": 2**40,
         "by_category": {"model": 505, "user": 400},
     }
-    assert written["rotations"] == [{"at_turn": 2, "reason": "go_away", "continuity": "handle", "gap_ms": 84}]
+    assert written["rotations"] == [
+        {"at_turn": 2, "reason": "go_away", "continuity": "handle", "gap_ms": 84, "time": ""}
+    ]
 
 
 def test_an_empty_report_has_every_field_too() -> None:

@@ -28,6 +28,9 @@ PLAIN = """\
                resumed    after 2 attempts, context kept by Gemini's handle, gap 2,300 ms
                agent      It is 40 euros.
                recalled   the agent still knows
+               fault      emulator: cut at answer
+               advice     delivered: Ask for the budget.
+               resumed    another simulator goes on after 900 ms
                completed  Every turn was completed.
 """
 

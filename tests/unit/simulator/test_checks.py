@@ -1,5 +1,6 @@
 """Each check catches its defect, planted in an account that is otherwise sound, and is silent without it."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from services.common import voice
 from services.simulator import account, checks
 from services.simulator.account import Account, AccountError, Piece
 from services.simulator.checks import Held
-from services.simulator.record import Turn
+from services.simulator.record import Turn, said_in
 
 LINES = (
     "Thank you for the call. My company is Brightwater.",
@@ -26,6 +27,9 @@ ANSWERS = (
     "Your company is BRIGHTWATER, I know.",
     "You told me your team size is forty  two people.",
 )
+TOLD = re.compile(r"My (.+?) is (.+?)\.")
+ASKED = re.compile(r"What is my (.+?)\?")
+VALUES = {"company": "Brightwater", "team size": "forty two people"}
 
 
 def talk() -> list[Turn]:
@@ -33,7 +37,9 @@ def talk() -> list[Turn]:
     turns, first = [], 0
     for number, (said, heard) in enumerate(zip(LINES, ANSWERS, strict=True), start=1):
         frames = range(first, first := first + voice.frame_count(said))
-        turns.append(Turn(number, said, "demo", heard, deliveries=1, frames=frames, last_input=first))
+        made = Turn(number, said, "demo", heard, deliveries=1, frames=frames, last_input=first)
+        made.told, made.asked = dict(TOLD.findall(said)), {phrase: VALUES[phrase] for phrase in ASKED.findall(said)}
+        turns.append(made)
     return turns
 
 
@@ -83,15 +89,25 @@ def test_a_fact_remembered_later_is_not_forgotten() -> None:
 
 def test_a_wrong_value_is_not_a_recall() -> None:
     """Another company's name, however confidently said."""
-    assert not checks.holds("You told me your company is Northwind.", "Brightwater")
+    assert not said_in("You told me your company is Northwind.", "Brightwater")
 
 
 def test_the_newest_statement_is_the_true_one() -> None:
     """A fact told anew is asked for in its new form."""
-    turns = [*talk(), Turn(7, "My company is Darkwater.", deliveries=1), Turn(8, "So. What is my company?")]
-    assert checks.recalled(turns, "Your company is Darkwater.") is True
-    assert checks.recalled(turns, "Your company is Brightwater.") is False
-    assert checks.recalled(turns[:7], "Fine.") is None
+    anew = Turn(7, "My company is Darkwater.", deliveries=1, told={"company": "Darkwater"})
+    again = Turn(8, "So. What is my company?", deliveries=1, asked={"company": "Darkwater"})
+    assert checks.recalled(again, "Your company is Darkwater.") is True
+    assert checks.recalled(again, "Your company is Brightwater.") is False
+    assert checks.recalled(anew, "Fine.") is None
+    again.agent = "Your company is Brightwater."
+    assert checks.facts([*talk(), anew, again]).forgotten == (7,)
+
+
+def test_an_answer_that_was_spoken_into_is_no_evidence() -> None:
+    """Whoever interrupts the answer to a question cannot complain that it lacks the end."""
+    turns = talk()
+    turns[5].agent, turns[5].interrupted = "You told me your", True
+    assert checks.facts(turns) == checks.Facts(planted=2, asked=2, recalled=2, forgotten=())
 
 
 def test_a_second_greeting_is_caught() -> None:
@@ -113,7 +129,9 @@ def test_a_lost_turn_is_caught(gone: int) -> None:
     """Each single turn missing from the context is found, with its frames, even where its words end another's line."""
     turns = talk()
     held = checks.held_by_emulator(turns, context(*(spoken(turn) for turn in turns if turn.number != gone + 1)))
-    assert held == Held(lost=(gone + 1,), frames_lost=len(turns[gone].frames))
+    assert held == Held(
+        lost=(gone + 1,), frames_lost=len(turns[gone].frames), lost_by_turn=((gone + 1, len(turns[gone].frames)),)
+    )
 
 
 def test_a_lost_frame_is_caught() -> None:
@@ -122,7 +140,7 @@ def test_a_lost_frame_is_caught() -> None:
     first, last = spoken(turns[1]).frames[0]
     holed = Piece("user", "audio", "", ((first, first + 3), (first + 5, last)))
     assert checks.held_by_emulator(turns, context(spoken(turns[0]), holed, *map(spoken, turns[2:]))) == (
-        Held(frames_lost=1)
+        Held(frames_lost=1, lost_by_turn=((2, 1),))
     )
 
 
@@ -132,7 +150,7 @@ def test_a_doubled_frame_is_caught() -> None:
     first, last = spoken(turns[1]).frames[0]
     stuttered = Piece("user", "audio", "", ((first, first + 9), (first + 5, last)))
     assert checks.held_by_emulator(turns, context(spoken(turns[0]), stuttered, *map(spoken, turns[2:]))) == (
-        Held(frames_doubled=5)
+        Held(frames_doubled=5, doubled_by_turn=((2, 5),))
     )
 
 
@@ -142,7 +160,8 @@ def test_a_doubled_turn_is_caught(again: object) -> None:
     turns = talk()
     assert callable(again)
     held = checks.held_by_emulator(turns, context(*map(spoken, turns), again(turns[3])))
-    assert held == Held(doubled=(4,), frames_doubled=len(turns[3].frames))
+    count = len(turns[3].frames)
+    assert held == Held(doubled=(4,), frames_doubled=count, doubled_by_turn=((4, count),))
 
 
 def test_a_turn_carried_as_text_is_held_with_its_frames() -> None:
@@ -158,7 +177,9 @@ def test_a_turn_in_progress_cannot_be_lost_but_its_frames_can() -> None:
     """It was not promised; its frames were sent, and are nowhere."""
     turns = talk()
     turns[5] = replace(turns[5], deliveries=0, agent="")
-    assert checks.held_by_emulator(turns, context(*map(spoken, turns[:5]))) == Held(frames_lost=len(turns[5].frames))
+    assert checks.held_by_emulator(turns, context(*map(spoken, turns[:5]))) == Held(
+        frames_lost=len(turns[5].frames), lost_by_turn=((6, len(turns[5].frames)),)
+    )
     assert checks.facts(turns).asked == 2
 
 
@@ -167,7 +188,7 @@ def test_without_an_emulator_memory_and_the_relays_word_decide() -> None:
     turns = talk()
     turns[5].agent = "No idea."
     held = checks.held_by_relay(turns, covered=turns[4].last_input)
-    assert held == Held(lost=(2,), frames_lost=len(turns[5].frames))
+    assert held == Held(lost=(2,), frames_lost=len(turns[5].frames), lost_by_turn=((6, len(turns[5].frames)),))
 
 
 def test_the_account_is_read_as_the_emulator_writes_it() -> None:

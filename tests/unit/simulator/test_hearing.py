@@ -29,7 +29,9 @@ class Stage:
 
     def ask(self, text: str) -> None:
         """A turn of the prospect begins."""
-        self.journal.add(pb.ProspectSaid(text=text, phase="demo"), turn=len(self.journal.record.turns) + 1)
+        asked = [pb.Fact(phrase="company", value="Brightwater")] if text.endswith("my company?") else []
+        said = pb.ProspectSaid(text=text, phase="demo", asked=asked)
+        self.journal.add(said, turn=len(self.journal.record.turns) + 1)
         self.hearing.expect()
 
     def voice(self, text: str, *, drop: int | None = None) -> None:
@@ -151,8 +153,9 @@ def test_a_cut_is_told_as_it_happens_and_counted(stage: Stage) -> None:
     kinds = [event.WhichOneof("event") for event in stage.journal.events]
     assert kinds == ["prospect_said", "disconnected", "reconnecting", "reconnecting", "reconnected"]
     mark = pb.ReconnectMark(at_turn=1, reason="cut", attempts=2, continuity="handle", gap_ms=3750)
+    mark.time.FromDatetime(stage.journal.now())
     assert list(stage.journal.record.reconnects) == [mark]
-    assert stage.hearing.disturbances == 1
+    assert stage.hearing.record.disturbances == 1
     assert stage.metric("filo_simulator_reconnects_total", reason="cut", outcome="failed") == 1
     assert stage.metric("filo_simulator_reconnects_total", reason="cut", outcome="resumed") == 1
     assert stage.metric("filo_simulator_reconnects_total", reason="closed", outcome="resumed") == 0
@@ -167,7 +170,7 @@ def test_a_rotation_between_turns_belongs_to_the_next(stage: Stage) -> None:
     stage.complete(1)
     stage.hearing.take(rotated)
     assert [(mark.at_turn, mark.gap_ms) for mark in stage.journal.record.rotations] == [(1, 84), (2, 84)]
-    assert stage.hearing.disturbances == 2
+    assert stage.hearing.record.disturbances == 2
 
 
 def test_tokens_are_kept_by_turn(stage: Stage) -> None:
@@ -177,7 +180,11 @@ def test_tokens_are_kept_by_turn(stage: Stage) -> None:
     stage.ask("Second.")
     stage.hearing.take(messages.Usage(turn=1, context_tokens=500, billed_tokens=700, by_category={"user": 200}))
     record = stage.journal.record
-    assert (record.context_by_turn, record.billed, record.by_category) == ({1: 500}, 700, {"user": 200})
+    assert [(turn.context_tokens, turn.context, turn.billed) for turn in record.turns] == [
+        (500, {"user": 200}, 700),
+        (0, {}, 0),
+    ]
+    assert (record.billed, record.by_category) == (700, {"user": 200})
 
 
 def test_the_first_greeting_opens_and_the_end_is_the_end(stage: Stage) -> None:
@@ -203,5 +210,22 @@ def test_a_record_is_the_sum_of_its_events(stage: Stage) -> None:
     known = recall(stage.journal.events)
     assert known.transcript() == stage.journal.record.transcript()
     assert known.rotations == stage.journal.record.rotations
-    assert (known.context_by_turn, known.billed) == ({1: 500}, 700)
+    assert (known.turns[0].context_tokens, known.billed) == (500, 700)
     assert known.transcript()[0].restarted
+
+
+def test_whoever_speaks_into_an_answer_hears_its_end_under_the_old_turn(stage: Stage) -> None:
+    """Barge-in: what still comes of the answer belongs to the turn it answers, and begins no answer to the next."""
+    stage.ask("First.")
+    stage.transcript("Well, as", turn=1)
+    assert stage.hearing.known
+    stage.ask("Second.")
+    stage.transcript(" I said", turn=1)
+    assert not stage.hearing.answering
+    stage.hearing.take(messages.TurnComplete(turn=1, interrupted=True))
+    stage.transcript("Yes.", turn=2)
+    assert stage.hearing.answering
+    stage.complete(2)
+    first, second = stage.journal.record.turns
+    assert (first.agent, first.interrupted, first.deliveries) == ("Well, as I said", True, 1)
+    assert (second.agent, second.interrupted, second.deliveries) == ("Yes.", False, 1)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.simulator import persona
+from services.simulator.documents import DocumentError
 from services.simulator.metrics import OUTCOMES, Metrics
 
 PAGE = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
@@ -38,7 +39,7 @@ def test_the_example_is_a_persona_but_for_its_length() -> None:
     """The YAML of the page is read, and lacks nothing but facts and the shares of the phases left out."""
     example = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert example is not None
-    with pytest.raises(persona.PersonaError) as raised:
+    with pytest.raises(DocumentError) as raised:
         persona.parse(example[1], "page")
     assert list(raised.value.problems) == [
         "facts: there must be at least 8, there are 1",

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from services.simulator import persona
-from services.simulator.persona import PersonaError
+from services.simulator.documents import DocumentError
 
 
 def shipped_as_data(name: str = "enthusiastic") -> dict[str, object]:
@@ -25,7 +25,7 @@ def test_every_shipped_persona_can_be_used(name: str) -> None:
 
 def test_an_unknown_persona_names_those_there_are() -> None:
     """A slip of the pen is answered with the choice."""
-    with pytest.raises(PersonaError, match="shipped are enthusiastic"):
+    with pytest.raises(DocumentError, match="shipped are distracted, enthusiastic"):
         persona.load("entusiastic")
 
 
@@ -42,7 +42,7 @@ def test_every_mistake_is_told_at_once() -> None:
         "phases": [{"name": "demo", "share": 0.5, "lines": ["Show {thing}.", "What is my price?", "Show {thing}."]}],
         "colour": "green",
     }
-    with pytest.raises(PersonaError) as raised:
+    with pytest.raises(DocumentError) as raised:
         persona.parse(yaml.safe_dump(data), "mine")
     told = "\n".join(raised.value.problems)
     for expected in (
@@ -68,7 +68,7 @@ def test_every_mistake_is_told_at_once() -> None:
 @pytest.mark.parametrize("text", ["", "- a list", "a: [", "just words"])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     """Neither broken YAML nor another shape gets any further."""
-    with pytest.raises(PersonaError, match="persona mine"):
+    with pytest.raises(DocumentError, match="persona mine"):
         persona.parse(text, "mine")
 
 
@@ -77,5 +77,5 @@ def test_a_share_is_a_part_of_the_run(share: object) -> None:
     """Anything but a number above 0 and at most 1 is refused."""
     data = shipped_as_data()
     data["phases"] = [{"name": "demo", "share": share, "lines": ["Show {topic}."]}]
-    with pytest.raises(PersonaError, match=r"phases\[0\].share"):
+    with pytest.raises(DocumentError, match=r"phases\[0\].share"):
         persona.parse(yaml.safe_dump(data), "mine")

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from services.emulator.brain import facts as emulator_facts
 from services.emulator.context import Role, text_turn
-from services.simulator import checks, persona
-from services.simulator.prospect import Line, Prospect, ordinal
+from services.simulator import persona
+from services.simulator.languages import english_ordinal as ordinal
+from services.simulator.prospect import Line, Prospect
 
 PERSONA = persona.load("enthusiastic")
 
@@ -23,12 +24,12 @@ def talk(turns: int, seed: int = 1, cuts: frozenset[int] | set[int] = frozenset(
 
 def questions(lines: list[Line]) -> list[str]:
     """What is asked for, in order."""
-    return [phrase for line in lines for phrase in checks.QUESTION.findall(line.text)]
+    return [fact.phrase for line in lines for fact in line.asked]
 
 
 def told(lines: list[Line]) -> list[str]:
     """What is told, in order."""
-    return [phrase for line in lines for phrase, _ in checks.STATEMENT.findall(line.text)]
+    return [fact.phrase for line in lines for fact in line.told]
 
 
 @given(turns=st.integers(3, 120), seed=st.integers(-(2**63), 2**63 - 1), cuts=st.sets(st.integers(1, 120)))

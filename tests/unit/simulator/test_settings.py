@@ -90,6 +90,9 @@ def test_an_empty_spec_gets_every_default() -> None:
         channel=pb.CHANNEL_VOICE,
         speed=10,
         model="models/gemini-2.5-flash-native-audio",
+        agent="ada",
+        prospect=pb.PROSPECT_KIND_SCRIPTED,
+        text_model="gemini-2.5-flash",
     )
 
 

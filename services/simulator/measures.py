@@ -1,0 +1,255 @@
+"""What is measured of a run that has ended: one function a check, each with its unit and what shows it.
+
+A function that finds nothing to measure (no fact was asked for, no advice was given) returns None: its check does not
+apply.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from filo.simulator.v1 import simulator_pb2 as pb
+from services.common import voice
+from services.simulator import checks
+from services.simulator.checks import Held
+from services.simulator.record import Record, Turn, plain, said_in
+
+_SAME_WORDS: Final = 20
+"""Characters from which on an answer that is given twice is no coincidence."""
+_ADVICE_SHOWN: Final = 60
+"""Characters of advice that an answer must repeat to follow it; the emulator's agent repeats 80."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A run that has ended.
+
+    Attributes:
+        spec: What was asked for.
+        record: What happened.
+        held: What the agent's context has of it.
+        phases: The phases of the persona.
+        window: The window of the agent's model in tokens; 0 where it is not known.
+        pace: How much faster than real time the prospect spoke.
+    """
+
+    spec: pb.RunSpec
+    record: Record
+    held: Held
+    phases: tuple[str, ...] = ()
+    window: int = 0
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check has measured.
+
+    Attributes:
+        value: In the check's own unit.
+        score: 0 to 1; None for 1 where the threshold holds and 0 where not.
+        text: A sentence.
+        evidence: Turn and words, the worst first.
+    """
+
+    value: float
+    text: str
+    score: float | None = None
+    evidence: Sequence[tuple[int, str]] = ()
+
+
+def turns_completed(case: Case) -> Finding:
+    """Of the planned turns."""
+    completed, planned = len(case.record.completed), case.spec.turns
+    unanswered = [(turn.number, turn.prospect) for turn in case.record.turns if not turn.completed]
+    share = completed / planned
+    return Finding(share, f"{completed} of {planned} turns were completed.", share, unanswered)
+
+
+def _questions(turns: Sequence[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn.asked and turn.completed and not turn.interrupted]
+
+
+def _recalls(turns: Sequence[Turn]) -> Finding | None:
+    """How many of these questions were answered with what was told."""
+    asked = _questions(turns)
+    if not asked:
+        return None
+    wrong = [turn for turn in asked if not all(said_in(turn.agent, value) for value in turn.asked.values())]
+    share = 1 - len(wrong) / len(asked)
+    text = f"{len(asked) - len(wrong)} of {len(asked)} questions were answered with what the agent had been told."
+    return Finding(share, text, share, [(turn.number, _question_and_answer(turn)) for turn in wrong])
+
+
+def _question_and_answer(turn: Turn) -> str:
+    return f"{turn.prospect} ({', '.join(turn.asked.values())}) - {turn.agent}"
+
+
+def facts_recalled(case: Case) -> Finding | None:
+    """Of the questions for what was told."""
+    return _recalls(case.record.turns)
+
+
+def facts_recalled_after_cuts(case: Case) -> Finding | None:
+    """The same, of the questions that are the first after a cut."""
+    turns = case.record.turns
+    before = [0, *(turn.disturbances for turn in turns)]
+    return _recalls([turn for turn, known in zip(turns, before, strict=False) if turn.disturbances > known])
+
+
+def regreetings(case: Case) -> Finding:
+    """An agent that introduces itself again has lost its context."""
+    greeted = [turn for turn in case.record.completed if checks.GREETING.search(turn.agent)]
+    again = checks.regreetings(case.record.turns)
+    text = f"The agent introduced itself {again + len(greeted[:1])} times."
+    return Finding(again, text, None, [(turn.number, turn.agent) for turn in greeted[1:] or greeted[: again and 1]])
+
+
+def repeated_answers(case: Case) -> Finding:
+    """An answer that was given before, to another line; questions may be answered alike."""
+    seen: dict[str, int] = {}
+    repeated = []
+    for turn in case.record.completed:
+        words = plain(turn.agent)
+        if turn.asked or len(words) < _SAME_WORDS:
+            continue
+        if words in seen:
+            repeated.append((turn.number, f"as in turn {seen[words]}: {turn.agent}"))
+        seen.setdefault(words, turn.number)
+    return Finding(len(repeated), f"{len(repeated)} answers were those to another line.", None, repeated)
+
+
+def _shown(case: Case, numbers: Sequence[int]) -> list[tuple[int, str]]:
+    return [(number, turn.prospect) for number in numbers if (turn := case.record.turn(number)) is not None]
+
+
+def lost_turns(case: Case) -> Finding:
+    """Completed turns that the context does not hold."""
+    lost = case.held.lost
+    return Finding(
+        len(lost), f"The agent's context does not hold {len(lost)} completed turns.", None, _shown(case, lost)
+    )
+
+
+def doubled_turns(case: Case) -> Finding:
+    """Turns that the context holds twice, and answers that were delivered complete twice."""
+    doubled = sorted({*case.held.doubled, *checks.redelivered(case.record.turns)})
+    text = f"{len(doubled)} turns are in the agent's context twice, or were answered twice."
+    return Finding(len(doubled), text, None, _shown(case, doubled))
+
+
+def frames_lost(case: Case) -> Finding | None:
+    """Spoken frames that are nowhere."""
+    sent, lost = case.record.frames_sent, case.held.frames_lost
+    if not sent:
+        return None
+    evidence = [(number, f"{count} frames are nowhere") for number, count in case.held.lost_by_turn]
+    return Finding(
+        lost, f"{lost} of {sent:,} spoken frames are nowhere in the context.", 1 - min(1, lost / sent), evidence
+    )
+
+
+def frames_doubled(case: Case) -> Finding | None:
+    """Spoken frames that are there twice."""
+    sent, doubled = case.record.frames_sent, case.held.frames_doubled
+    if not sent:
+        return None
+    evidence = [(number, f"{count} frames are there twice") for number, count in case.held.doubled_by_turn]
+    text = f"{doubled} of {sent:,} spoken frames are in the context twice."
+    return Finding(doubled, text, 1 - min(1, doubled / sent), evidence)
+
+
+def longest_gap(case: Case) -> Finding | None:
+    """The longest time without a connection, the relay's or the client's, in milliseconds."""
+    gaps = [(mark.gap_ms, mark.at_turn, f"rotation ({mark.reason})") for mark in case.record.rotations]
+    gaps += [(mark.gap_ms, mark.at_turn, f"client's socket ({mark.reason})") for mark in case.record.reconnects]
+    if not gaps:
+        return None
+    worst = sorted(gaps, reverse=True)
+    shown = [(turn, f"{gap:,} ms: {what}") for gap, turn, what in worst[:5]]
+    return Finding(worst[0][0], f"The longest gap was {worst[0][0]:,} ms.", None, shown)
+
+
+def longest_silence(case: Case) -> Finding | None:
+    """From the end of the prospect's line to the agent's first sound, by the clock."""
+    waits = []
+    for turn in case.record.turns:
+        if turn.began is None or turn.answering is None:
+            continue
+        spoken = 0.0 if case.spec.channel == pb.CHANNEL_TEXT else voice.frame_count(turn.prospect) * voice.FRAME_SECONDS
+        waited = (turn.answering - turn.began).total_seconds() - spoken / case.pace
+        waits.append((max(0.0, waited), turn.number))
+    if not waits:
+        return None
+    worst = sorted(waits, reverse=True)
+    shown = [(number, f"{waited:.1f} s until the agent was heard") for waited, number in worst[:5]]
+    return Finding(worst[0][0], f"The agent was silent for {worst[0][0]:.1f} s at most.", None, shown)
+
+
+def phases_reached(case: Case) -> Finding | None:
+    """Of the persona's phases, where the run is long enough for them."""
+    if not case.phases or case.spec.turns < 2 * len(case.phases):
+        return None
+    reached = [phase for phase in case.phases if phase in case.record.phases]
+    share = len(reached) / len(case.phases)
+    missed = [(0, f"{phase} was not reached") for phase in case.phases if phase not in reached]
+    return Finding(share, f"Reached: {', '.join(reached) or 'nothing'}.", share, missed)
+
+
+def context_tokens(case: Case) -> Finding | None:
+    """As a share of the window: more than 1 does not fit."""
+    counted = [(turn.context_tokens, turn.number) for turn in case.record.turns if turn.context_tokens]
+    if not counted or not case.window:
+        return None
+    most, number = max(counted)
+    share = most / case.window
+    text = f"The context had {most:,} tokens at most, of a window of {case.window:,}."
+    return Finding(share, text, None, [(number, f"{most:,} tokens")])
+
+
+def tokens_by_turn(case: Case) -> Finding | None:
+    """How much the context grows a turn, over the whole run."""
+    counted = [(turn.context_tokens, turn.number) for turn in case.record.turns if turn.context_tokens]
+    if len(counted) < 2:  # noqa: PLR2004 - growth is between two
+        return None
+    (first, at), (last, until) = counted[0], counted[-1]
+    growth = (last - first) / max(1, until - at)
+    steps = sorted(((b[0] - a[0], b[1]) for a, b in pairwise(counted)), reverse=True)
+    shown = [(number, f"{step:+,} tokens") for step, number in steps[:3]]
+    return Finding(growth, f"The context grew by {growth:,.0f} tokens a turn.", None, shown)
+
+
+def _served(case: Case) -> list[tuple[pb.Advice, Turn]]:
+    """Advice that was delivered, with the turn it served, where that has an answer."""
+    pairs = [(item, case.record.turn(item.turn)) for item in case.record.advice.values() if item.turn]
+    return [(item, turn) for item, turn in pairs if turn is not None and turn.completed and not turn.interrupted]
+
+
+def advice_followed(case: Case) -> Finding | None:
+    """Of the advice that was delivered, in the turn it served."""
+    served = _served(case)
+    if not served:
+        return None
+    missed = [(item, turn) for item, turn in served if not said_in(turn.agent, _gist(item))]
+    share = 1 - len(missed) / len(served)
+    text = f"{len(served) - len(missed)} of {len(served)} pieces of advice were followed in the turn they served."
+    return Finding(share, text, share, [(turn.number, f"{item.text} - {turn.agent}") for item, turn in missed])
+
+
+def advice_outlived(case: Case) -> Finding | None:
+    """Answers that follow advice after it was taken out of the context."""
+    removed = [item for item in case.record.advice.values() if item.state == "removed" and item.turn]
+    if not removed:
+        return None
+    late = [
+        (turn.number, f"still follows the advice of turn {item.turn}: {turn.agent}")
+        for item in removed
+        for turn in case.record.turns
+        if turn.number > item.turn and said_in(turn.agent, _gist(item))
+    ]
+    return Finding(len(late), f"{len(late)} answers followed advice that had been taken out.", None, late)
+
+
+def _gist(item: pb.Advice) -> str:
+    return item.text[:_ADVICE_SHOWN].rstrip(". ")
