@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Policy, RotationReason, Usage
-from services.relay.core.resume_check import Compression, resume_is_true
+from services.relay.core.resume_check import ResumeCheck
 from services.relay.core.rotation import RotationDue, due_at_once, due_by_age, due_by_goaway, due_when_quiet
 from services.relay.core.upstream_close import Situation
 
@@ -31,8 +31,7 @@ class Connection:
     Args:
         now: When it is dialled, monotonic seconds.
         continuity: How the context came into it.
-        baseline: The usage of the newest turn in the context that it resumes; None where it resumes none.
-        compression: What may make its context smaller.
+        check: Judges its context.
         policy: The settings.
 
     Attributes:
@@ -40,14 +39,11 @@ class Connection:
         successor: Whether the next one is being prepared.
     """
 
-    def __init__(
-        self, now: float, continuity: Continuity, baseline: Usage | None, compression: Compression, policy: Policy
-    ) -> None:
+    def __init__(self, now: float, continuity: Continuity, check: ResumeCheck, policy: Policy) -> None:
         self.continuity = continuity
         self.due: RotationDue | None = None
         self.successor = Successor.NONE
-        self._baseline = baseline if continuity is Continuity.HANDLE else None
-        self._compression = compression
+        self._check = check
         self._policy = policy
         self._opened_at = now
         self._heard_at = now
@@ -84,10 +80,9 @@ class Connection:
         """Gemini says that it will end; of two such words the sooner counts."""
         self._demand(due_by_goaway(now, time_left, self._policy))
 
-    def counted(self, now: float, usage: Usage, ledger: Ledger) -> None:
-        """A turn was answered from this context."""
-        baseline, self._baseline = self._baseline, None
-        if baseline is not None and not resume_is_true(baseline, usage, self._compression):
+    def counted(self, now: float, usage: Usage, spoke: float, ledger: Ledger) -> None:
+        """A turn was answered from this context, with so many seconds of the client's voice in it."""
+        if not self._check.holds(usage, spoke):
             self._demand(due_at_once(RotationReason.FALSE_RESUME, now, self._policy))
             return
         if self._first_context is None:

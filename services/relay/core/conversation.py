@@ -167,7 +167,7 @@ class Conversation:
             self._upstreams.turn_completed()
 
     def _usage_counted(self, event: on.UsageCounted, now: float) -> None:
-        self._out += [*self._dialogue.handle(event), *self._upstreams.counted(event.usage, now)]
+        self._out += [*self._dialogue.handle(event), *self._upstreams.counted(event, now)]
 
     def _upstream_prepared(self, _event: on.UpstreamPrepared, _now: float) -> None:
         self._upstreams.prepared()

@@ -5,12 +5,13 @@ completed, it is stored (then the client may forget its input), and a handle cov
 being told again).
 """
 
+from dataclasses import replace
 from typing import Final
 
 from services.relay.core.effects import Checkpoint
 from services.relay.core.events import CheckpointStored
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, FeedbackChange, Mark, Turn, UpstreamHandle
+from services.relay.core.model import Continuity, FeedbackChange, Mark, Turn, UpstreamHandle, Usage
 from services.relay.core.notices import HandleRenewed, InputCovered, Notice
 
 MOST_TURNS: Final = 200
@@ -45,6 +46,7 @@ class Coverage:
         self._uncovered = list(uncovered)
         self._known: int | None = None
         self._trusted = True
+        self._heard_out = True
         self._unsaved: list[Turn] = []
         self.ahead: Mark | None = None
         self.advised = False
@@ -89,7 +91,7 @@ class Coverage:
         """A turn is to be stored, and is covered by nothing yet."""
         self._uncovered.append(turn)
         self._unsaved.append(turn)
-        self._known = turn.number
+        self._known, self._heard_out = turn.number, not turn.interrupted
 
     def handle_updated(self, secret: str, ahead: Mark | None = None, *, advised: bool = False) -> None:
         """Gemini issued a handle; it covers the turns completed before.
@@ -103,12 +105,16 @@ class Coverage:
         if self._known is None or not self._trusted:
             return
         covers = self._known
-        self.baseline = self.ledger.unadvised
+        self.baseline = self._sure(self.ledger.unadvised)
         self.handle = UpstreamHandle(secret, covers)
         self.ahead, self.advised = ahead, advised
         self._uncovered = [turn for turn in self._uncovered if turn.number > covers]
         if ahead is None:
             self._to_store = self.handle
+
+    def _sure(self, usage: Usage | None) -> Usage | None:
+        """What is sure to be in the context: of an answer that was interrupted, only what was heard is kept."""
+        return usage if usage is None or self._heard_out else replace(usage, answer_by_modality={})
 
     def handle_lost(self) -> None:
         """The handle is dead or proved false: nothing is covered, and the history comes from the store.

@@ -14,9 +14,9 @@ from services.relay.core import notices as tell
 from services.relay.core.capabilities import Capability
 from services.relay.core.connection import Connection, Successor
 from services.relay.core.dialogue import Dialogue
-from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle, Usage
+from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle
 from services.relay.core.presence import Presence
-from services.relay.core.resume_check import Compression
+from services.relay.core.resume_check import Compression, ResumeCheck
 from services.relay.core.rotation import PLANNED, REBUILDS, DialBudget, stripping_is_due
 from services.relay.core.states import Phase, Signal, step
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
@@ -69,7 +69,8 @@ class Succession:
         self._policy = policy
         self._budget = DialBudget(policy)
         self._refusals = 0
-        self._compression = Compression.of_window(capability.window) if policy.compression else Compression()
+        compression = Compression.of_window(capability.window) if policy.compression else Compression()
+        self._check = ResumeCheck(compression)
         self.connection = self._begin(now, Continuity.NONE)
         self.resumed: int | None = None
         self._replacing: RotationReason | None = None
@@ -117,7 +118,8 @@ class Succession:
         self._out.append(do.OpenUpstream(handle.secret if handle else None, history, content, wait, budget))
 
     def _begin(self, now: float, continuity: Continuity) -> Connection:
-        return Connection(now, continuity, self._coverage.baseline, self._compression, self._policy)
+        self._check.begins(self._coverage.baseline if continuity is Continuity.HANDLE else None)
+        return Connection(now, continuity, self._check, self._policy)
 
     def _continuity_of(self, handle: UpstreamHandle | None) -> Continuity:
         if handle is not None:
@@ -138,10 +140,10 @@ class Succession:
         self.connection.turn_completed()
         self._budget.progress()
 
-    def counted(self, usage: Usage, now: float) -> list[do.Effect]:
+    def counted(self, event: on.UsageCounted, now: float) -> list[do.Effect]:
         """A turn was answered from its context: see whether that is what it should be."""
         self._out = []
-        self.connection.counted(now, usage, self._coverage.ledger)
+        self.connection.counted(now, event.usage, event.heard, self._coverage.ledger)
         due = self.connection.due
         if due is not None and due.reason is RotationReason.FALSE_RESUME:
             self._drop_handle("the resume was false: the context had lost what was said")

@@ -169,6 +169,35 @@ def test_only_the_first_turn_after_a_resume_is_judged() -> None:
     assert not scene.found(do.InvalidateHandle)
 
 
+def said(scene: Scene, audio: int, seconds: float, *, interrupted: bool = False) -> Scene:
+    """A spoken turn: the audio in its prompt, and how long the client spoke; its answer has 100 tokens."""
+    told = Usage(1000 + audio, 100, {"TEXT": 1000, "AUDIO": audio}, answer_by_modality={"AUDIO": 100})
+    scene.asks().answers()
+    scene.let(on.Interrupted() if interrupted else on.GenerationCompleted())
+    scene.let(on.UsageCounted(told, heard=seconds), on.TurnCompleted(scene.sent))
+    return scene
+
+
+def test_a_long_utterance_does_not_hide_an_early_loss() -> None:
+    """After the resume the prompt is as large as before, but all of it is new."""
+    scene = Scene().live()
+    said(scene, 200, 8.0).stores()
+    said(scene, 500, 8.0).stores().gets_handle("h1")
+    said(rotated(scene), 1000, 40.0)
+    assert tell.Rotating(RotationReason.FALSE_RESUME, 4) in scene.told
+
+
+def test_an_interrupted_answer_is_not_looked_for() -> None:
+    """Gemini keeps only what was heard of it, and nobody knows how much that was."""
+    scene = Scene().live()
+    said(scene, 200, 8.0).stores()
+    said(scene, 500, 8.0).stores()
+    said(scene, 610, 0.4, interrupted=True).stores().gets_handle("h1")
+    said(rotated(scene), 590, 4.0)
+    assert not scene.found(do.InvalidateHandle)
+    assert scene.core.phase is Phase.LIVE
+
+
 def test_a_resume_on_another_relay_is_judged_by_the_stored_usage() -> None:
     """The usage comes with the ledger of the last checkpoint."""
     before = Ledger(usage=Usage(3000, 100, {"TEXT": 1000, "AUDIO": 2000}))
