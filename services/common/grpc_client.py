@@ -15,12 +15,15 @@ from services.common.tls import Material, Pem, Transport, client_credentials
 DEFAULT_DEADLINE: Final = 5.0
 """Seconds a unary call may take when its caller names no deadline."""
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.enable_http_proxy", 0),  # services speak to each other directly
+    ("grpc.lb_policy_name", "round_robin"),  # over all addresses that a name has, as a headless Service gives them
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
 )
+"""Options of every channel."""
 
 
 class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
@@ -75,10 +78,10 @@ def channel(
     """
     interceptors = [_Unary(), _Streaming(), *client_interceptors(metrics)]
     if not transport.encrypted:
-        return grpc.aio.insecure_channel(str(address), options=_OPTIONS, interceptors=interceptors)
+        return grpc.aio.insecure_channel(str(address), options=OPTIONS, interceptors=interceptors)
 
     def secure(pem: Pem) -> grpc.aio.Channel:
-        options = (*_OPTIONS, ("grpc.ssl_target_name_override", service))
+        options = (*OPTIONS, ("grpc.ssl_target_name_override", service))
         return grpc.aio.secure_channel(str(address), client_credentials(pem), options, interceptors=interceptors)
 
     return ReloadingChannel(Material(transport), secure)

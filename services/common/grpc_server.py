@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share its calls in silence
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_connection_age_ms", 300_000),  # a caller then asks anew who is there; its streams go on where they are
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
