@@ -115,4 +115,7 @@ class Trouble:
             at_turn=self._turn, target=fault.target, kind=fault.kind, moment=fault.moment, detail=fault.detail
         )
         mark.time.FromDatetime(self.clock.now())
+        if fault.target is Target.SERVICE:
+            mark.service = fault.knobs["service"]
+            mark.back_after.FromNanoseconds(int(fault.knobs.get("back_after", 0.0) * 1e9))
         self.journal.add(mark)

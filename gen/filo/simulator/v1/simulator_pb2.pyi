@@ -728,6 +728,8 @@ class FaultMark(_message.Message):
     MOMENT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    BACK_AFTER_FIELD_NUMBER: _builtins.int
     at_turn: _builtins.int
     """The turn in which it was due."""
     target: _builtins.str
@@ -738,9 +740,17 @@ class FaultMark(_message.Message):
     """When within the turn, for example `answer`."""
     detail: _builtins.str
     """The rest, for a person: `code 1011`, `2 s`, `relay`."""
+    service: _builtins.str
+    """With the target `service`, which one: `relay`, `handles` or `emulator`. Whoever started it is asked to break it: the
+    simulator has no hand on it.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was done, or handed to whoever does it."""
+
+    @_builtins.property
+    def back_after(self) -> _duration_pb2.Duration:
+        """With the target `service`, how long it stays away."""
 
     def __init__(
         self,
@@ -751,10 +761,12 @@ class FaultMark(_message.Message):
         moment: _builtins.str = ...,
         detail: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        service: _builtins.str = ...,
+        back_after: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["back_after", b"back_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "detail", b"detail", "kind", b"kind", "moment", b"moment", "target", b"target", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "back_after", b"back_after", "detail", b"detail", "kind", b"kind", "moment", b"moment", "service", b"service", "target", b"target", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
