@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +21,7 @@ from services.relay.control import servicer as control
 from services.relay.control.desk import Desk
 from services.relay.control.servicer import RelayServicer
 from services.relay.control.watching import Watch
+from services.relay.core.capabilities import Backend
 from services.relay.levels import Levels, LevelsCollector
 from services.relay.live import Surroundings
 from services.relay.metrics import Metrics
@@ -60,7 +61,7 @@ async def running(
         channel = await stack.enter_async_context(
             grpc_client.channel(settings.handles_address, "handles", settings.transport, _calls(prometheus))
         )
-        store = Store(channel, clock)
+        store = Store(channel, clock, Backend(settings.backend))
         breaker = Breaker(settings.breaker)
         gate = Gate(breaker, clock)
         dialler = Dialler(
@@ -115,9 +116,9 @@ def _calls(prometheus: CollectorRegistry) -> GrpcMetrics:
 
 
 def _backend(settings: Settings) -> backend.Backend:
-    if settings.backend == "vertex":
-        return backend.vertex(settings.access_token)
-    return backend.developer(settings.api_key)
+    vertex = settings.backend == Backend.VERTEX
+    api = backend.vertex(settings.access_token) if vertex else backend.developer(settings.api_key)
+    return replace(api, compression=settings.policy.compression)
 
 
 def main(environ: Mapping[str, str]) -> int:

@@ -16,7 +16,7 @@ from services.common.errors import ServiceError, invalid
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.attachment import Attachment
-from services.relay.core.capabilities import capability
+from services.relay.core.capabilities import Backend, capability
 from services.relay.core.model import Continuity, ToolCall, Turn, UpstreamHandle
 from services.relay.feedback import POLICIES, change_message, feedback
 from services.relay.ledgers import ledger, ledger_message
@@ -46,12 +46,14 @@ class Store:
     Args:
         channel: An open channel; the caller closes it.
         clock: Tells how long feedback has left.
+        backend: Whose API the conversations go to; what a model allows depends on it.
 
     Attributes:
         holder: This relay's control address, told at each attach; known once its server listens.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
+    def __init__(self, channel: grpc.aio.Channel, clock: Clock, backend: Backend = Backend.DEVELOPER) -> None:
+        self._backend = backend
         self._clock = clock
         self._stub: rpc.HandlesServiceAsyncStub = rpc.HandlesServiceStub(channel)
         self.holder = ""
@@ -103,7 +105,7 @@ class Store:
             uncovered=uncovered,
             ledger=ledger(response.ledger),
             instruction_characters=len(conversation.agent.system_instruction),
-            capability=capability(conversation.agent.model),
+            capability=capability(conversation.agent.model, self._backend),
             feedback=tuple(feedback(item, self._clock) for item in response.feedback),
             feedback_policy=POLICIES.get(conversation.agent.feedback_policy),
         )

@@ -11,8 +11,8 @@ from services.common.clock import Clock
 from services.relay.core import notices as tell
 from services.relay.core.model import Continuity
 from services.relay.feedback import feedback_changed
-from services.relay.log import Log
 from services.relay.ledgers import ledger_message
+from services.relay.log import Log
 from services.relay.store import CONTINUITY
 
 _KEPT: Final = 1_000

@@ -13,15 +13,18 @@ from services.common.clock import Clock
 from services.common.config import parse_address
 from services.common.tls import Transport
 from services.relay.control.journal import epoch_of, sequence
+from services.relay.ledgers import ledger_message
 from services.relay.live import LiveConversation
 from services.relay.registry import Registry
-from services.relay.ledgers import ledger_message
 from services.relay.store import CONTINUITY, Store
 
 FORWARDED: Final = "x-filo-forwarded"
 """Metadata of a call that another replica passes on: it is not passed on again."""
 _BETWEEN_HOLDERS: Final = 1.0
 """Seconds between two looks for somebody who holds the conversation."""
+
+_BEFORE_ANY: Final = 1
+"""Asks for every event of the holder, as 0 does not: nothing ever happens in the epoch before the first."""
 
 
 class Watch:
@@ -106,7 +109,7 @@ class Watch:
                 sequence=number, time=conversation.end_time, ended=pb.Ended(reason=conversation.end_reason)
             )
         elif stored.holder and stored.holder != self._store.holder:
-            async for event in self._ask(stored.holder, name, after or 0):
+            async for event in self._ask(stored.holder, name, 0 if after is None else max(after, _BEFORE_ANY)):
                 yield event
         elif after is None:
             yield await self._snapshot(name, sequence(conversation.epoch, 0))

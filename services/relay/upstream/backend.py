@@ -31,11 +31,13 @@ class Backend:
         path: Of the WebSocket.
         headers: The credentials, asked for at each dial; raises `CredentialsError`.
         transparent: Handles tell what they hold of the client's messages.
+        compression: Sessions let it compress their context.
     """
 
     path: str
     headers: Callable[[], Awaitable[Mapping[str, str]]]
     transparent: bool = False
+    compression: bool = True
 
 
 def developer(api_key: str) -> Backend:

@@ -74,6 +74,11 @@ class Dialler:
         """Whether handles tell what they hold of the client's messages."""
         return self._backend.transparent
 
+    @property
+    def compression(self) -> bool:
+        """Whether sessions let Gemini compress their context."""
+        return self._backend.compression
+
     async def connect(self) -> "Upstream":
         """Wait for the gate and connect; no setup is sent, so the connection holds no session yet.
 

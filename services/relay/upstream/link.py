@@ -107,7 +107,13 @@ class UpstreamLink:
         transparent = self._dialler.transparent
         standby, self._standby = self._standby, None
         upstream = await self._dialler.dial(
-            setup(self._agent, handle=effect.handle, history=history, transparent=transparent),
+            setup(
+                self._agent,
+                handle=effect.handle,
+                history=history,
+                transparent=transparent,
+                compression=self._dialler.compression,
+            ),
             await standby.take() if standby else None,
         )
         if content:

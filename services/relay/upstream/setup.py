@@ -9,7 +9,14 @@ from google.protobuf.json_format import MessageToDict
 from filo.handles.v1 import resources_pb2 as resources
 
 
-def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool, transparent: bool = False) -> bytes:
+def setup(
+    agent: resources.AgentConfig,
+    *,
+    handle: str | None,
+    history: bool,
+    transparent: bool = False,
+    compression: bool = True,
+) -> bytes:
     """Render the first message of a connection.
 
     Args:
@@ -17,6 +24,7 @@ def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool, tr
         handle: The upstream handle to resume from, or None.
         history: History follows as content before the talk begins.
         transparent: Ask that handles tell what they hold of the client's messages; only Vertex AI can.
+        compression: Let Gemini drop the oldest turns when the context window fills; without, the session ends then.
     """
     message = types.LiveClientMessage(
         setup=types.LiveClientSetup(
@@ -27,7 +35,9 @@ def setup(agent: resources.AgentConfig, *, handle: str | None, history: bool, tr
             else None,
             tools=[types.Tool.model_validate(MessageToDict(tool)) for tool in agent.tools] or None,
             session_resumption=types.SessionResumptionConfig(handle=handle, transparent=transparent or None),
-            context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow()),
+            context_window_compression=types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow())
+            if compression
+            else None,
             input_audio_transcription=types.AudioTranscriptionConfig(),
             output_audio_transcription=types.AudioTranscriptionConfig(),
             history_config=types.HistoryConfig(initial_history_in_client_content=True) if history else None,

@@ -88,3 +88,9 @@ def test_it_is_what_the_sdk_means() -> None:
     assert message.setup is not None
     assert message.setup.session_resumption is not None
     assert message.setup.session_resumption.handle == "h1"
+
+
+def test_without_compression() -> None:
+    """The context then ends where the window does, and a session with audio after 15 minutes."""
+    message = json.loads(setup(AgentConfig(model=MODEL), handle=None, history=False, compression=False))
+    assert "contextWindowCompression" not in message["setup"]
