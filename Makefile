@@ -66,7 +66,7 @@ baseline: $(READY) ## accept the contracts as they are: what later changes must 
 	@echo "protos/baseline.binpb is the new baseline; say in the CHANGELOG what broke."
 
 .PHONY: mutate-tables
-mutate-tables: $(READY) ## spoil ten rows of the relay's tables, one at a time, and show which unit test notices
+mutate-tables: $(READY) ## spoil ten rows of the tables that decide, one at a time, and show which unit test notices
 	@$(BIN)/python -m tools.mutate_tables $(ARGS)
 
 .PHONY: bench-rotation

@@ -1,4 +1,4 @@
-"""Change rows of the relay core's tables, one at a time and at random, and show which unit test fails for each."""
+"""Change rows of the tables that decide, one at a time and at random, and show which unit test fails for each."""
 
 import argparse
 import random

@@ -1,4 +1,6 @@
-"""Every way in which one row of a table of the relay's core can be wrong, and the unit tests that must notice.
+"""Every way in which one row of a table that decides can be wrong, and the unit tests that must notice.
+
+The tables are those of the relay's core, and the two that services and clients share: errors and close codes.
 
 A mutation changes one thing in one row. The tests are those of the table itself, called one by one in this process
 while the table is the mutated one; what hypothesis draws is left out, so that the result does not depend on chance.
@@ -14,6 +16,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
+from services.common import close_codes, errors
 from services.relay.core import capabilities, feedback, states, upstream_close
 from services.relay.core.capabilities import Backend, Channel
 from services.relay.core.states import Phase
@@ -49,6 +52,8 @@ def every() -> Iterator[Mutation]:
     yield from _closes()
     yield from _capabilities()
     yield from _rules()
+    yield from _errors()
+    yield from _client_closes()
 
 
 def _transitions() -> Iterator[Mutation]:
@@ -112,6 +117,40 @@ def _rules() -> Iterator[Mutation]:
         for change, mutated in wrong.items():
             rules = MappingProxyType({**table, policy: mutated})
             yield Mutation(feedback, "RULES", policy, change, rules, f"{_TESTS}.test_feedback")
+
+
+def _errors() -> Iterator[Mutation]:
+    table, tests = errors.MEANING, "tests.unit.common.test_errors"
+    for reason, meaning in table.items():
+        others = {known: row for known, row in table.items() if known is not reason}
+        wrong = {
+            f"retryable: {not meaning.retryable}": meaning._replace(retryable=not meaning.retryable),
+            "another gRPC code": meaning._replace(
+                code=next(row.code for row in table.values() if row.code is not meaning.code)
+            ),
+        }
+        closes = {row.close for row in table.values()} - {meaning.close}
+        wrong |= {f"closes with {close}, not {meaning.close}": meaning._replace(close=close) for close in closes}
+        tables: dict[str, Mapping[Any, errors.Meaning]] = {"no such row": others}
+        tables |= {change: {**others, reason: row} for change, row in wrong.items()}
+        for change, mutated in tables.items():
+            yield Mutation(
+                errors, "MEANING", reason, change, MappingProxyType(mutated), "tests.unit.common.test_errors"
+            )
+
+
+def _client_closes() -> Iterator[Mutation]:
+    table, tests = close_codes.CLOSE_CODES, "tests.unit.common.test_close_codes"
+    for code, row in table.items():
+        others = {known: other for known, other in table.items() if known != code}
+        tables: dict[str, Mapping[int, close_codes.CloseCode]] = {"no such row": others}
+        tables |= {
+            f"{action}, not {row.action}": {**others, code: row._replace(action=action)}
+            for action in close_codes.Action
+            if action is not row.action
+        }
+        for change, mutated in tables.items():
+            yield Mutation(close_codes, "CLOSE_CODES", str(code), change, MappingProxyType(mutated), tests)
 
 
 def _tuple_mutations(

@@ -1,4 +1,4 @@
-"""The error table and the close codes: total, consistent, and agreed with each other."""
+"""The error table: total, consistent, agreed with the close codes, and as it was published."""
 
 import grpc
 import pytest
@@ -33,22 +33,35 @@ def test_only_a_failure_is_worth_a_retry(reason: Reason) -> None:
     assert MEANING[reason].retryable is (MEANING[reason].code in transient)
 
 
-def test_close_codes_are_codes_that_a_peer_may_send_or_see() -> None:
-    """RFC 6455, section 7.4: 1000 to 1015 of its own, 4000 to 4999 private; 1006 is only seen."""
-    assert all(1000 <= code <= 1015 or 4000 <= code <= 4999 for code in CLOSE_CODES)
-    assert all(row.meaning.endswith(".") for row in CLOSE_CODES.values())
+# Callers decide by these: a row may be added, but one that is there stays as it is.
+PUBLISHED = {
+    "INVALID_ARGUMENT": ("INVALID_ARGUMENT", 1007),
+    "CONVERSATION_NOT_FOUND": ("NOT_FOUND", 4404),
+    "CONVERSATION_ENDED": ("FAILED_PRECONDITION", 4410),
+    "RUN_NOT_FOUND": ("NOT_FOUND", 4404),
+    "REQUEST_ID_REUSED": ("ALREADY_EXISTS", 1008),
+    "LIMIT_REACHED": ("RESOURCE_EXHAUSTED", 1008),
+    "TOKEN_INVALID": ("UNAUTHENTICATED", 4401),
+    "OWNER_MISMATCH": ("PERMISSION_DENIED", 4403),
+    "MODE_MISMATCH": ("PERMISSION_DENIED", 4403),
+    "CALLER_NOT_ALLOWED": ("PERMISSION_DENIED", 1008),
+    "EPOCH_FENCED": ("ABORTED", 4409),
+    "SESSION_REPLACED": ("ABORTED", 4409),
+    "MALFORMED_MESSAGE": ("INVALID_ARGUMENT", 1007),
+    "UPSTREAM_REFUSED": ("FAILED_PRECONDITION", 4502),
+    "UPSTREAM_UNAVAILABLE": ("UNAVAILABLE", 1013),
+    "STORE_UNAVAILABLE": ("UNAVAILABLE", 1013),
+    "SERVICE_UNAVAILABLE": ("UNAVAILABLE", 1013),
+    "DEADLINE_EXCEEDED": ("DEADLINE_EXCEEDED", 1013),
+    "INTERNAL": ("INTERNAL", 1011),
+}
 
 
-@pytest.mark.parametrize(("code", "action"), [(1000, Action.STOP), (1012, Action.RECONNECT), (1013, Action.WAIT)])
-def test_action_reads_the_table(code: int, action: Action) -> None:
-    """A known code is met as the table says."""
-    assert close_codes.action(code) is action
-
-
-@pytest.mark.parametrize("code", [0, 999, 3000, 4999])
-def test_an_unknown_code_is_met_like_a_cut(code: int) -> None:
-    """A newer relay may send what this client has no row for: it comes back rather than give up."""
-    assert close_codes.action(code) is close_codes.action(1006) is Action.RECONNECT
+@pytest.mark.parametrize(("reason", "published"), PUBLISHED.items())
+def test_a_published_meaning_does_not_change(reason: str, published: tuple[str, int]) -> None:
+    """Its gRPC code and its close code are part of the contract."""
+    meaning = MEANING[Reason(reason)]
+    assert (meaning.code.name, meaning.close) == published
 
 
 def test_an_error_carries_what_it_was_given() -> None:

@@ -1,4 +1,4 @@
-"""The tables of the relay's core cannot be wrong in one row without a unit test that says so."""
+"""The tables that decide cannot be wrong in one row without a unit test that says so."""
 
 from services.relay.core import states
 from tools import mutations
