@@ -107,15 +107,17 @@ def attach(ask: Attach, now: datetime, rules: Rules) -> Decide[Attached]:
         before = policy.admit(view, ask.mode, ask.owner)
         redemption = policy.judge(view, ask.mode, ask.owner, now, rules) if ask.presented else None
         previous = before.holder if policy.held(before, now) else ""
-        seen = _seen(before, view.upstream, now, rules)
+        sign = _sign(before, view.upstream, now, rules)
         after = replace(
-            seen.conversation,
+            before,
+            seen_at=sign.seen_at,
+            handles_expired=sign.handles_expired,
             epoch=before.epoch + 1,
             holder=ask.holder,
             lease_until=now + rules.lease,
             test=before.test or ask.test,
         )
-        return Decision(replace(seen, conversation=after), Attached(after, seen.upstream, redemption, previous))
+        return Decision(Change(after, sign.upstream), Attached(after, sign.upstream, redemption, previous))
 
     return decide
 
@@ -127,7 +129,10 @@ def heartbeat(epoch: int, now: datetime, rules: Rules) -> Decide[None]:
         before = policy.fenced(view, epoch)
         if before.ended_at is not None:
             return Decision(None, None)
-        return Decision(_alive(before, view.upstream, now, rules), None)
+        sign = _sign(before, view.upstream, now, rules)
+        lease = _renewed(before, now, rules)
+        after = replace(before, seen_at=sign.seen_at, handles_expired=sign.handles_expired, lease_until=lease)
+        return Decision(Change(after, sign.upstream), None)
 
     return decide
 
@@ -138,16 +143,19 @@ def checkpoint(ask: Checkpoint, now: datetime, rules: Rules) -> Decide[Stored]:
     def decide(view: View) -> Decision[Stored]:
         before = policy.active(policy.fenced(view, ask.epoch))
         turns = policy.fitting(before.turn_count, ask.turns)
-        alive = _alive(before, view.upstream, now, rules)
+        sign = _sign(before, view.upstream, now, rules)
         after = replace(
-            alive.conversation,
+            before,
+            seen_at=sign.seen_at,
+            handles_expired=sign.handles_expired,
+            lease_until=_renewed(before, now, rules),
             turn_count=before.turn_count + len(turns),
             covered_seq=max(before.covered_seq, ask.covered_seq),
             handles_issued=before.handles_issued + (ask.resume_digest is not None),
             ledger=before.ledger if ask.ledger is None else ask.ledger,
             continuity=before.continuity if ask.continuity == CONTINUITY_UNSPECIFIED else ask.continuity,
         )
-        upstream = None if ask.invalidate else alive.upstream
+        upstream = None if ask.invalidate else sign.upstream
         if ask.upstream_secret is not None:
             covers = policy.covering(after.turn_count, ask.covers_turn)
             upstream = UpstreamHandle(ask.upstream_secret, covers, now)
@@ -174,9 +182,9 @@ def release(epoch: int, now: datetime, rules: Rules) -> Decide[Conversation]:
         before = policy.fenced(view, epoch)
         if before.ended_at is not None:
             return Decision(None, before)
-        seen = _seen(before, view.upstream, now, rules)
-        after = replace(seen.conversation, holder="", lease_until=None)
-        return Decision(replace(seen, conversation=after), after)
+        sign = _sign(before, view.upstream, now, rules)
+        after = replace(before, seen_at=sign.seen_at, handles_expired=sign.handles_expired, holder="", lease_until=None)
+        return Decision(Change(after, sign.upstream), after)
 
     return decide
 
@@ -243,19 +251,22 @@ def _ended(before: Conversation, reason: str, now: datetime) -> Conversation:
     )
 
 
-def _seen(before: Conversation, upstream: UpstreamHandle | None, now: datetime, rules: Rules) -> Change:
+class _Sign(NamedTuple):
+    """What a sign of life does: when the last was, which handles were dead before it, what is left of the others."""
+
+    seen_at: datetime
+    handles_expired: int
+    upstream: UpstreamHandle | None
+
+
+def _sign(before: Conversation, upstream: UpstreamHandle | None, now: datetime, rules: Rules) -> _Sign:
     """Note a sign of life. Handles that expired before it came are buried, so that it does not wake them."""
-    dead = policy.expired(before, now, rules)
-    after = replace(
-        before,
-        seen_at=max(before.seen_at, now),  # another replica's clock may be ahead of ours
-        handles_expired=before.handles_issued if dead else before.handles_expired,
-    )
-    return Change(after, None if dead else upstream)
+    seen_at = max(before.seen_at, now)  # another replica's clock may be ahead of ours
+    if policy.expired(before, now, rules):
+        return _Sign(seen_at, before.handles_issued, None)
+    return _Sign(seen_at, before.handles_expired, upstream)
 
 
-def _alive(before: Conversation, upstream: UpstreamHandle | None, now: datetime, rules: Rules) -> Change:
-    """Note a sign of life of the holder. Who has released the conversation gets no lease by a late word."""
-    seen = _seen(before, upstream, now, rules)
-    lease = now + rules.lease if before.holder else None
-    return replace(seen, conversation=replace(seen.conversation, lease_until=lease))
+def _renewed(before: Conversation, now: datetime, rules: Rules) -> datetime | None:
+    """The lease after a sign of life of the holder. Who has released the conversation gets none by a late word."""
+    return now + rules.lease if before.holder else None

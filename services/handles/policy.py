@@ -30,7 +30,8 @@ from services.common.errors import Reason, ServiceError, invalid
 from services.handles.records import Conversation, Owner, OwnerKind, Turn, View
 
 KEPT_RESUME_HANDLES: Final = 64
-"""How many of a conversation's newest resume handles are kept; an older one is unknown."""
+"""How many of a conversation's newest resume handles mean anything; an older one is unknown, whether it is stored still
+or not."""
 
 OWNER_KIND: Final[Mapping[Mode.ValueType, OwnerKind]] = MappingProxyType(
     {
@@ -140,9 +141,10 @@ def _facts(view: View, mode: Mode.ValueType, owner: Owner, now: datetime, rules:
     conversation, handle = view.conversation, view.presented
     if conversation is None or handle is None:
         return Facts(known=handle is not None, own=False, revoked=False, expired=False, newest=False)
+    here = handle.conversation_id == conversation.id
     return Facts(
-        known=True,
-        own=handle.conversation_id == conversation.id and mode == conversation.mode and owns(conversation, owner),
+        known=not here or handle.number > conversation.handles_issued - KEPT_RESUME_HANDLES,
+        own=here and mode == conversation.mode and owns(conversation, owner),
         revoked=handle.number <= conversation.handles_revoked,
         expired=handle.number <= conversation.handles_expired or expired(conversation, now, rules),
         newest=handle.number == conversation.handles_issued,

@@ -8,6 +8,7 @@ transaction was undone; what it decides by is a pure function.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -37,6 +38,9 @@ T = TypeVar("T")
 SLOT: Final = timedelta(minutes=10)
 """How finely the sweeper tells when a conversation was last seen."""
 
+DELETED_TOGETHER: Final = 16
+"""Resume handles of a conversation that are deleted together, once they are too old to mean anything."""
+
 
 class Ask(NamedTuple):
     """One statement with its parameters; a list of them runs it once for each."""
@@ -61,6 +65,8 @@ _COLUMNS: Final = {column.name: at for at, column in enumerate(models.Conversati
 _SAME_NAME: Final = tuple(field.name for field in fields(Conversation) if field.name != "owner")
 _PLACES: Final = tuple((name, _COLUMNS[name]) for name in _SAME_NAME)
 _SETTERS: Final = tuple((getattr(Conversation, name).__set__, at) for name, at in _PLACES)
+_CHANGING: Final = tuple(name for name in _SAME_NAME if name in statements.CHANGING)
+_VALUES: Final = attrgetter(*_CHANGING)
 _SET_OWNER: Final = Conversation.__dict__["owner"].__set__
 _OWNER_KIND: Final = _COLUMNS["owner_kind"]
 _OWNER_KEY: Final = _COLUMNS["owner_key"]
@@ -171,7 +177,7 @@ def _write(view: View, wanted: Change, codec: Codec) -> Program[None]:
     after, before = wanted.conversation, view.conversation
     if before is None or before.id != after.id:
         raise ValueError("a decision changes the conversation that it was shown")
-    yield from compare_and_set(before.epoch, after)
+    yield from compare_and_set(before, after)
     if wanted.upstream is not view.upstream:
         yield _replace_upstream(after.id, wanted.upstream, codec)
     if wanted.turns:
@@ -181,20 +187,29 @@ def _write(view: View, wanted: Change, codec: Codec) -> Program[None]:
     if wanted.resume_digest is not None:
         number, digest = after.handles_issued, wanted.resume_digest
         yield Ask(statements.INSERT_RESUME, {"digest": digest, "id": after.id, "number": number})
-        if number > policy.KEPT_RESUME_HANDLES:
+        if number % DELETED_TOGETHER == 0 and number > policy.KEPT_RESUME_HANDLES:
             yield Ask(statements.DELETE_RESUME, {"id": after.id, "number": number - policy.KEPT_RESUME_HANDLES})
 
 
-def compare_and_set(epoch: int, after: Conversation) -> Program[None]:
+def compare_and_set(before: Conversation, after: Conversation) -> Program[None]:
     """Write the record where it still has the epoch that was read. The lock makes a miss rare, this makes it harmless.
 
     Raises:
         ServiceError: STORE_UNAVAILABLE, when somebody else was quicker.
     """
-    values = {name: getattr(after, name) for name in _SAME_NAME} | derived(after)
-    done = yield Ask(statements.UPDATE, {**values, "read_epoch": epoch})
+    values = _differing(before, after)
+    given = {**values, "id": after.id, "read_epoch": before.epoch}
+    done = yield Ask(statements.updating(tuple(values)), given)
     if done.changed != 1:
         raise ServiceError(Reason.STORE_UNAVAILABLE, "The conversation was taken at this moment; try again.", None, 0.0)
+
+
+def _differing(before: Conversation, after: Conversation) -> dict[str, Any]:
+    """The columns to write. Where a record is written as it is, that is what follows from it, to be put right."""
+    pairs = zip(_CHANGING, _VALUES(before), _VALUES(after), strict=True)
+    differing = {name: new for name, old, new in pairs if new is not old and new != old}
+    follows = derived(after)
+    return differing if differing and follows == derived(before) else differing | follows
 
 
 def _replace_upstream(owner: str, handle: UpstreamHandle | None, codec: Codec) -> Ask:

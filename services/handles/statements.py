@@ -86,12 +86,29 @@ LOOK: Final = select(
 )
 """One row, whatever there is: one statement is one consistent look."""
 
-UPDATE: Final = (
-    update(_CONVERSATION)
-    .where(_CONVERSATION.c.id == _id, _CONVERSATION.c.epoch == bindparam("read_epoch", type_=BigInteger))
-    .values({name: bindparam(name, type_=_CONVERSATION.c[name].type) for name in CHANGING})
-)
-"""Compare-and-set on the epoch that was read."""
+_updates: Final[dict[tuple[str, ...], Executable]] = {}
+
+
+def updating(names: tuple[str, ...]) -> Executable:
+    """What writes some columns of a conversation, by compare-and-set on the epoch that was read.
+
+    Only what differs is written: an index over a column that is not named stays untouched. As many statements are kept
+    as there are sets of columns that a decision changes together.
+
+    Args:
+        names: Of `CHANGING`, at least one.
+    """
+    if names not in _updates:
+        read = bindparam("read_epoch", type_=BigInteger)
+        values = {name: bindparam(name, type_=_CONVERSATION.c[name].type) for name in names}
+        _updates[names] = (
+            update(_CONVERSATION).where(_CONVERSATION.c.id == _id, _CONVERSATION.c.epoch == read).values(values)
+        )
+    return _updates[names]
+
+
+UPDATE: Final = updating(CHANGING)
+"""Writes every column that may change."""
 
 DELETE_UPSTREAM: Final = delete(_UPSTREAM).where(_UPSTREAM.c.conversation_id == _id)
 

@@ -15,6 +15,7 @@ from services.common.errors import Reason, ServiceError
 from services.handles import decisions
 from services.handles.decisions import Attach, Checkpoint, Decide, Decision
 from services.handles.policy import KEPT_RESUME_HANDLES
+from services.handles.programs import DELETED_TOGETHER
 from services.handles.records import (
     Change,
     Conversation,
@@ -186,16 +187,18 @@ async def test_a_resume_handle_is_found_from_anywhere(store: Store) -> None:
 
 
 async def test_a_bounded_number_of_resume_handles_is_kept(store: Store) -> None:
-    """The newest ones; older ones are unknown. Other conversations keep theirs."""
+    """The newest ones, and a few that are too old to mean anything. Other conversations keep theirs."""
     other, record = await stored(store), await stored(store)
     kept = b"other" + other.id.encode()
     await store.change(other.id, becomes(Change(replace(other, handles_issued=1), None, (), kept)))
-    made = KEPT_RESUME_HANDLES + 5
+    made = KEPT_RESUME_HANDLES + 2 * DELETED_TOGETHER + 5
     for number in range(1, made + 1):
         digest = b"%d of " % number + record.id.encode()
         await store.change(record.id, becomes(Change(replace(record, handles_issued=number), None, (), digest)))
     found = [(await store.look(record.id, b"%d of " % n + record.id.encode())).presented for n in range(1, made + 1)]
-    assert found == [None] * 5 + [ResumeHandle(record.id, n) for n in range(6, made + 1)]
+    assert found[: 2 * DELETED_TOGETHER] == [None] * (2 * DELETED_TOGETHER)
+    newest = range(made - KEPT_RESUME_HANDLES + 1, made + 1)
+    assert found[-KEPT_RESUME_HANDLES:] == [ResumeHandle(record.id, number) for number in newest]
     assert (await store.look(record.id, kept)).presented == ResumeHandle(other.id, 1)
 
 

@@ -82,6 +82,14 @@ def test_an_unknown_handle_is_unknown_wherever_it_is_presented() -> None:
     assert judged(None, None) is Redemption.UNKNOWN
 
 
+def test_a_handle_that_is_too_old_is_unknown() -> None:
+    """Whether it has been deleted or not; one of another conversation is foreign, whatever its number."""
+    seen = conversation(handles_issued=policy.KEPT_RESUME_HANDLES + 1)
+    assert judged(seen, of(seen, 2)) is Redemption.SUPERSEDED
+    assert judged(seen, of(seen, 1)) is Redemption.UNKNOWN
+    assert judged(seen, ResumeHandle("f" * 32, 1)) is Redemption.FOREIGN
+
+
 def test_a_handle_is_foreign_to_all_but_its_own() -> None:
     """Another conversation, another mode, another owner, the same key of another kind, no conversation: all foreign."""
     seen = conversation(handles_issued=1)
