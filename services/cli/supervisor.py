@@ -42,6 +42,9 @@ class Supervisor:
         self._logs = logs
         self._echo = echo
         self._children: list[Child] = []
+        self._starting: list[Child] = []
+        self._services: dict[str, Service] = {}
+        self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Make the directory for the logs."""
@@ -70,18 +73,57 @@ class Supervisor:
             ChildError: It ended, or was not ready in time.
         """
         child = Child(*service, self._logs / f"{service.name}.log", self._echo)
+        self._services[service.name] = service
+        return await self._run(child, within)
+
+    async def _run(self, child: Child, within: float) -> str:
+        """Start a child; it is watched only once it is ready, and stopped with the others in any case."""
+        self._starting.append(child)
+        where = await child.start(within)
+        self._starting.remove(child)
         self._children.append(child)
-        return await child.start(within)
+        self._changed.set()
+        return where
+
+    async def restart(self, name: str, number: signal.Signals, away: float) -> None:
+        """End a service on purpose, and start it again. Not safe to cancel, but `stop` cleans up after it.
+
+        Args:
+            name: Which one.
+            number: How: SIGKILL at once, or SIGTERM, with SIGKILL after `STOP_TIMEOUT`.
+            away: Seconds between its end and its return.
+
+        Raises:
+            KeyError: There is no such service.
+            ChildError: It did not come back.
+        """
+        service = self._services[name]
+        for child in [child for child in self._children if child.name == name]:
+            self._children.remove(child)
+            self._starting.append(child)  # still to be stopped, no longer watched
+            self._changed.set()
+            child.tell(number)
+            await _bounded(child, STOP_TIMEOUT)
+            child.tell(signal.SIGKILL)
+            await child.ended()
+            self._starting.remove(child)
+        await asyncio.sleep(away)
+        await self._run(Child(*service, self._logs / f"{name}.log", self._echo), READY_TIMEOUT)
 
     async def watch(self) -> ChildError:
         """Wait until a child ends that nobody stopped; returns what to tell about it. Safe to cancel."""
-        ends = {asyncio.create_task(child.ended()): child for child in self._children}
-        try:
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in ends:
-                task.cancel()
-        return ends[done.pop()].error(started=True)
+        while True:
+            self._changed.clear()
+            ends = {asyncio.create_task(child.ended()): child for child in self._children}
+            changed = asyncio.create_task(self._changed.wait())
+            try:
+                done, _ = await asyncio.wait({*ends, changed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (*ends, changed):
+                    task.cancel()
+            gone = [ends[task] for task in done if task in ends and ends[task] in self._children]
+            if gone:
+                return gone[0].error(started=True)
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` for as long as every child lives. Safe to cancel: the work is cancelled too.
@@ -102,7 +144,8 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop every child; none is left when this returns. Once begun, it is over within about `STOP_TIMEOUT`."""
-        children, self._children = self._children[::-1], []
+        children = [*self._starting, *self._children[::-1]]
+        self._starting, self._children = [], []
         deadline = asyncio.get_running_loop().time() + STOP_TIMEOUT
         for waiting, child in zip(range(len(children), 0, -1), children, strict=True):
             child.tell(signal.SIGTERM)
