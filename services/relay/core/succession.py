@@ -70,6 +70,7 @@ class Succession:
         self._budget = DialBudget(policy)
         self._refusals = 0
         compression = Compression.of_window(capability.window) if policy.compression else Compression()
+        self._limit = compression.trigger or capability.window
         self._check = ResumeCheck(compression)
         self.connection = self._begin(now, Continuity.NONE)
         self.resumed: int | None = None
@@ -167,8 +168,7 @@ class Succession:
         connection = self.connection
         connection.time_passed(now, expecting=self._talk.answer_owed)
         if connection.due is None and self._client.here and self._may_strip(strippable, now):
-            limit = self._compression.trigger or self._capability.window
-            if stripping_is_due(strippable, self._coverage.ledger.context, limit, self._policy):
+            if stripping_is_due(strippable, self._coverage.ledger.context, self._limit, self._policy):
                 connection.strip()
         if connection.due is None or self._client.left_to_it(connection.due.reason):
             return self._out
