@@ -125,6 +125,17 @@ def demo(reports: options.DemoReports = Path("reports/demo")) -> None:
 
 
 @app.command()
+def health() -> None:
+    """Ask the service that runs here whether it serves: a container's health check.
+
+    Exit code: 0 it does, 1 it does not, 2 the environment does not say where to ask.
+    """
+    from services.cli import health as command  # noqa: PLC0415 - only what runs is imported
+
+    raise typer.Exit(command.run(os.environ))
+
+
+@app.command()
 def version() -> None:
     """Show the version."""
     typer.echo(f"filo {importlib.metadata.version('filo')}")
