@@ -145,12 +145,14 @@ async def _create_session(
     run: pb.Run, cast: Cast, hold: Hold, tools: Tools, *, marked: bool
 ) -> relay_pb2.CreateSessionResponse:
     """Create the run's conversation, or get a new token for it: the same request again gives the same one."""
+    agent = cast.agent.config(run.spec.model, f"{trouble.marker(run.name)}\n" if marked else "")
+    agent.feedback_policy = run.spec.feedback_policy
     return await tools.relay.CreateSession(
         relay_pb2.CreateSessionRequest(
             request_id=str(uuid.uuid5(uuid.NAMESPACE_URL, run.name)),
             mode=resources_pb2.MODE_SALES_AGENT,
             owner=resources_pb2.Owner(share_token=hold.share_token),
-            agent=cast.agent.config(run.spec.model, f"{trouble.marker(run.name)}\n" if marked else ""),
+            agent=agent,
             test=True,
         )
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from services.simulator import documents
+from services.simulator import manager as managers
 from services.simulator.documents import Fields, Reader
 from services.simulator.languages import LANGUAGES, Language
 
@@ -97,6 +98,7 @@ class Persona:
         facts: At least `FEWEST_FACTS`.
         topics: What `{topic}` in a line may stand for.
         phases: In order; their shares make 1.
+        manager: The shipped rules by which a sales manager advises the agent; empty for no manager.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Persona:
     facts: tuple[Fact, ...]
     topics: tuple[str, ...]
     phases: tuple[Phase, ...]
+    manager: str = ""
 
     @property
     def tongue(self) -> Language:
@@ -146,10 +149,23 @@ def parse(text: str, source: str) -> Persona:
     return persona
 
 
+_FIELDS: Final = (
+    "name",
+    "language",
+    "identity",
+    "character",
+    "goals",
+    "objections",
+    "manner",
+    "facts",
+    "topics",
+    "phases",
+    "manager",
+)
+
+
 def _persona(given: Fields) -> Persona:
-    given.only(
-        "name", "language", "identity", "character", "goals", "objections", "manner", "facts", "topics", "phases"
-    )
+    given.only(*_FIELDS)
     language = given.choice("language", tuple(LANGUAGES), "en")
     lines = _Lines(LANGUAGES[language])
     persona = Persona(
@@ -163,6 +179,7 @@ def _persona(given: Fields) -> Persona:
         facts=tuple(_fact(item, lines) for item in given.mappings("facts")),
         topics=tuple(lines.line(given, *item) for item in given.items("topics")),
         phases=tuple(_phase(item, lines) for item in given.mappings("phases")),
+        manager=given.choice("manager", managers.shipped(), ""),
     )
     _judge(given, persona)
     return persona

@@ -116,7 +116,7 @@ class Record:
             case "tokens_counted":
                 self._counted(turn, event.tokens_counted)
             case "advised":
-                self.advice[event.advised.id] = event.advised
+                self._advised(event.advised)
             case "restarted" if turn is not None:
                 turn.restarts += 1
             case "rotated" | "reconnected" | "taken_over" | "fault_struck" as kind:
@@ -148,8 +148,13 @@ class Record:
         turn.interrupted = turn.interrupted or event.agent_said.interrupted
         turn.ended = turn.ended or event.time.ToDatetime()
         turn.deliveries += 1
-        known = [item for item in self.advice.values() if item.state == "delivered" and item.turn == turn.number]
-        turn.advice = known[-1].text if known else turn.advice
+
+    def _advised(self, item: pb.Advice) -> None:
+        """What became of advice may be told before or after the answer to the turn that it served."""
+        self.advice[item.id] = item
+        served = self.turn(item.turn)
+        if served is not None:
+            served.advice = item.text
 
     def _counted(self, turn: Turn | None, counted: pb.TokensCounted) -> None:
         self.billed = counted.billed

@@ -14,9 +14,10 @@ from filo.relay.v1 import relay_pb2
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
 from services.common.errors import ServiceError
-from services.simulator import checks, judge, meeting, report, verdicts
+from services.simulator import checks, judge, manager, meeting, report, verdicts
 from services.simulator import hold as holds
 from services.simulator.account import AccountError
+from services.simulator.advising import Advising
 from services.simulator.checks import Held
 from services.simulator.hold import Hold
 from services.simulator.improvisation import Improvisation
@@ -81,6 +82,8 @@ class TrainingRun:
         self._words: Improvisation | None = None
         if run.spec.prospect == pb.PROSPECT_KIND_GEMINI and tools.text is not None:
             self._words = Improvisation(cast.persona, tools.text, run.spec.text_model)
+        who = manager.hired(run.spec, cast.rules, tools.text)
+        self._advising = Advising(who, run, journal, tools.relay, tools.clock, log)
         self._stopping = False
         self._scope: asyncio.Timeout | None = None
         self._held: tuple[Held, str] | None = None
@@ -170,7 +173,7 @@ class TrainingRun:
             meeting.opened(self.run, self._cast, self.journal, self._hold, self._tools, self._log) as met,
             asyncio.TaskGroup() as group,
         ):
-            beside = (met.client.run(), met.talk.listen(), met.trouble.wait_for_seconds())
+            beside = (met.client.run(), met.talk.listen(), met.trouble.wait_for_seconds(), self._advising.watch())
             tasks = [group.create_task(work) for work in beside]
             ending = await self._turns(met)
             await self._settle(met, ending)
@@ -190,6 +193,7 @@ class TrainingRun:
             for number in range(len(record.turns) + 1, spec.turns + 1):
                 if self._stopping:
                     return Ending(pb.OUTCOME_STOPPED, f"The run was stopped after turn {number - 1}.")
+                await self._advising.look()
                 await self._turn(met, number)
         except LostError as lost:
             return self._lost(met, lost.over)
@@ -277,6 +281,7 @@ class TrainingRun:
             await _briefly(met, lambda: outbox.covered >= last)
         self._covered = met.session.outbox.covered
         self._held = await self._count(record.turns if ending.outcome == pb.OUTCOME_LOST else completed)
+        await self._advising.settle()
         await self._let_judge(completed)
         request = relay_pb2.EndSessionRequest(conversation=self.run.conversation, reason="the run is over")
         try:

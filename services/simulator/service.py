@@ -13,7 +13,7 @@ from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.grpc_metrics import GrpcMetrics
 from services.common.lifecycle import StartupError
-from services.simulator import agent, faultplan, persona, store
+from services.simulator import agent, faultplan, manager, persona, store
 from services.simulator import runs as all_runs
 from services.simulator.account import Emulator
 from services.simulator.config import Settings
@@ -102,7 +102,7 @@ async def _described(settings: Settings) -> AsyncIterator[str]:
 def _check_shipped() -> None:
     """Documents that come with the simulator and cannot be used are told before a run asks for them."""
     try:
-        for kind in (persona, agent, faultplan):
+        for kind in (persona, agent, faultplan, manager):
             for name in kind.shipped():
                 kind.load(name)
     except DocumentError as error:

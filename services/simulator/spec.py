@@ -4,15 +4,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import cycle
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from filo.handles.v1.resources_pb2 import FeedbackPolicy
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.errors import ServiceError, invalid
-from services.simulator import agent, chaos, faultplan, judge, persona, verdicts
+from services.simulator import agent, chaos, faultplan, judge, manager, persona, verdicts
 from services.simulator.agent import Agent
 from services.simulator.config import Settings
 from services.simulator.documents import DocumentError
 from services.simulator.faultplan import Fault, Plan, Schedule, Target
+from services.simulator.manager import RulesManager
 from services.simulator.persona import Persona
 
 T = TypeVar("T")
@@ -24,8 +26,22 @@ DEFAULT_AGENT: Final = "ada"
 SLOWEST: Final = 0.1
 FASTEST: Final = 1000.0
 LONGEST_TITLE: Final = 200
-LARGEST: Final = {"persona_document": 256 * 1024, "agent_document": 1024 * 1024, "fault_plan_document": 256 * 1024}
+LARGEST: Final = {
+    "persona_document": 256 * 1024,
+    "agent_document": 1024 * 1024,
+    "fault_plan_document": 256 * 1024,
+    "manager_document": 256 * 1024,
+}
 """Bytes of a document."""
+
+KINDS: Final[dict[str, Any]] = {
+    "rotation": pb.Rotation,
+    "channel": pb.Channel,
+    "prospect": pb.ProspectKind,
+    "manager": pb.ManagerKind,
+    "feedback_policy": FeedbackPolicy,
+}
+"""The fields that take one of a few values."""
 
 CHANNELS: Final = {"voice": pb.CHANNEL_VOICE, "text": pb.CHANNEL_TEXT}
 
@@ -37,6 +53,7 @@ class Cast:
     persona: Persona
     agent: Agent
     plan: Plan
+    rules: RulesManager
 
     def schedule(self, spec: pb.RunSpec) -> Schedule:
         """What is due when: of the plan, of chaos, and cuts of the client's socket."""
@@ -70,6 +87,8 @@ def complete(asked: pb.RunSpec, settings: Settings) -> pb.RunSpec:
         spec.rotation = pb.ROTATION_CLIENT
     _check(spec)
     cast = read(spec)
+    by_rules = asked.manager_document or cast.persona.manager
+    spec.manager = asked.manager or (pb.MANAGER_KIND_RULES if by_rules else pb.MANAGER_KIND_NONE)
     spec.model = asked.model or cast.agent.model or settings.model
     _check_possible(spec, cast, settings)
     return spec
@@ -81,17 +100,19 @@ def read(spec: pb.RunSpec) -> Cast:
     Raises:
         ServiceError: INVALID_ARGUMENT that names the field, with everything that is wrong.
     """
+    who = _read(spec, "persona", persona.load)
     return Cast(
-        _read(spec, "persona", persona.load),
+        who,
         _read(spec, "agent", agent.load),
         _read(spec, "fault_plan", faultplan.load),
+        _read(spec, "manager", manager.load, who.manager or manager.DEFAULT),
     )
 
 
-def _read(spec: pb.RunSpec, field: str, load: Callable[[str, str], T]) -> T:
+def _read(spec: pb.RunSpec, field: str, load: Callable[[str, str], T], name: str | None = None) -> T:
     document = getattr(spec, f"{field}_document")
     try:
-        return load(getattr(spec, field), document)
+        return load(getattr(spec, field) if name is None else name, document)
     except DocumentError as error:
         where = f"spec.{field}_document" if document else f"spec.{field}"
         raise invalid(where, "; ".join(error.lines)) from error
@@ -111,7 +132,7 @@ def _check(spec: pb.RunSpec) -> None:
         raise invalid("spec.turns", f"must be 1 to {MOST_TURNS}, not {spec.turns}")
     if not math.isfinite(spec.speed) or not SLOWEST <= round(spec.speed, 6) <= FASTEST:
         raise invalid("spec.speed", f"must be {SLOWEST:g} to {FASTEST:g}, not {spec.speed:g}")
-    for field, kind in (("rotation", pb.Rotation), ("channel", pb.Channel), ("prospect", pb.ProspectKind)):
+    for field, kind in KINDS.items():
         if getattr(spec, field) not in kind.values():
             raise invalid(f"spec.{field}", f"{getattr(spec, field)} is not a {kind.DESCRIPTOR.name}")
     outside = [turn for turn in spec.cut_client_at_turns if not 1 <= turn <= spec.turns]
@@ -141,8 +162,12 @@ def _check_possible(spec: pb.RunSpec, cast: Cast, settings: Settings) -> None:
         raise _impossible("spec.fault_plan", "breaks the emulator, and this simulator knows of none")
     if Target.NETWORK in targets and not settings.relay_client_url.startswith("ws:"):
         raise _impossible("spec.fault_plan", "breaks the network, which is possible only before a relay without TLS")
-    if (spec.prospect == pb.PROSPECT_KIND_GEMINI or spec.judge) and not settings.api_key:
-        field = "spec.judge" if spec.judge else "spec.prospect"
+    wanted = {
+        "spec.judge": spec.judge,
+        "spec.prospect": spec.prospect == pb.PROSPECT_KIND_GEMINI,
+        "spec.manager": spec.manager == pb.MANAGER_KIND_GEMINI,
+    }
+    for field in (field for field, wants in wanted.items() if wants and not settings.api_key):
         raise _impossible(field, "needs a Gemini text model, and this simulator has no GEMINI_API_KEY")
 
 

@@ -253,7 +253,7 @@ async def test_what_cannot_be_taken_is_refused(tmp_path: Path) -> None:
             ({"conversation": unknown}, Reason.CONVERSATION_NOT_FOUND, None),
         ):
             with pytest.raises(ServiceError) as caught:
-                await send(relay, session, **fields)  # type: ignore[arg-type] # fields of all kinds
+                await send(relay, session, **fields)
             assert (caught.value.reason, caught.value.metadata.get("field")) == (reason, field)
         await relay.control.EndSession(pb.EndSessionRequest(conversation=session.conversation))
         with pytest.raises(ServiceError) as caught:

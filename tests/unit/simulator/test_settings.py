@@ -7,8 +7,9 @@ import pytest
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.config import Address, ConfigError
 from services.common.errors import Reason, ServiceError
-from services.simulator import spec
+from services.simulator import persona, spec
 from services.simulator.config import Settings
+from services.simulator.documents import DocumentError
 
 
 def test_the_defaults_work_on_one_machine() -> None:
@@ -93,6 +94,7 @@ def test_an_empty_spec_gets_every_default() -> None:
         agent="ada",
         prospect=pb.PROSPECT_KIND_SCRIPTED,
         text_model="gemini-2.5-flash",
+        manager=pb.MANAGER_KIND_NONE,
     )
 
 
@@ -120,6 +122,11 @@ def test_cuts_are_sorted_and_once_each() -> None:
         (pb.RunSpec(channel=9), "spec.channel"),  # type: ignore[arg-type]  # the same
         (pb.RunSpec(turns=5, cut_client_at_turns=[6]), "spec.cut_client_at_turns"),
         (pb.RunSpec(cut_client_at_turns=[0]), "spec.cut_client_at_turns"),
+        (pb.RunSpec(manager=9), "spec.manager"),  # type: ignore[arg-type]  # the same
+        (pb.RunSpec(manager=pb.MANAGER_KIND_GEMINI), "spec.manager"),
+        (pb.RunSpec(manager_document="[]"), "spec.manager_document"),
+        (pb.RunSpec(manager_document="x" * 262_145), "spec.manager_document"),
+        (pb.RunSpec(feedback_policy=9), "spec.feedback_policy"),  # type: ignore[arg-type]  # the same
     ],
 )
 def test_a_bad_spec_names_its_field(asked: pb.RunSpec, field: str) -> None:
@@ -128,6 +135,27 @@ def test_a_bad_spec_names_its_field(asked: pb.RunSpec, field: str) -> None:
         spec.complete(asked, Settings())
     assert raised.value.reason is Reason.INVALID_ARGUMENT
     assert raised.value.metadata == {"field": field}
+
+
+def test_a_manager_comes_with_rules_or_with_the_persona() -> None:
+    """By rules of one's own or those that the persona names, unless the spec says otherwise; else nobody comes."""
+    own = "name: own\nrules:\n- {advice: [Be brief.]}"
+    named = f"{persona.SHIPPED.joinpath('enthusiastic.yaml').read_text(encoding='utf-8')}\nmanager: default\n"
+    kinds = {
+        pb.MANAGER_KIND_NONE: (pb.RunSpec(), pb.RunSpec(persona_document=named, manager=pb.MANAGER_KIND_NONE)),
+        pb.MANAGER_KIND_RULES: (
+            pb.RunSpec(manager_document=own),
+            pb.RunSpec(persona_document=named),
+            pb.RunSpec(manager=pb.MANAGER_KIND_RULES),
+        ),
+        pb.MANAGER_KIND_GEMINI: (pb.RunSpec(manager=pb.MANAGER_KIND_GEMINI, manager_document=own),),
+    }
+    for kind, specs in kinds.items():
+        for asked in specs:
+            assert spec.complete(asked, Settings(api_key="key")).manager == kind
+    assert spec.read(pb.RunSpec(persona="enthusiastic", agent="ada", manager_document=own)).rules.name == "own"
+    with pytest.raises(DocumentError, match="manager: must be one of default"):
+        persona.parse(named.replace("manager: default", "manager: nobody"), "p.yaml")
 
 
 @pytest.mark.parametrize("speed", [0.1, 1000.0])
