@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.cli import report, stack, train, up
+from services.cli import records, report, stack, train, up
 from services.cli.child import ChildError
 from services.cli.interrupt import cancelled_by_signals
 from services.cli.report import Check
@@ -138,7 +138,7 @@ async def _act(act: Act, address: Address, directory: Path, screen: Screen) -> p
     screen.say(act.story)
     screen.say("")
     ended = await train.conduct(address, act.spec, screen)
-    train.save(ended, directory)
+    records.save_run(ended, directory)
     if ended.outcome == pb.OUTCOME_STOPPED:
         raise asyncio.CancelledError
     return ended

@@ -15,7 +15,7 @@ from typing import Final
 
 import typer
 
-from services.cli import handles, lifeline, options, settings, stack
+from services.cli import handles, lifeline, options, runs, settings, stack
 
 SERVICES: Final = {
     "handles": handles.WHAT,
@@ -46,6 +46,7 @@ def _service(name: str) -> Callable[[], None]:
 
 
 app.add_typer(handles.app)
+app.add_typer(runs.app)
 for _name, _what in SERVICES.items():
     if _name == "handles":  # it has subcommands
         continue
@@ -84,33 +85,64 @@ def up(
 def train(  # noqa: PLR0913, PLR0917 - one argument an option
     turns: options.Turns = 20,
     persona: options.Persona = "enthusiastic",
+    agent: options.Agent = "ada",
+    faults: options.Faults = "",
+    chaos: options.Chaos = 0.0,
     report: options.Report = None,
     seed: options.Seed = 0,
     rotation: options.RotationOption = options.Rotation.RELAY,
     cut_client_at: options.Cuts = "",
     channel: options.ChannelOption = None,
+    prospect: options.ProspectOption = options.Prospect.SCRIPTED,
+    threshold: options.Thresholds = None,
     speed: options.Speed = None,
-    address: options.SimulatorAddress = "127.0.0.1:7403",
+    manager: options.ManagerOption = None,
+    feedback_policy: options.FeedbackPolicyOption = None,
+    suite: options.SuiteFile = None,
+    parallel: options.Parallel = 4,
+    connection_lifetime: options.Lifetime = "6s",
+    goaway_lead: options.GoawayLead = "2s",
+    address: options.SimulatorAddress = "",
     *,
+    own: options.Own = False,
+    judge: options.Judge = False,
     no_resume: options.NoResume = False,
 ) -> None:
-    """Start a training run in the services of `filo up`, and watch it.
+    """Start a training run in the services of `filo up`, and watch it; or a whole suite in services of its own.
 
-    Exit code: 0 all turns completed and nothing lost, 1 not so, 2 bad input, 3 no simulator.
+    Exit code: 0 every check passed, 1 one failed or the run did not complete, 2 bad input, 3 could not run.
     """
     from services.cli import train as command  # noqa: PLC0415 - only what runs is imported
 
+    where = options.address("--address", address or options.SIMULATOR)
+    if suite is not None:
+        results = report or Path("reports") / suite.stem
+        running = where if address and not own else None
+        raise typer.Exit(command.run_suite(suite, parallel, running, results, os.environ, no_resume=no_resume))
     spec = command.specification(
         turns=turns,
         persona=persona,
+        agent=agent,
+        fault_plan=faults,
+        chaos=chaos,
         seed=seed,
         no_resume=no_resume,
         rotation=rotation,
         channel=channel or "",
+        prospect=prospect,
+        judge=judge,
+        thresholds=options.thresholds("--threshold", threshold or []),
         cut_client_at_turns=options.turns("--cut-client-at", cut_client_at),
         speed=speed or 0,
+        manager=f"MANAGER_KIND_{(manager or 'unspecified').upper()}",
+        feedback_policy=f"FEEDBACK_POLICY_{(feedback_policy or 'unspecified').upper()}",
     )
-    raise typer.Exit(command.run(options.address("--address", address), spec, report, os.environ))
+    choices = stack.Choices(
+        connection_lifetime=options.seconds("--connection-lifetime", connection_lifetime),
+        goaway_lead=options.seconds("--goaway-lead", goaway_lead),
+        speed=speed or stack.OWN_SPEED,
+    )
+    raise typer.Exit(command.run(where, spec, report, os.environ, choices if own else None))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The options of every subcommand, and how their texts are read."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +18,36 @@ class Rotation(StrEnum):
     CLIENT = "client"
 
 
+class Prospect(StrEnum):
+    """Who finds the prospect's words."""
+
+    SCRIPTED = "scripted"
+    GEMINI = "gemini"
+
+
 class Channel(StrEnum):
     """How prospect and agent speak."""
 
     VOICE = "voice"
     TEXT = "text"
+
+
+class Manager(StrEnum):
+    """Who gives the agent private advice."""
+
+    NONE = "none"
+    RULES = "rules"
+    GEMINI = "gemini"
+
+
+class FeedbackPolicy(StrEnum):
+    """How advice is brought to the agent."""
+
+    AUTO = "auto"
+    APPEND = "append"
+    JUST_IN_TIME = "just_in_time"
+    REPLACE = "replace"
+    REBASE = "rebase"
 
 
 UpstreamOption = Annotated[Upstream, typer.Option(help="Who answers.")]
@@ -46,8 +72,31 @@ StackSpeed = Annotated[
 ]
 
 Turns = Annotated[int, typer.Option(min=1, max=10_000, help="How many turns.", metavar="N")]
-Persona = Annotated[str, typer.Option(help="Who the prospect is.", metavar="NAME")]
-Report = Annotated[Path | None, typer.Option(help="Write report.json and transcript.txt there.", metavar="DIR")]
+Persona = Annotated[str, typer.Option(help="Who the prospect is: a shipped one, or a YAML file.", metavar="NAME|FILE")]
+Agent = Annotated[str, typer.Option(help="Who sells: a shipped one, or a YAML file.", metavar="NAME|FILE")]
+Faults = Annotated[
+    str, typer.Option(help="What is broken on purpose: a shipped plan, or a YAML file.", metavar="NAME|FILE")
+]
+Chaos = Annotated[
+    float, typer.Option(min=0, max=1, help="The chance of a fault in each turn, drawn by the seed.", metavar="P")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write what is left of the run there.  [a suite's default: reports/ and its name]", metavar="DIR"
+    ),
+]
+ProspectOption = Annotated[Prospect, typer.Option("--prospect", help="Who finds the prospect's words.")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold", help="What a check allows, by its name, for example longest_gap_ms=2000.", metavar="CHECK=NUMBER"
+    ),
+]
+SuiteFile = Annotated[Path | None, typer.Option("--suite", help="Run every run of this YAML file.", metavar="FILE")]
+Parallel = Annotated[int, typer.Option(min=1, max=1000, help="How many runs of a suite at once.", metavar="N")]
+Own = Annotated[bool, typer.Option("--own", help="Start services of its own for the run, with the emulator.")]
+Judge = Annotated[bool, typer.Option("--judge", help="Let a Gemini text model judge the transcript too.")]
 Seed = Annotated[int, typer.Option(help="The same seed says the same.", metavar="N")]
 RotationOption = Annotated[Rotation, typer.Option("--rotation", help="Who replaces the connection to Gemini.")]
 Cuts = Annotated[
@@ -66,10 +115,31 @@ Speed = Annotated[
         metavar="X",
     ),
 ]
+SIMULATOR = "127.0.0.1:7403"
 SimulatorAddress = Annotated[
-    str, typer.Option("--address", help="The simulator.", envvar="FILO_SIMULATOR_ADDRESS", metavar="HOST:PORT")
+    str,
+    typer.Option(
+        "--address",
+        help=f"The simulator.  [default: {SIMULATOR}; services of its own for a suite]",
+        envvar="FILO_SIMULATOR_ADDRESS",
+        show_default=False,
+        metavar="HOST:PORT",
+    ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, one value a line.")]
+RunName = Annotated[str, typer.Argument(help="The run, `runs/ID` or ID.", metavar="RUN")]
+AfterSequence = Annotated[int, typer.Option("--after", min=0, help="Only events after this number.", metavar="N")]
+Newest = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many, newest first.", metavar="N")]
 NoResume = Annotated[bool, typer.Option("--no-resume", help="Without Filo: end at the first cut.")]
+
+ManagerOption = Annotated[
+    Manager | None,
+    typer.Option("--manager", help="Who gives the agent private advice after each turn.  [default: the persona's own]"),
+]
+FeedbackPolicyOption = Annotated[
+    FeedbackPolicy | None,
+    typer.Option("--feedback-policy", help="How advice is brought to the agent.  [default: the relay's own]"),
+]
 
 DemoReports = Annotated[Path, typer.Option("--reports", help="Where the reports of both acts go.", metavar="DIR")]
 
@@ -96,6 +166,22 @@ def turns(option: str, text: str) -> list[int]:
     if not all(word.isdecimal() and int(word) for word in words):
         raise typer.BadParameter(f"{text!r} is not a list of turns such as 7,19", param_hint=option)
     return [int(word) for word in words]
+
+
+def thresholds(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """Read thresholds such as ``longest_gap_ms=2000``; whether there is such a check, the simulator knows.
+
+    Raises:
+        typer.BadParameter: One of them is none.
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError as error:
+            raise typer.BadParameter(f"{text!r} is not CHECK=NUMBER", param_hint=option) from error
+    return found
 
 
 def address(option: str, text: str) -> Address:

@@ -32,6 +32,9 @@ CHECKS: Final = (
 )
 
 
+_KINDS: Final = frozenset(kind.name for kind in pb.WatchRunResponse.DESCRIPTOR.oneofs_by_name["event"].fields)
+
+
 class Figure(NamedTuple):
     """One row of a summary. `good` is None where there is nothing to judge."""
 
@@ -54,9 +57,14 @@ def plain(message: Message) -> dict[str, Any]:
     return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 
-def to_json(report: pb.Report) -> str:
-    """``report.json``."""
-    return json.dumps(plain(report), indent=2) + "\n"
+def to_json(message: Message) -> str:
+    """``report.json``, ``run.json``, ``suite.json``: a message as JSON."""
+    return json.dumps(plain(message), indent=2) + "\n"
+
+
+def event(message: Message) -> dict[str, Any]:
+    """An event of a run as plain values, without the fields of all the kinds that it is not."""
+    return {name: value for name, value in plain(message).items() if name not in _KINDS or message.HasField(name)}
 
 
 def to_transcript(lines: Iterable[pb.TranscriptLine]) -> str:

@@ -31,6 +31,9 @@ SOCKETS: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
     }
 )
 
+OWN_SPEED: Final = 12.0
+"""How much faster than real time both sides speak in a stack of a command's own."""
+
 API_KEY: Final = "GEMINI_API_KEY"
 
 _THINKING: Final = 0.2
@@ -59,6 +62,7 @@ class Choices:
         connection_lifetime: Seconds after which the emulator ends a connection.
         goaway_lead: Seconds before that at which it says so.
         speed: How much faster than real time both sides speak, with the emulator.
+        window: The emulated models' context window in tokens; 0 for each model's own.
     """
 
     upstream: Upstream = Upstream.EMULATOR
@@ -66,6 +70,7 @@ class Choices:
     connection_lifetime: float = 10.0
     goaway_lead: float = 2.0
     speed: float = 4.0
+    window: int = 0
 
 
 class MissingKeyError(Exception):
@@ -125,13 +130,13 @@ def services(choices: Choices, environ: Mapping[str, str], where: Mapping[str, A
         return [
             _filo("handles", shared),
             _filo("relay", {**shared, API_KEY: environ[API_KEY]}),
-            _filo("simulator", {**talk, "FILO_SIMULATOR_CHANNEL": "text", **shared}),
+            _filo("simulator", {**talk, "FILO_SIMULATOR_CHANNEL": "text", **shared, API_KEY: environ[API_KEY]}),
         ]
     return [
         _filo("emulator", shared | _emulator(choices)),
         _filo("handles", shared),
         _filo("relay", _towards_emulator(choices, where) | shared | {API_KEY: "emulator"}),
-        _filo("simulator", talk | _prospect(choices, where) | shared),
+        _filo("simulator", talk | _prospect(choices, where) | shared | {API_KEY: "emulator"}),
     ]
 
 
@@ -141,7 +146,8 @@ def _filo(name: str, environ: Mapping[str, str]) -> Service:
 
 
 def _emulator(choices: Choices) -> dict[str, str]:
-    return {
+    window = {"FILO_EMULATOR_WINDOW": f"{choices.window}"} if choices.window else {}
+    return window | {
         "FILO_EMULATOR_LIFETIME": f"{choices.connection_lifetime:g}s",
         "FILO_EMULATOR_GOAWAY_LEAD": f"{choices.goaway_lead:g}s",
         "FILO_EMULATOR_SPEED": f"{choices.speed:g}",
@@ -160,6 +166,8 @@ def _prospect(choices: Choices, where: Mapping[str, Address]) -> dict[str, str]:
     return {
         "FILO_SIMULATOR_EMULATOR_URL": f"http://{_reach(where['FILO_EMULATOR_CONTROL_ADDRESS'])}",
         "FILO_SIMULATOR_SPEED": f"{choices.speed:g}",
+        "FILO_SIMULATOR_TEXT_URL": f"https://{_reach(where['FILO_EMULATOR_ADDRESS'])}",
+        "FILO_SIMULATOR_TEXT_CA": str(choices.data_dir / "emulator-ca.pem"),
     }
 
 

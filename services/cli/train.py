@@ -2,21 +2,35 @@
 
 import asyncio
 import sys
+import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from filo.simulator.v1 import simulator_pb2_grpc as rpc
-from services.cli import report
+from services.cli import ownstack, records, stack, suite
+from services.cli.child import ChildError
 from services.cli.interrupt import cancelled_by_signals
+from services.cli.ownstack import Wrecker
 from services.cli.screen import Screen
-from services.cli.train_view import HEADING, TrainView, summary
+from services.cli.stack import Choices
+from services.cli.train_view import HEADING, TrainView, checks, clean, summary
 from services.common import grpc_client, tls
 from services.common.config import Address, Environment
 from services.common.errors import Reason, ServiceError
 from services.common.tls import Transport
+from services.simulator import agent, faultplan, persona
+from services.simulator import suite as documents
+from services.simulator.documents import DocumentError
+
+DOCUMENTS: Final[Mapping[str, Any]] = {"persona": persona, "agent": agent, "fault_plan": faultplan}
+"""Which field of a spec names which kind of document."""
+
+See = Callable[[pb.WatchRunResponse], None]
+"""Takes each event of a run."""
 
 EXIT_NOT_WELL: Final = 1
 """The run did not complete, or a check of its report failed."""
@@ -32,13 +46,35 @@ _LAST_TURN: Final = 20.0
 """Seconds that a run gets to finish the turn in progress after Ctrl-C."""
 
 
-def specification(*, rotation: str, channel: str, **values: Any) -> pb.RunSpec:  # noqa: ANN401 - fields of RunSpec
-    """A run as the command line says it; `rotation` and `channel` in words, empty for the simulator's default."""
+def specification(*, rotation: str, channel: str, prospect: str = "", **values: Any) -> pb.RunSpec:  # noqa: ANN401 - fields
+    """A run as the command line says it; enums in words, empty for the simulator's default; files are read by `read`."""
     return pb.RunSpec(
         rotation=pb.Rotation.Value(f"ROTATION_{rotation.upper() or 'UNSPECIFIED'}"),
         channel=pb.Channel.Value(f"CHANNEL_{channel.upper() or 'UNSPECIFIED'}"),
+        prospect=pb.ProspectKind.Value(f"PROSPECT_KIND_{prospect.upper() or 'UNSPECIFIED'}"),
         **values,
     )
+
+
+def read(spec: pb.RunSpec) -> None:
+    """Put the documents that the spec names by their paths into it, and look at all of them.
+
+    Raises:
+        DocumentError: Some cannot be used; it names everything that is wrong.
+    """
+    wrong: list[str] = []
+    for field, kind in DOCUMENTS.items():
+        if not getattr(spec, field):
+            continue
+        try:
+            name, document = documents.reference(getattr(spec, field), Path(), kind.KIND, kind.load)
+        except DocumentError as error:
+            wrong += [f"{kind.KIND} {line}" for line in error.lines]
+        else:
+            setattr(spec, field, name)
+            setattr(spec, f"{field}_document", document)
+    if wrong:
+        raise DocumentError("run", "", wrong)
 
 
 class Trainer:
@@ -47,11 +83,13 @@ class Trainer:
     Args:
         stub: The simulator.
         screen: Where the run is shown.
+        see: Takes each event too.
     """
 
-    def __init__(self, stub: "rpc.SimulatorServiceAsyncStub", screen: Screen) -> None:
+    def __init__(self, stub: "rpc.SimulatorServiceAsyncStub", screen: Screen, see: See = lambda _: None) -> None:
         self._stub = stub
         self._screen = screen
+        self._see = see
         self._view = TrainView(0)
         self._seen = 0
         self._name = ""
@@ -106,6 +144,7 @@ class Trainer:
 
     def _show(self, event: pb.WatchRunResponse) -> None:
         self._seen = event.sequence
+        self._see(event)
         for line in self._view.lines(event):
             self._screen.show(line)
         self._screen.status(self._view.status())
@@ -116,6 +155,7 @@ async def conduct(
     spec: pb.RunSpec,
     screen: Screen,
     transport: Transport = Transport(),  # noqa: B008 - frozen
+    see: See = lambda _: None,
 ) -> pb.Run:
     """Start a run and watch it to its end; Ctrl-C stops the run, a second one leaves it alone.
 
@@ -124,6 +164,7 @@ async def conduct(
         spec: What to run.
         screen: Where it is shown.
         transport: What encrypts the calls.
+        see: Takes each event too.
 
     Raises:
         ServiceError: The simulator refuses, or cannot be reached.
@@ -131,7 +172,7 @@ async def conduct(
         asyncio.CancelledError: The second Ctrl-C, or the first one before there was a run.
     """
     async with grpc_client.channel(address, "simulator", transport) as channel:
-        trainer = Trainer(rpc.SimulatorServiceStub(channel), screen)
+        trainer = Trainer(rpc.SimulatorServiceStub(channel), screen, see)
         with screen:
             try:
                 with cancelled_by_signals():
@@ -144,31 +185,130 @@ async def conduct(
                     return await trainer.stop()
 
 
-def save(run: pb.Run, directory: Path) -> None:
-    """Write ``report.json`` and ``transcript.txt``.
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A stack of the command's own.
+
+    Attributes:
+        choices: How it is run; its data directory is filled in.
+        environ: The user's environment.
+    """
+
+    choices: Choices
+    environ: Mapping[str, str]
+
+
+async def conduct_alone(own: Own, spec: pb.RunSpec, directory: Path, screen: Screen) -> pb.Run:
+    """Start all services, run, and stop them; faults of services are done to them.
 
     Raises:
-        OSError: The directory cannot be written to.
+        ChildError: A service could not start, or ended by itself.
+        ServiceError: The simulator refuses.
+        TimeoutError: After Ctrl-C the run does not end in time.
+        asyncio.CancelledError: The second Ctrl-C, or the first one before there was a run.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "report.json").write_text(report.to_json(run.report), encoding="utf-8")
-    (directory / "transcript.txt").write_text(report.to_transcript(run.transcript), encoding="utf-8")
+    screen.say("Starting four services, each a process of its own:")
+    choices = replace(own.choices, data_dir=directory)
+    async with ownstack.running(choices, own.environ, directory / "logs", screen.say) as started:
+        wrecker = Wrecker(started.supervisor)
+        work = conduct(started.simulator, spec, screen, see=wrecker.see)
+        ended = await started.supervisor.guard(work)
+        await wrecker.done()
+        return ended
 
 
-def run(address: Address, spec: pb.RunSpec, directory: Path | None, environ: Mapping[str, str]) -> int:
-    """The command.
+def run(
+    address: Address, spec: pb.RunSpec, directory: Path | None, environ: Mapping[str, str], own: Choices | None = None
+) -> int:
+    """The command for one run.
 
     Args:
         address: The simulator.
         spec: What to run.
         directory: Where the report goes, if anywhere.
         environ: Where the certificates are named, if there are any; the simulator's own will do.
+        own: Run in a stack of its own, made so, instead of at `address`.
 
     Returns:
-        The exit code: 0 when every turn was completed and every check holds, 1 when not, 2 for bad input, 3 when
-        nothing could be run.
+        The exit code: 0 when the run completed and every check passed, 1 when not, 2 for bad input, 3 when nothing
+        could be run.
     """
     screen = Screen()
+    try:
+        read(spec)
+        _check_possible(spec, own)
+    except DocumentError as error:
+        return _fail("\n".join(["this run cannot be used:", *error.problems]), EXIT_BAD_INPUT)
+
+    def perform(transport: Transport) -> int:
+        with tempfile.TemporaryDirectory(prefix="filo-train-") as scratch:
+            work = (
+                conduct(address, spec, screen, transport)
+                if own is None
+                else conduct_alone(Own(own, environ), spec, Path(scratch), screen)
+            )
+            ended = asyncio.run(work)
+        if directory:
+            records.save_run(ended, directory)
+        return _tell(ended, directory, screen)
+
+    return _guarded(perform, directory, environ, address)
+
+
+def run_suite(
+    path: Path,
+    parallel: int,
+    address: Address | None,
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    no_resume: bool = False,
+) -> int:
+    """The command for a suite.
+
+    Args:
+        path: The suite's file.
+        parallel: How many runs at once.
+        address: A simulator that runs already; None for a stack of its own.
+        directory: Where the results go.
+        environ: The user's environment.
+        no_resume: Run everything in the world before Filo.
+
+    Returns:
+        The exit code, as of `run`.
+    """
+    screen = Screen()
+    try:
+        wanted = documents.load(path, no_resume=no_resume)
+    except DocumentError as error:
+        return _fail("\n".join(["this suite cannot be used:", *error.lines]), EXIT_BAD_INPUT)
+
+    def perform(transport: Transport) -> int:
+        with tempfile.TemporaryDirectory(prefix="filo-suite-") as scratch:
+            work = suite.conduct(wanted, parallel, address, environ, Path(scratch), screen, transport)
+            result = asyncio.run(work)
+        records.save_suite(result, directory)
+        screen.show(suite.table(result))
+        screen.say(suite.conclusion(result), style="bold green" if result.passed else "bold red")
+        screen.say(f"Results: {directory / 'suite.json'}, {directory / 'junit.xml'}")
+        if any(one.error for one in result.runs):
+            return EXIT_CANNOT_RUN
+        return 0 if result.passed else EXIT_NOT_WELL
+
+    return _guarded(perform, directory, environ, address or Address(stack.LOOPBACK, 0))
+
+
+def _check_possible(spec: pb.RunSpec, own: Choices | None) -> None:
+    """Refuse to break services that somebody else has started."""
+    plan = faultplan.load(spec.fault_plan, spec.fault_plan_document)
+    if faultplan.Target.SERVICE in plan.targets and own is None:
+        raise DocumentError("run", "", [f"{spec.fault_plan}: breaks services, which is possible only with --own"])
+
+
+def _guarded(
+    perform: Callable[[Transport], int], directory: Path | None, environ: Mapping[str, str], address: Address
+) -> int:
+    """Do the work; what goes wrong is one line and an exit code."""
     env = Environment(environ)
     transport = tls.read(env, "simulator", {"SIMULATOR_ADDRESS": address})
     if env.problems:
@@ -176,25 +316,27 @@ def run(address: Address, spec: pb.RunSpec, directory: Path | None, environ: Map
     try:
         if directory:
             directory.mkdir(parents=True, exist_ok=True)
-        ended = asyncio.run(conduct(address, spec, screen, transport))
-        if directory:
-            save(ended, directory)
+        return perform(transport)
     except ServiceError as error:
         return _refused(error, address)
+    except ChildError as error:
+        return _fail("\n".join((f"{error}; the last that it said:", *error.lines)), EXIT_CANNOT_RUN)
     except (TimeoutError, asyncio.CancelledError):
         return _fail("left; the simulator keeps the run", EXIT_NOT_WELL)
     except OSError as error:
         return _fail(f"{directory}: {error.strerror or error}", EXIT_BAD_INPUT)
-    return _tell(ended, directory, screen)
 
 
 def _tell(ended: pb.Run, directory: Path | None, screen: Screen) -> int:
     screen.show(summary(ended))
-    wrong = report.failed(ended.report)
-    for name in wrong:
-        screen.say(f"Failed: {name}.", style="bold red")
+    screen.show(checks(ended))
+    wrong = [check for check in ended.report.checks if not check.passed]
+    for check in wrong:
+        screen.say(f"Failed: {check.name}: {clean(check.finding)}", style="bold red")
+        for shown in check.evidence[:3]:
+            screen.say(f"  turn {shown.turn}: {clean(shown.text)}", style="red")
     if directory:
-        screen.say(f"Report: {directory / 'report.json'}, {directory / 'transcript.txt'}")
+        screen.say(f"Report: {directory / 'report.json'}, {directory / 'transcript.txt'}, {directory / 'run.json'}")
     return EXIT_NOT_WELL if wrong or ended.outcome != pb.OUTCOME_COMPLETED else 0
 
 

@@ -205,6 +205,16 @@ def summary(run: pb.Run) -> RenderableType:
     return Group(table, Text(report.counted_by(run.report)))
 
 
+def checks(run: pb.Run) -> RenderableType:
+    """Every check of a run that has ended: what was found, and whether it holds."""
+    table = Table(box=box.SIMPLE_HEAD, title="Checks", title_justify="left")
+    for heading in ("check", "finding", "allowed", ""):
+        table.add_column(heading)
+    for check in run.report.checks:
+        table.add_row(check.name, clean(check.finding), f"{check.threshold:g}", verdict(good=check.passed))
+    return table
+
+
 def verdict(*, good: bool | None) -> Text:
     """``ok`` or ``NOT OK`` in their colours; nothing where there is nothing to judge."""
     if good is None:

@@ -45,11 +45,11 @@ def test_what_the_user_sets_wins() -> None:
     assert plan["relay"]["FILO_RELAY_UPSTREAM_URL"] == "wss://127.0.0.1:9001"
 
 
-def test_a_real_key_reaches_nobody_but_the_relay_and_never_the_emulator() -> None:
-    """With Gemini the relay alone has the key; with the emulator nobody has."""
+def test_a_real_key_reaches_only_who_calls_gemini_and_never_the_emulator() -> None:
+    """With Gemini the relay and the simulator (whose text models need it) have the key; with the emulator nobody has."""
     key = {"GEMINI_API_KEY": "real"}
     gemini = planned(Choices(upstream=Upstream.GEMINI), key)
-    assert [name for name, environ in gemini.items() if "real" in environ.values()] == ["relay"]
+    assert [name for name, environ in gemini.items() if "real" in environ.values()] == ["relay", "simulator"]
     assert not any("real" in environ.values() for environ in planned(Choices(), key).values())
 
 
