@@ -4,7 +4,7 @@ import { Conversation, Microphone, saidIn, Speaker } from "./filo-client.js";
 
 const STORE = "filo-demo";
 const $ = (id) => document.getElementById(id);
-const KNOT = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 1v6c0 6-6 8-6 4s12-4 12 1-6 2-6 6v5"/></svg>';
+const KNOT = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 0v7c0 6-6 8-6 4s12-4 12 1-6 2-6 6v6"/></svg>';
 const CONTINUITY = {
   handle: "nothing forgotten",
   rebased: "context rebuilt",
@@ -27,6 +27,8 @@ let countdown = null;
 let identity = null;
 const counts = { turns: 0, rotations: 0, returns: 0, kept: 0, context: 0 };
 const shown = new Map();
+const main = document.querySelector("main");
+let following = true;
 
 // The session. --------------------------------------------------------------------------------------------------------
 
@@ -138,10 +140,13 @@ function mark(html, kind = "") {
 }
 
 function append(item) {
-  const main = document.querySelector("main");
-  const following = main.scrollHeight - main.scrollTop - main.clientHeight < 120;
   $("thread").append(item);
-  if (following) main.scrollTo({ top: main.scrollHeight });
+  follow();
+}
+
+/** Stay at the end, unless the reader has scrolled up. */
+function follow() {
+  if (following) main.scrollTop = main.scrollHeight;
 }
 
 function turnItem(number) {
@@ -166,8 +171,6 @@ function note(turn) {
 
 function draw() {
   if (!talk) return;
-  const main = document.querySelector("main");
-  const following = main.scrollHeight - main.scrollTop - main.clientHeight < 120;
   const turns = talk.dialogue.turns;
   for (const turn of turns) {
     const said = saidIn(turn);
@@ -184,7 +187,7 @@ function draw() {
   for (const place of document.querySelectorAll("[data-of]")) {
     place.textContent = counts[place.dataset.of].toLocaleString("en");
   }
-  if (following) main.scrollTo({ top: main.scrollHeight });
+  follow();
 }
 
 function showPhase(phase, words) {
@@ -255,6 +258,8 @@ $("again").addEventListener("click", () => {
   left?.close();
   location.reload();
 });
+main.addEventListener("scroll", () => (following = main.scrollHeight - main.scrollTop - main.clientHeight < 80));
+new ResizeObserver(follow).observe(main);
 addEventListener("pagehide", keep);
 
 begin();

@@ -3,7 +3,7 @@
 const RATE = 24_000;
 const HEAD_START = 0.06; // seconds that wait before speech begins, against the network's unevenness
 const FADE = 240; // samples over which a flush fades what is playing: 10 ms, so that it does not click
-const REPORT_EVERY = 50; // blocks of 128 samples
+const REPORT_EVERY = 20; // blocks of 128 samples
 
 class Playback extends AudioWorkletProcessor {
   #pieces = [];

@@ -8,6 +8,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page
 
+from tests.browser.stage import Stage, Talker, stage
 from tests.support.browser import chromium, write_microphone
 from tools.browser_demo import PAGE
 
@@ -33,6 +34,13 @@ async def files() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """A relay that can be killed, and what it needs; for all tests."""
+    async with stage(tmp_path_factory.mktemp("stage")) as ready:
+        yield ready
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page whose uncaught errors fail the test."""
@@ -43,3 +51,9 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     yield page
     await context.close()
     assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def at(page: Page, theatre: Stage) -> Talker:
+    """A page that can talk, through a proxy, to a relay."""
+    return Talker(page, theatre)
