@@ -1,10 +1,11 @@
-"""What is generated under ``deploy/``: dashboards from their code, operator objects from the rules."""
+"""What is generated under ``deploy/``: dashboards from code, the operator's rules, the locks of the image."""
 
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from tools import image_lock
 from tools.dashboards import build
 
 _HEADER: Final = "# Generated from ../rules by `make gen`: change it there.\n"
@@ -18,7 +19,7 @@ def files(root: Path) -> dict[Path, str]:
     """
     made = {root / "deploy/grafana" / name: text for name, text in build.files().items()}
     made[root / "deploy/prometheus/operator/rules.yaml"] = _HEADER + _rules(root / "deploy/prometheus/rules")
-    return made
+    return made | image_lock.files(root)
 
 
 def _rules(directory: Path) -> str:

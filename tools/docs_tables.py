@@ -30,7 +30,7 @@ from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
 from services.relay.core import capabilities, states, upstream_close
-from tools import metrics_catalogue
+from tools import metrics_catalogue, network_paths
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -149,6 +149,13 @@ def _relay_models() -> str:
     return markdown(("name begins with", "content in mid-session", "window", "evidence"), rows)
 
 
+def _network_paths() -> str:
+    rows = (
+        (path.source, path.target, path.port, path.what, ", ".join(path.overlays)) for path in network_paths.PATHS
+    )
+    return markdown(("from", "to", "port", "what for", "in"), rows)
+
+
 def _metrics(service: str) -> str:
     own = f"filo_{service}_"
     return _metric_rows(entry for entry in metrics_catalogue.entries(service) if entry.name.startswith(own))
@@ -202,6 +209,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,
         "common-metrics": _common_metrics,
+        "network-paths": _network_paths,
         **{f"{service}-metrics": partial(_metrics, service) for service in metrics_catalogue.SERVICES},
         **{f"{service}-settings": partial(_settings, service) for service in SERVICES},
     }

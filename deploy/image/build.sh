@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Builds the image with buildah: rootless or in a container itself, without a daemon and without a registry.
+#
+#   deploy/image/build.sh [TAG]        localhost/filo:dev when not given
+#
+# The base is Debian 12 with its own Python, made here by mmdebstrap from the machine's Debian mirror and kept in build/image;
+# PYTHON=IMAGE takes another base. As root it installs the Debian packages it needs; otherwise it says which are missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+readonly tag=${1:-localhost/filo:dev}
+readonly work=build/image
+readonly root=$work/base
+readonly base=localhost/filo-base:bookworm
+
+say() { printf 'image: %s\n' "$*"; }
+
+# Files as they are, no kernel modules, no user namespaces: this also works inside a container.
+bud=(buildah --storage-driver vfs)
+
+make_base() {
+  if "${bud[@]}" inspect --type image "$base" >/dev/null 2>&1; then
+    return
+  fi
+  say "making the base image from Debian 12 (a minute)"
+  mkdir -p "$work"
+  rm -rf "$root"
+  mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3,python3-venv \
+    --aptopt='APT::Install-Recommends "false"' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    bookworm "$root"
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/log/*.log
+  local container
+  container=$("${bud[@]}" from scratch)
+  "${bud[@]}" add --quiet "$container" "$root" / >/dev/null
+  "${bud[@]}" commit --quiet --rm "$container" "$base" >/dev/null
+  rm -rf "$root"
+}
+
+# A network with an authority of its own has it where the rest of this machine finds it.
+secrets=()
+authority=${PIP_CERT:-${SSL_CERT_FILE:-}}
+if [ -n "$authority" ] && [ -s "$authority" ]; then
+  secrets=(--secret "id=ca,src=$authority")
+fi
+
+tools/debian.sh buildah=buildah mmdebstrap=mmdebstrap runc=runc
+if [ -z "${PYTHON:-}" ]; then
+  make_base
+fi
+say "building $tag"
+"${bud[@]}" bud --isolation chroot --format docker --layers --timestamp "$(git log -1 --format=%ct)" \
+  --build-arg "PYTHON=${PYTHON:-$base}" "${secrets[@]}" \
+  --ignorefile .dockerignore --file deploy/image/Dockerfile --tag "$tag" . >"$work/build.log" 2>&1 || {
+  tail -n 40 "$work/build.log" >&2
+  say "the build failed; all it printed is in $work/build.log" >&2
+  exit 1
+}
+say "built $tag, $("${bud[@]}" inspect --type image --format '{{.FromImageDigest}}' "$tag"), $("${bud[@]}" images --format '{{.Size}}' "$tag")"

@@ -1,0 +1,94 @@
+"""Rendered manifests, and what can be asked of them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+OVERLAYS: Final = ("dev", "prod")
+RENDERED: Final = (*OVERLAYS, "podman")
+
+Object = dict[str, Any]
+
+
+@cache
+def render(overlay: str) -> tuple[Object, ...]:
+    """Every object of an overlay, as kustomize makes it."""
+    kubectl = Path(sys.executable).parent / "kubectl"
+    where = ROOT / "deploy/kubernetes/overlays" / overlay
+    done = subprocess.run([kubectl, "kustomize", where], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def of(overlay: str, *kinds: str) -> list[Object]:
+    """The objects of some kinds."""
+    return [found for found in render(overlay) if found["kind"] in kinds]
+
+
+def named(overlay: str, kind: str, name: str) -> Object:
+    """One object."""
+    (found,) = [each for each in of(overlay, kind) if each["metadata"]["name"] == name]
+    return found
+
+
+def workloads(overlay: str) -> list[Object]:
+    """Whatever makes pods."""
+    return of(overlay, "Deployment", "Job")
+
+
+def pod_of(workload: Object) -> Object:
+    """The pod that a workload makes: ``metadata`` and ``spec``."""
+    template: Object = workload["spec"]["template"]
+    return template
+
+
+def component(workload: Object) -> str:
+    """Which of Filo's parts its pods are."""
+    return str(pod_of(workload)["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def containers(workload: Object) -> list[Object]:
+    """All containers of its pods."""
+    spec = pod_of(workload)["spec"]
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def environment(container: Object) -> dict[str, str]:
+    """The variables with a value that is written down."""
+    return {each["name"]: each["value"] for each in container.get("env", []) if "value" in each}
+
+
+def ports(container: Object) -> dict[str, int]:
+    """Named ports."""
+    return {each["name"]: each["containerPort"] for each in container.get("ports", [])}
+
+
+def selects(selector: Object, labels: dict[str, str]) -> bool:
+    """Whether a label selector matches; an empty one matches everything."""
+    for key, value in selector.get("matchLabels", {}).items():
+        if labels.get(key) != value:
+            return False
+    for rule in selector.get("matchExpressions", []):
+        assert rule["operator"] == "In", "the only operator that these manifests use"
+        if labels.get(rule["key"]) not in rule["values"]:
+            return False
+    return True
+
+
+def secrets(overlay: str) -> Iterator[tuple[str, str]]:
+    """Every secret that is asked for, and its key; without a key where all of it is mounted."""
+    for workload in workloads(overlay):
+        for container in containers(workload):
+            for each in container.get("env", []):
+                reference = each.get("valueFrom", {}).get("secretKeyRef")
+                if reference:
+                    yield reference["name"], reference["key"]
+        for volume in pod_of(workload)["spec"].get("volumes", []):
+            if "secret" in volume:
+                yield volume["secret"]["secretName"], ""
