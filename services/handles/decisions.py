@@ -5,7 +5,7 @@ was. Each decision below is a closure over what the caller asked for, made by th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -108,8 +108,7 @@ def attach(ask: Attach, now: datetime, rules: Rules) -> Decide[Attached]:
         redemption = policy.judge(view, ask.mode, ask.owner, now, rules) if ask.presented else None
         previous = before.holder if policy.held(before, now) else ""
         sign = _sign(before, view.upstream, now, rules)
-        after = replace(
-            before,
+        after = before._replace(
             seen_at=sign.seen_at,
             handles_expired=sign.handles_expired,
             epoch=before.epoch + 1,
@@ -131,7 +130,7 @@ def heartbeat(epoch: int, now: datetime, rules: Rules) -> Decide[None]:
             return Decision(None, None)
         sign = _sign(before, view.upstream, now, rules)
         lease = _renewed(before, now, rules)
-        after = replace(before, seen_at=sign.seen_at, handles_expired=sign.handles_expired, lease_until=lease)
+        after = before._replace(seen_at=sign.seen_at, handles_expired=sign.handles_expired, lease_until=lease)
         return Decision(Change(after, sign.upstream), None)
 
     return decide
@@ -144,8 +143,7 @@ def checkpoint(ask: Checkpoint, now: datetime, rules: Rules) -> Decide[Stored]:
         before = policy.active(policy.fenced(view, ask.epoch))
         turns = policy.fitting(before.turn_count, ask.turns)
         sign = _sign(before, view.upstream, now, rules)
-        after = replace(
-            before,
+        after = before._replace(
             seen_at=sign.seen_at,
             handles_expired=sign.handles_expired,
             lease_until=_renewed(before, now, rules),
@@ -183,7 +181,7 @@ def release(epoch: int, now: datetime, rules: Rules) -> Decide[Conversation]:
         if before.ended_at is not None:
             return Decision(None, before)
         sign = _sign(before, view.upstream, now, rules)
-        after = replace(before, seen_at=sign.seen_at, handles_expired=sign.handles_expired, holder="", lease_until=None)
+        after = before._replace(seen_at=sign.seen_at, handles_expired=sign.handles_expired, holder="", lease_until=None)
         return Decision(Change(after, sign.upstream), after)
 
     return decide
@@ -209,7 +207,7 @@ def bury(due: datetime) -> Decide[Conversation | None]:
         before = view.conversation
         if before is None or before.seen_at > due:
             return Decision(_as_it_is(view), None)
-        after = replace(before, handles_expired=before.handles_issued)
+        after = before._replace(handles_expired=before.handles_issued)
         return Decision(Change(after, None), after)
 
     return decide
@@ -222,7 +220,7 @@ def abandon(due: datetime, now: datetime) -> Decide[Conversation | None]:
         before = view.conversation
         if before is None or before.seen_at > due or before.ended_at is not None:
             return Decision(_as_it_is(view), None)
-        after = replace(_ended(before, "abandoned", now), handles_expired=before.handles_issued)
+        after = _ended(before, "abandoned", now)._replace(handles_expired=before.handles_issued)
         return Decision(Change(after, None), after)
 
     return decide
@@ -246,8 +244,8 @@ def _as_it_is(view: View) -> Change | None:
 
 
 def _ended(before: Conversation, reason: str, now: datetime) -> Conversation:
-    return replace(
-        before, ended_at=now, end_reason=reason, holder="", lease_until=None, handles_revoked=before.handles_issued
+    return before._replace(
+        ended_at=now, end_reason=reason, holder="", lease_until=None, handles_revoked=before.handles_issued
     )
 
 

@@ -4,7 +4,6 @@ Whatever comes out of here is meant for a screen: no secret, no word of a conver
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -73,7 +72,7 @@ def revoke() -> Decide[tuple[Conversation, Conversation]]:
 
     def decide(view: View) -> Decision[tuple[Conversation, Conversation]]:
         before = policy.existing(view)
-        after = replace(before, handles_revoked=before.handles_issued)
+        after = before._replace(handles_revoked=before.handles_issued)
         return Decision(Change(after, view.upstream), (before, after))
 
     return decide

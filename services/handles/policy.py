@@ -27,7 +27,7 @@ from filo.handles.v1 import handles_pb2, resources_pb2
 from filo.handles.v1.handles_pb2 import HandleResult
 from filo.handles.v1.resources_pb2 import Mode
 from services.common.errors import Reason, ServiceError, invalid
-from services.handles.records import Conversation, Owner, OwnerKind, Turn, View
+from services.handles.records import Conversation, Glance, Owner, OwnerKind, Standing, Turn, View
 
 KEPT_RESUME_HANDLES: Final = 64
 """How many of a conversation's newest resume handles mean anything; an older one is unknown, whether it is stored still
@@ -128,7 +128,7 @@ JUDGEMENT: Final = (
 """The first row that applies decides; where none does the handle is valid."""
 
 
-def judge(view: View, mode: Mode.ValueType, owner: Owner, now: datetime, rules: Rules) -> Redemption:
+def judge(view: View | Glance, mode: Mode.ValueType, owner: Owner, now: datetime, rules: Rules) -> Redemption:
     """Judge the presented resume handle of `view` for somebody who came with `mode` and proved to be `owner`."""
     facts = _facts(view, mode, owner, now, rules)
     for rule in JUDGEMENT:
@@ -137,7 +137,7 @@ def judge(view: View, mode: Mode.ValueType, owner: Owner, now: datetime, rules: 
     return Redemption.VALID
 
 
-def _facts(view: View, mode: Mode.ValueType, owner: Owner, now: datetime, rules: Rules) -> Facts:
+def _facts(view: View | Glance, mode: Mode.ValueType, owner: Owner, now: datetime, rules: Rules) -> Facts:
     conversation, handle = view.conversation, view.presented
     if conversation is None or handle is None:
         return Facts(known=handle is not None, own=False, revoked=False, expired=False, newest=False)
@@ -151,18 +151,18 @@ def _facts(view: View, mode: Mode.ValueType, owner: Owner, now: datetime, rules:
     )
 
 
-def owns(conversation: Conversation, owner: Owner) -> bool:
+def owns(conversation: Conversation | Standing, owner: Owner) -> bool:
     """Whether `owner` is the conversation's own, compared in constant time."""
     same = hmac.compare_digest(conversation.owner.key.encode(), owner.key.encode())
     return same and conversation.owner.kind is owner.kind
 
 
-def expiry(conversation: Conversation, rules: Rules) -> datetime:
+def expiry(conversation: Conversation | Standing, rules: Rules) -> datetime:
     """When the handles of the conversation expire if it gives no further sign of life."""
     return conversation.seen_at + rules.handle_ttl
 
 
-def expired(conversation: Conversation, now: datetime, rules: Rules) -> bool:
+def expired(conversation: Conversation | Standing, now: datetime, rules: Rules) -> bool:
     """Whether the last sign of life is a TTL ago, or longer."""
     return now >= expiry(conversation, rules)
 

@@ -6,16 +6,14 @@ transaction was undone; what it decides by is a pure function.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Executable
 
 from services.common.errors import Reason, ServiceError
-from services.handles import models, policy, statements
+from services.handles import policy, statements
 from services.handles.codec import Codec
 from services.handles.decisions import Decide
 from services.handles.feedback.statements import CHANGE_FEEDBACK
@@ -24,10 +22,12 @@ from services.handles.records import (
     Conversation,
     Created,
     FeedbackChange,
+    Glance,
     NewConversation,
     Owner,
     OwnerKind,
     ResumeHandle,
+    Standing,
     Turn,
     UpstreamHandle,
     View,
@@ -61,16 +61,10 @@ Program = Generator[Ask, Answer, T]
 
 MakeProgram = Callable[[], Program[T]]
 
-_COLUMNS: Final = {column.name: at for at, column in enumerate(models.Conversation.__table__.columns)}
-_SAME_NAME: Final = tuple(field.name for field in fields(Conversation) if field.name != "owner")
-_PLACES: Final = tuple((name, _COLUMNS[name]) for name in _SAME_NAME)
-_SETTERS: Final = tuple((getattr(Conversation, name).__set__, at) for name, at in _PLACES)
-_CHANGING: Final = tuple(name for name in _SAME_NAME if name in statements.CHANGING)
-_VALUES: Final = attrgetter(*_CHANGING)
-_SET_OWNER: Final = Conversation.__dict__["owner"].__set__
-_OWNER_KIND: Final = _COLUMNS["owner_kind"]
-_OWNER_KEY: Final = _COLUMNS["owner_key"]
-_BELONGINGS: Final = len(_COLUMNS)
+_CHANGING: Final = tuple((name, at) for at, name in enumerate(Conversation._fields) if name in statements.CHANGING)
+_KINDS: Final = {kind.value: kind for kind in OwnerKind}
+_RECORD: Final = len(statements.RECORD)
+_STANDING: Final = len(statements.STANDING)
 
 
 def slot(moment: datetime) -> int:
@@ -87,12 +81,12 @@ def derived(record: Conversation) -> dict[str, Any]:
 def create(new: NewConversation, codec: Codec) -> Program[Created]:
     """Store a conversation, unless its request id is taken: then what is stored under it comes back."""
     record = new.conversation
-    values = {name: getattr(record, name) for name in _SAME_NAME} | derived(record)
+    values = record._asdict() | derived(record)
     values |= {"request_id": new.request_id, "request_digest": new.request_digest}
     values |= {"owner_kind": record.owner.kind.value, "owner_key": record.owner.key}
     if not (yield Ask(statements.INSERT, values)).rows:
         row = (yield Ask(statements.BY_REQUEST, {"request_id": new.request_id})).rows[0]
-        return Created(conversation(row), row[_COLUMNS["request_digest"]])
+        return Created(conversation(row), row[_RECORD])
     body = codec.seal(new.agent, f"agents/{record.id}")
     yield Ask(statements.INSERT_AGENT, {"id": record.id, "body": body})
     return Created(record, new.request_digest)
@@ -101,7 +95,7 @@ def create(new: NewConversation, codec: Codec) -> Program[Created]:
 def look(conversation_id: str, resume_digest: bytes | None, codec: Codec) -> Program[View]:
     """Read a conversation and a presented resume handle."""
     row = (yield Ask(statements.LOOK, {"id": conversation_id, "digest": resume_digest})).rows[0]
-    secret, covers_turn, created_at, presented_of, presented_number = row[_BELONGINGS:]
+    secret, covers_turn, created_at, presented_of, presented_number = row[_RECORD:]
     presented = ResumeHandle(presented_of, presented_number) if presented_of is not None else None
     if row[0] is None:
         return View(None, None, presented)
@@ -110,6 +104,17 @@ def look(conversation_id: str, resume_digest: bytes | None, codec: Codec) -> Pro
         opened = codec.open(secret, f"upstream_handles/{conversation_id}").decode()
         upstream = UpstreamHandle(opened, covers_turn, created_at)
     return View(conversation(row), upstream, presented)
+
+
+def glance(conversation_id: str, resume_digest: bytes | None) -> Program[Glance]:
+    """Read what a judgement of a presented resume handle needs."""
+    row = (yield Ask(statements.GLANCE, {"id": conversation_id, "digest": resume_digest})).rows[0]
+    presented_of, presented_number = row[_STANDING:]
+    presented = ResumeHandle(presented_of, presented_number) if presented_of is not None else None
+    if row[0] is None:
+        return Glance(None, presented)
+    identity, mode, kind, key, *marks = row[:_STANDING]
+    return Glance(Standing(identity, mode, Owner(_KINDS[kind], key), *marks), presented)
 
 
 def change(conversation_id: str, decide: Decide[T], resume_digest: bytes | None, codec: Codec) -> Program[T]:
@@ -166,11 +171,8 @@ def delete_meta(names: Sequence[str]) -> Program[None]:
 
 def conversation(row: Sequence[Any]) -> Conversation:
     """The record in a row that begins with the columns of a conversation."""
-    made = object.__new__(Conversation)  # by its slots: the constructor of so many fields takes three times as long
-    _SET_OWNER(made, Owner(OwnerKind(row[_OWNER_KIND]), row[_OWNER_KEY]))
-    for put, at in _SETTERS:
-        put(made, row[at])
-    return made
+    identity, mode, kind, key, *others = row[:_RECORD]
+    return Conversation(identity, mode, Owner(_KINDS[kind], key), *others)
 
 
 def _write(view: View, wanted: Change, codec: Codec) -> Program[None]:
@@ -206,8 +208,7 @@ def compare_and_set(before: Conversation, after: Conversation) -> Program[None]:
 
 def _differing(before: Conversation, after: Conversation) -> dict[str, Any]:
     """The columns to write. Where a record is written as it is, that is what follows from it, to be put right."""
-    pairs = zip(_CHANGING, _VALUES(before), _VALUES(after), strict=True)
-    differing = {name: new for name, old, new in pairs if new is not old and new != old}
+    differing = {name: after[at] for name, at in _CHANGING if after[at] != before[at]}
     follows = derived(after)
     return differing if differing and follows == derived(before) else differing | follows
 

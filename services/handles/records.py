@@ -35,8 +35,7 @@ class Owner(NamedTuple):
         return f"shareTokens/{self.key[:_SHOWN_DIGITS]}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class Conversation(NamedTuple):
     """A conversation as a decision may read it: all but its agent and its turns.
 
     Args:
@@ -45,12 +44,12 @@ class Conversation:
         owner: Who owns it.
         test: Kept out of product figures.
         created_at: When it was created.
+        seen_at: The last sign of life: attach, heartbeat, checkpoint or release.
         ended_at: When it ended; None while it is active.
         end_reason: Why it ended.
         epoch: The fencing number of the newest attach; 0 before the first.
         holder: The control address of the relay that holds it; empty when nobody does.
         lease_until: Until when the holder counts as alive; None when nobody holds it.
-        seen_at: The last sign of life: attach, heartbeat, checkpoint or release.
         turn_count: The newest stored turn.
         covered_seq: The newest client sequence number in the stored turns.
         handles_issued: The number of the newest resume handle; 0 when none was made.
@@ -65,12 +64,12 @@ class Conversation:
     owner: Owner
     test: bool
     created_at: datetime
+    seen_at: datetime
     ended_at: datetime | None = None
     end_reason: str = ""
     epoch: int = 0
     holder: str = ""
     lease_until: datetime | None = None
-    seen_at: datetime
     turn_count: int = 0
     covered_seq: int = 0
     handles_issued: int = 0
@@ -83,6 +82,18 @@ class Conversation:
     def name(self) -> str:
         """``conversations/{id}``."""
         return f"conversations/{self.id}"
+
+
+class Standing(NamedTuple):
+    """As much of a conversation as tells what its handles are worth; the fields mean what `Conversation`'s do."""
+
+    id: str
+    mode: Mode.ValueType
+    owner: Owner
+    seen_at: datetime
+    handles_issued: int = 0
+    handles_expired: int = 0
+    handles_revoked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +177,13 @@ class View(NamedTuple):
     conversation: Conversation | None
     upstream: UpstreamHandle | None = None
     presented: ResumeHandle | None = None
+
+
+class Glance(NamedTuple):
+    """As much of a `View` as tells what a presented resume handle is worth, in one consistent look."""
+
+    conversation: Standing | None
+    presented: ResumeHandle | None
 
 
 @dataclass(frozen=True, slots=True)

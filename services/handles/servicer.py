@@ -171,7 +171,7 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             mode = limits.mode(request.mode)
             owner = self._digests.owner(limits.owner_presented(request.owner))
             digest = self._digests.resume_handle(request.resume_handle)
-            view = await self._store.look(conversation_id, digest)
+            view = await self._store.glance(conversation_id, digest)
             redemption: Redemption = policy.judge(view, mode, owner, self._clock.now(), self._rules)
             self._metrics.validations.labels(redemption).inc()
             return pb.ValidateHandleResponse(result=render.handle_result(redemption))

@@ -13,7 +13,7 @@ from services.handles.feedback.records import Feedback
 from services.handles.feedback.rules import Added
 from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.programs import MakeProgram
-from services.handles.records import Conversation, Created, NewConversation, Turn, View
+from services.handles.records import Conversation, Created, Glance, NewConversation, Turn, View
 from services.handles.resealing import Resealed, reseal
 from services.handles.statements import SealedColumn
 from services.handles.sweeps import Kind, Swept
@@ -72,6 +72,10 @@ class SqlStore:
     async def look(self, conversation_id: str, resume_digest: bytes | None = None) -> View:
         """Read a conversation and, by its keyed hash, a presented resume handle, in one consistent look."""
         return await self._backend.look(partial(programs.look, conversation_id, resume_digest, self._codec))
+
+    async def glance(self, conversation_id: str, resume_digest: bytes | None) -> Glance:
+        """As `look`, for whoever only wants to know what the resume handle is worth: quicker."""
+        return await self._backend.look(partial(programs.glance, conversation_id, resume_digest))
 
     async def change(self, conversation_id: str, decide: Decide[T], resume_digest: bytes | None = None) -> T:
         """Look, decide and write in one transaction, which no other change of the conversation comes between."""

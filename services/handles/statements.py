@@ -35,6 +35,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from services.handles import models
 from services.handles.models import UtcDateTime
+from services.handles.records import Conversation, Standing
 
 _TABLES: Final = models.Base.metadata.tables
 _CONVERSATION: Final = _TABLES[models.Conversation.__tablename__]
@@ -48,9 +49,20 @@ _META: Final = _TABLES[models.Meta.__tablename__]
 _FIXED: Final = frozenset({"id", "request_id", "request_digest", "mode", "owner_kind", "owner_key", "created_at"})
 """Columns of a conversation that never change."""
 
+RECORD: Final = tuple(
+    column for name in Conversation._fields for column in (("owner_kind", "owner_key") if name == "owner" else (name,))
+)
+"""The columns of a record, in the order of its fields."""
+
+STANDING: Final = tuple(
+    column for name in Standing._fields for column in (("owner_kind", "owner_key") if name == "owner" else (name,))
+)
+"""The columns of a standing, in the order of its fields."""
+
 CHANGING: Final = tuple(column.name for column in _CONVERSATION.columns if column.name not in _FIXED)
 """Columns of a conversation that a change writes."""
 
+_record: Final = tuple(_CONVERSATION.c[name] for name in RECORD)
 _id: Final = bindparam("id", type_=String)
 _digest: Final = bindparam("digest", type_=LargeBinary)
 _after: Final = bindparam("after", type_=String)
@@ -67,13 +79,15 @@ INSERT: Final = (
 
 INSERT_AGENT: Final = insert(_AGENT).values(conversation_id=bindparam("id"), body=bindparam("body"))
 
-BY_REQUEST: Final = select(*_CONVERSATION.columns).where(_CONVERSATION.c.request_id == bindparam("request_id"))
+BY_REQUEST: Final = select(*_record, _CONVERSATION.c.request_digest).where(
+    _CONVERSATION.c.request_id == bindparam("request_id")
+)
 
 LOCK: Final = select(_CONVERSATION.c.id).where(_CONVERSATION.c.id == _id).with_for_update()
 """Comes before `LOOK` in a change: on PostgreSQL a statement that waits for a lock would see old rows beside it."""
 
 LOOK: Final = select(
-    *_CONVERSATION.columns,
+    *_record,
     _UPSTREAM.c.secret.label("upstream_secret"),
     _UPSTREAM.c.covers_turn.label("upstream_covers_turn"),
     _UPSTREAM.c.created_at.label("upstream_created_at"),
@@ -85,6 +99,15 @@ LOOK: Final = select(
     .outerjoin(_RESUME, _RESUME.c.digest == _digest)
 )
 """One row, whatever there is: one statement is one consistent look."""
+
+GLANCE: Final = select(
+    *(_CONVERSATION.c[name] for name in STANDING),
+    _RESUME.c.conversation_id.label("presented_of"),
+    _RESUME.c.number.label("presented_number"),
+).select_from(
+    _always.outerjoin(_CONVERSATION, _CONVERSATION.c.id == _id).outerjoin(_RESUME, _RESUME.c.digest == _digest)
+)
+"""As `LOOK`, with what a judgement needs."""
 
 _updates: Final[dict[tuple[str, ...], Executable]] = {}
 
@@ -155,7 +178,7 @@ PUT_META: Final = (
 DELETE_META: Final = delete(_META).where(_META.c.name == bindparam("name", type_=String))
 
 NEWEST: Final = (
-    select(*_CONVERSATION.columns)
+    select(*_record)
     .where(
         tuple_(_CONVERSATION.c.created_at, _CONVERSATION.c.id)
         < tuple_(bindparam("before", type_=UtcDateTime), bindparam("before_id", type_=String))

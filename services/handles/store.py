@@ -10,7 +10,7 @@ from services.handles.decisions import Decide
 from services.handles.feedback.records import Feedback
 from services.handles.feedback.rules import Added
 from services.handles.feedback.rules import Decide as DecideFeedback
-from services.handles.records import Conversation, Created, NewConversation, Turn, View
+from services.handles.records import Conversation, Created, Glance, NewConversation, Turn, View
 from services.handles.resealing import Resealed
 from services.handles.statements import SealedColumn
 from services.handles.sweeps import Kind, Swept
@@ -33,6 +33,10 @@ class Store(Protocol):
 
     async def look(self, conversation_id: str, resume_digest: bytes | None = None) -> View:
         """Read a conversation and, by its keyed hash, a presented resume handle, in one consistent look."""
+        ...
+
+    async def glance(self, conversation_id: str, resume_digest: bytes | None) -> Glance:
+        """As `look`, for whoever only wants to know what the resume handle is worth: quicker."""
         ...
 
     async def change(self, conversation_id: str, decide: Decide[T], resume_digest: bytes | None = None) -> T:

@@ -20,10 +20,12 @@ from services.handles.records import (
     Conversation,
     Created,
     FeedbackChange,
+    Glance,
     NewConversation,
     Owner,
     OwnerKind,
     ResumeHandle,
+    Standing,
     Turn,
     UpstreamHandle,
     View,
@@ -43,7 +45,7 @@ RULES: Final = Rules(handle_ttl=timedelta(minutes=30), lease=timedelta(seconds=3
 def conversation(**fields: Any) -> Conversation:  # noqa: ANN401 - any field
     """A conversation that nobody has attached yet, unless `fields` say otherwise."""
     made = Conversation(id="0" * 31 + "1", mode=MODE_SALES_AGENT, owner=OWNER, test=False, created_at=NOW, seen_at=NOW)
-    return replace(made, **fields)
+    return made._replace(**fields)
 
 
 def becomes(change: Change) -> Decide[str]:
@@ -77,6 +79,12 @@ class MemoryStore:
         presented = self._resume.get(resume_digest) if resume_digest is not None else None
         found = self._conversations.get(conversation_id)
         return View(found, self._upstream.get(conversation_id), presented)
+
+    async def glance(self, conversation_id: str, resume_digest: bytes | None) -> Glance:
+        """As `look`, for whoever only wants to know what the resume handle is worth."""
+        record, _, presented = await self.look(conversation_id, resume_digest)
+        standing = None if record is None else Standing(*(getattr(record, name) for name in Standing._fields))
+        return Glance(standing, presented)
 
     async def change(self, conversation_id: str, decide: Decide[T], resume_digest: bytes | None = None) -> T:
         """Look, decide and write."""

@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -123,7 +122,7 @@ async def test_concurrent_creations_with_one_request_id_agree(store: Store) -> N
 async def test_a_change_stores_all_of_it(store: Store) -> None:
     """Record, upstream handle, turns and resume handle, together."""
     record = await stored(store)
-    after = replace(record, epoch=0, turn_count=2, covered_seq=20, handles_issued=1, seen_at=MOMENT, ledger=b"")
+    after = record._replace(epoch=0, turn_count=2, covered_seq=20, handles_issued=1, seen_at=MOMENT, ledger=b"")
     change = Change(after, UPSTREAM, (Turn(1, b"one"), Turn(2, b"two")), b"digest 1" + record.id.encode())
     assert await store.change(record.id, becomes(change)) == "done"
     digest = b"digest 1" + record.id.encode()
@@ -179,7 +178,7 @@ async def test_a_resume_handle_is_found_from_anywhere(store: Store) -> None:
     """Also by who names another conversation, or none: whose it is comes with it."""
     one, two = await stored(store), await stored(store)
     digest = b"of one" + one.id.encode()
-    await store.change(one.id, becomes(Change(replace(one, handles_issued=1), None, (), digest)))
+    await store.change(one.id, becomes(Change(one._replace(handles_issued=1), None, (), digest)))
     for asked in (one.id, two.id, "f" * 32):
         assert (await store.look(asked, digest)).presented == ResumeHandle(one.id, 1)
         seen = await store.change(asked, lambda view: Decision(None, view.presented), digest)
@@ -190,11 +189,11 @@ async def test_a_bounded_number_of_resume_handles_is_kept(store: Store) -> None:
     """The newest ones, and a few that are too old to mean anything. Other conversations keep theirs."""
     other, record = await stored(store), await stored(store)
     kept = b"other" + other.id.encode()
-    await store.change(other.id, becomes(Change(replace(other, handles_issued=1), None, (), kept)))
+    await store.change(other.id, becomes(Change(other._replace(handles_issued=1), None, (), kept)))
     made = KEPT_RESUME_HANDLES + 2 * DELETED_TOGETHER + 5
     for number in range(1, made + 1):
         digest = b"%d of " % number + record.id.encode()
-        await store.change(record.id, becomes(Change(replace(record, handles_issued=number), None, (), digest)))
+        await store.change(record.id, becomes(Change(record._replace(handles_issued=number), None, (), digest)))
     found = [(await store.look(record.id, b"%d of " % n + record.id.encode())).presented for n in range(1, made + 1)]
     assert found[: 2 * DELETED_TOGETHER] == [None] * (2 * DELETED_TOGETHER)
     newest = range(made - KEPT_RESUME_HANDLES + 1, made + 1)
@@ -206,8 +205,8 @@ async def test_turns_are_read_in_pages(store: Store) -> None:
     """From any number on, at most as many as asked for, in order, of this conversation only."""
     record, other = await stored(store), await stored(store)
     turns = tuple(Turn(number, b"body %d" % number) for number in range(1, 31))
-    await store.change(record.id, becomes(Change(replace(record, turn_count=30), None, turns)))
-    await store.change(other.id, becomes(Change(replace(other, turn_count=1), None, (Turn(1, b"other"),))))
+    await store.change(record.id, becomes(Change(record._replace(turn_count=30), None, turns)))
+    await store.change(other.id, becomes(Change(other._replace(turn_count=1), None, (Turn(1, b"other"),))))
     assert await store.turns(record.id, 0, 4) == list(turns[:4])
     assert await store.turns(record.id, 28, 4) == list(turns[28:])
     assert await store.turns(record.id, 30, 4) == []
@@ -218,7 +217,7 @@ async def test_large_values_survive(store: Store) -> None:
     creation = new()._replace(agent=bytes(range(256)) * 4096)
     record = (await store.create(creation)).conversation
     turn = Turn(1, b"\x00" * 1_000_000)
-    await store.change(record.id, becomes(Change(replace(record, turn_count=1), None, (turn,))))
+    await store.change(record.id, becomes(Change(record._replace(turn_count=1), None, (turn,))))
     assert await store.agent(record.id) == creation.agent
     assert await store.turns(record.id, 0, 1) == [turn]
 
@@ -249,7 +248,7 @@ async def test_reads_go_on_while_others_write(store: Store) -> None:
 
     async def write() -> None:
         for number in range(1, 21):
-            after = replace(record, turn_count=number)
+            after = record._replace(turn_count=number)
             await store.change(record.id, becomes(Change(after, UpstreamHandle("s", number, NOW))))
 
     async def read() -> None:
@@ -286,7 +285,7 @@ async def test_everything_outlives_the_process(open_store: Open) -> None:
     """Record, handles, turns and agent are there when the store is opened again."""
     async with open_store() as store:
         record = await stored(store)
-        after = replace(record, epoch=0, turn_count=1, handles_issued=1)
+        after = record._replace(epoch=0, turn_count=1, handles_issued=1)
         await store.change(record.id, becomes(Change(after, UPSTREAM, (Turn(1, b"one"),), b"digest")))
     async with open_store() as store:
         assert await store.look(record.id, b"digest") == View(after, UPSTREAM, ResumeHandle(record.id, 1))

@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -26,7 +25,7 @@ async def stored(store: Store, *, handles: int = 1, turns: int = 0, **fields: ob
     """A conversation with what may belong to one."""
     made = conversation(id=f"a{next(_IDS):031x}", **fields)
     record = (await store.create(NewConversation(made, str(uuid.uuid4()), b"digest", b"agent"))).conversation
-    after = replace(record, handles_issued=handles, turn_count=turns)
+    after = record._replace(handles_issued=handles, turn_count=turns)
     upstream = UpstreamHandle("gemini's", 0, NOW) if handles else None
     bodies = tuple(Turn(number, b"body") for number in range(1, turns + 1))
     await store.change(record.id, becomes(Change(after, upstream, bodies, digest(record) if handles else None)))
@@ -48,7 +47,7 @@ async def test_expired_handles_are_deleted(store: Store) -> None:
     old, young = await stored(store, seen_at=OLD, turns=2), await stored(store, seen_at=YOUNG)
     swept = await store.sweep(Kind.EXPIRED, LATER, LATER, 10)
     assert (swept.done, swept.more) == (1, False)
-    assert await seen(store, old) == View(replace(old, handles_expired=1), None, None)
+    assert await seen(store, old) == View(old._replace(handles_expired=1), None, None)
     assert len(await store.turns(old.id, 0, 10)) == 2
     view = await seen(store, young)
     assert view.upstream is not None
@@ -147,7 +146,7 @@ async def test_erasure_takes_everything(store: Store) -> None:
     creation = NewConversation(made, str(uuid.uuid4()), b"digest", b"agent")
     await store.create(creation)
     bodies = tuple(Turn(number, b"body") for number in range(1, PIECE + 2))
-    after = replace(made, handles_issued=1, turn_count=len(bodies), holder="relay:1", epoch=0)
+    after = made._replace(handles_issued=1, turn_count=len(bodies), holder="relay:1", epoch=0)
     await store.change(made.id, becomes(Change(after, UpstreamHandle("s", 0, NOW), bodies, digest(made))))
     other = await stored(store, turns=1)
     assert await store.erase(made.id, LATER)

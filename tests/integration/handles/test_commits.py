@@ -42,7 +42,9 @@ async def test_waiting_writers_share_a_commit(opened: Opened) -> None:
     backend = opened.backend
     assert isinstance(backend, sqlite.Sqlite)
     begun: list[str] = []
-    backend.connections[0].set_trace_callback(lambda statement: begun.append(statement) if "BEGIN" in statement else None)
+    backend.connections[0].set_trace_callback(
+        lambda statement: begun.append(statement) if "BEGIN" in statement else None
+    )
     ids = [f"{number:032x}" for number in (1, 2)]
     answers = await asyncio.gather(*(opened.store.change(one, checkpoint(n)) for n in range(1, 51) for one in ids))
     assert [answer.conversation.turn_count for answer in answers] == [n for n in range(1, 51) for _ in ids]

@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -233,7 +232,7 @@ async def test_a_write_that_came_too_late_writes_nothing(opened: Opened) -> None
     record = conversation(epoch=4)
     await opened.store.create(NewConversation(record, "request", b"digest", b"agent"))
     with pytest.raises(ServiceError) as caught:
-        await opened.backend.write(lambda: programs.compare_and_set(replace(record, epoch=3), replace(record, epoch=5)))
+        await opened.backend.write(lambda: programs.compare_and_set(record._replace(epoch=3), record._replace(epoch=5)))
     assert (caught.value.reason, caught.value.retry_after) == (Reason.STORE_UNAVAILABLE, 0.0)
     assert (await opened.store.look(record.id)).conversation == record
 

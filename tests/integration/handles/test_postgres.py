@@ -135,7 +135,7 @@ async def test_a_look_after_a_lock_is_fresh(tmp_path: Path) -> None:
             assert view.conversation is not None
             covered = view.upstream.covers_turn if view.upstream else 0
             assert covered == view.conversation.turn_count
-            after = replace(view.conversation, turn_count=covered + 1)
+            after = view.conversation._replace(turn_count=covered + 1)
             return Decision(Change(after, UpstreamHandle("s", covered + 1, NOW)), None)
 
         await asyncio.gather(*(store.change(record.id, count) for store in (one.store, two.store) * 15))

@@ -38,7 +38,7 @@ def test_an_attach_takes_the_conversation() -> None:
     """Epoch, holder, lease and sign of life are new; who held it is told, and the upstream handle is given."""
     now = NOW + timedelta(seconds=10)
     decision = decisions.attach(ASK, now, RULES)(View(HELD, UPSTREAM))
-    after = replace(HELD, epoch=4, holder="relay-2:7401", lease_until=now + RULES.lease, seen_at=now)
+    after = HELD._replace(epoch=4, holder="relay-2:7401", lease_until=now + RULES.lease, seen_at=now)
     assert decision.change == Change(after, UPSTREAM)
     assert decision.answer == (after, UPSTREAM, None, "relay-1:7401")
 
@@ -108,14 +108,14 @@ def test_a_checkpoint_stores_all_it_brings() -> None:
         continuity=CONTINUITY_HANDLE,
     )
     decision = decisions.checkpoint(ask, NOW, RULES)(View(HELD, UPSTREAM))
-    after = replace(HELD, turn_count=3, covered_seq=30, handles_issued=3, ledger=b"", continuity=CONTINUITY_HANDLE)
+    after = HELD._replace(turn_count=3, covered_seq=30, handles_issued=3, ledger=b"", continuity=CONTINUITY_HANDLE)
     assert decision.change == Change(after, UpstreamHandle("newer", 3, NOW), (Turn(3, b"new"),), b"digest")
     assert decision.answer == (after, 1, NOW + RULES.handle_ttl)
 
 
 def test_a_checkpoint_leaves_what_it_does_not_bring() -> None:
     """Without a handle, a ledger or a continuity the stored ones stay."""
-    before = replace(HELD, ledger=b"ledger", continuity=CONTINUITY_TRANSCRIPT, covered_seq=50)
+    before = HELD._replace(ledger=b"ledger", continuity=CONTINUITY_TRANSCRIPT, covered_seq=50)
     ask = Checkpoint(epoch=3, covered_seq=30, continuity=CONTINUITY_UNSPECIFIED)
     change = changed(decisions.checkpoint(ask, NOW, RULES), View(before, UPSTREAM))
     assert change == Change(before, UPSTREAM)
@@ -179,7 +179,7 @@ def test_every_write_is_fenced(epoch: int) -> None:
         decisions.end(epoch, "", NOW),
     ]
     for decide in writes:
-        for seen in (HELD, replace(HELD, ended_at=NOW)):
+        for seen in (HELD, HELD._replace(ended_at=NOW)):
             with pytest.raises(ServiceError) as caught:
                 decide(View(seen, UPSTREAM))
             assert caught.value.reason is Reason.EPOCH_FENCED

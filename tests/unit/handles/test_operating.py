@@ -1,6 +1,5 @@
 """What an operator sees and takes back."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -24,20 +23,20 @@ def summary(record: Conversation) -> dict[str, object]:
 def test_a_holder_is_shown_while_its_lease_runs() -> None:
     """Held, then idle, then ended; a lease that has run out names nobody."""
     assert (summary(HELD)["state"], summary(HELD)["holder"]) == ("held", "127.0.0.1:7401")
-    late = replace(HELD, lease_until=NOW)
+    late = HELD._replace(lease_until=NOW)
     assert (summary(late)["state"], summary(late)["holder"]) == ("idle", "")
-    assert summary(replace(HELD, ended_at=NOW))["state"] == "ended"
+    assert summary(HELD._replace(ended_at=NOW))["state"] == "ended"
 
 
 @pytest.mark.parametrize(
     ("record", "live"),
     [
         (HELD, 3),
-        (replace(HELD, handles_expired=4), 1),
-        (replace(HELD, handles_revoked=5), 0),
-        (replace(HELD, handles_issued=500), KEPT_RESUME_HANDLES),
-        (replace(HELD, seen_at=NOW - RULES.handle_ttl), 0),
-        (replace(HELD, ended_at=NOW), 0),
+        (HELD._replace(handles_expired=4), 1),
+        (HELD._replace(handles_revoked=5), 0),
+        (HELD._replace(handles_issued=500), KEPT_RESUME_HANDLES),
+        (HELD._replace(seen_at=NOW - RULES.handle_ttl), 0),
+        (HELD._replace(ended_at=NOW), 0),
     ],
 )
 def test_live_handles_are_those_that_are_worth_something(record: Conversation, live: int) -> None:
@@ -50,7 +49,7 @@ def test_revoking_moves_the_mark_and_nothing_else() -> None:
     upstream = UpstreamHandle("gemini", 5, NOW - timedelta(seconds=1))
     decision = operating.revoke()(View(HELD, upstream))
     assert decision.change is not None
-    assert decision.change.conversation == replace(HELD, handles_revoked=5)
+    assert decision.change.conversation == HELD._replace(handles_revoked=5)
     assert decision.change.upstream is upstream
     with pytest.raises(ServiceError) as caught:
         operating.revoke()(View(None))
