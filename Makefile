@@ -26,6 +26,10 @@ up: $(READY) ## run all services on this machine until Ctrl-C, against the emula
 train: $(READY) ## start a training run in the services of `make up`, and watch it
 	@$(BIN)/filo train $(ARGS)
 
+.PHONY: browser-demo
+browser-demo: $(READY) ## serve the browser client's page for the services of `make up`, at http://127.0.0.1:7480
+	@PYTHONPATH=.:gen:clients/python $(BIN)/python -m tools.browser_demo
+
 ##@ Work on it
 
 .PHONY: setup

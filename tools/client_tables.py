@@ -4,7 +4,9 @@ A client must not import the services, and no table is written twice: so these a
 ``make verify`` like everything else that is generated.
 """
 
+import inspect
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -98,6 +100,16 @@ def browser() -> str:
     )
     policy = (f"  {_camel(name)}: {json.dumps(value)},\n" for name, value in asdict(Policy()).items())
     return _BROWSER.format(codes="".join(codes), transitions="".join(transitions), policy="".join(policy))
+
+
+def policy() -> list[tuple[str, str, str]]:
+    """The rows of the policy's table in the docs: name, default, meaning; the meanings are its docstring's."""
+    text = inspect.getdoc(Policy) or ""
+    meanings = {
+        name: " ".join(meaning.split())
+        for name, meaning in re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", text, re.MULTILINE)
+    }
+    return [(f"`{name}`", f"`{value}`", meanings[name]) for name, value in asdict(Policy()).items()]
 
 
 def files(root: Path) -> dict[Path, str]:

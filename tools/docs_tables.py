@@ -30,7 +30,7 @@ from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
 from services.relay.core import capabilities, states, upstream_close
-from tools import metrics_catalogue, network_paths
+from tools import client_tables, metrics_catalogue, network_paths
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -45,6 +45,10 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _close_codes() -> str:
     rows = ((code, f"`{row.action}`", row.meaning) for code, row in sorted(close_codes.CLOSE_CODES.items()))
     return markdown(("code", "the client", "meaning"), rows)
+
+
+def _client_policy() -> str:
+    return markdown(("setting", "default", "meaning"), client_tables.policy())
 
 
 def _error_reasons() -> str:
@@ -195,6 +199,7 @@ ROTATIONS: Final = Path(__file__).resolve().parent.parent / "bench/results/rotat
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
+        "client-policy": _client_policy,
         "close-codes": _close_codes,
         "error-reasons": _error_reasons,
         "emulator-closes": _emulator_closes,
