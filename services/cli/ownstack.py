@@ -18,6 +18,14 @@ _SIGNALS: Final = {"kill": signal.SIGKILL, "restart": signal.SIGTERM}
 """How a fault of a service is done."""
 
 
+_PATIENT: Final = {
+    "FILO_SIMULATOR_RECONNECT_ATTEMPTS": "20",
+    "FILO_SIMULATOR_RECONNECT_LONGEST_WAIT": "2s",
+    "FILO_SIMULATOR_TURN_TIMEOUT": "60s",
+}
+"""There is one relay, and no other to go to: a client that comes back waits until it has started again."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnStack:
     """Services that this command has started.
@@ -47,7 +55,7 @@ async def running(
         ChildError: One of them could not start.
     """
     own = {name: value for name, value in environ.items() if not name.startswith(("FILO_", "GEMINI_"))}
-    own |= dict.fromkeys(stack.SOCKETS, f"{stack.LOOPBACK}:0")
+    own |= dict.fromkeys(stack.SOCKETS, f"{stack.LOOPBACK}:0") | _PATIENT
     where = stack.addresses(own)
     async with Supervisor(logs) as supervisor:
         await up.launch(supervisor, stack.services(choices, own, where), tell)

@@ -47,7 +47,7 @@ _LAST_TURN: Final = 20.0
 
 
 def specification(*, rotation: str, channel: str, prospect: str = "", **values: Any) -> pb.RunSpec:  # noqa: ANN401 - fields
-    """A run as the command line says it; enums in words, empty for the simulator's default; files are read by `read`."""
+    """A run as the command line says it; enums in words, empty for the default; files are read by `read`."""
     return pb.RunSpec(
         rotation=pb.Rotation.Value(f"ROTATION_{rotation.upper() or 'UNSPECIFIED'}"),
         channel=pb.Channel.Value(f"CHANNEL_{channel.upper() or 'UNSPECIFIED'}"),

@@ -23,7 +23,7 @@ from services.common.voice import Heard, Listener
 from services.simulator import checks
 from services.simulator.journal import Journal
 from services.simulator.metrics import Metrics
-from services.simulator.record import Record
+from services.simulator.record import Record, Turn, said_in
 
 _AGENT_RATE: Final = 24_000
 
@@ -83,6 +83,7 @@ class Hearing:
         self._ear = Ear()
         self._turns: dict[int, int] = {}
         self._cause = ""
+        self._said = (0, "")
 
     @property
     def record(self) -> Record:
@@ -98,10 +99,6 @@ class Hearing:
         if not self._spoken_into:
             self._ear.forget()
         self.answering = self.known = False
-
-    def remember(self, turns: int) -> None:
-        """The run goes on in another process: the relay has numbered its turns as they came."""
-        self._turns = {number: number for number in range(1, turns + 1)}
 
     @property
     def _spoken_into(self) -> bool:
@@ -124,12 +121,14 @@ class Hearing:
 
     @take.register
     def _transcript(self, event: messages.Transcript) -> None:
-        if event.role == "agent":
-            self._ear.read(event.text)
-            self._begins()
-            if self.answering:
-                self._turns.setdefault(event.turn, len(self.record.turns))
-                self.known = True
+        if event.role != "agent":
+            self._said = (event.turn, (self._said[1] if self._said[0] == event.turn else "") + event.text)
+            return
+        self._ear.read(event.text)
+        self._begins()
+        if self.answering:
+            self._turns.setdefault(event.turn, len(self.record.turns))
+            self.known = True
 
     def _begins(self) -> None:
         """The agent is heard."""
@@ -155,10 +154,27 @@ class Hearing:
         asking = self.record.turn(turn)
         if asking is None:
             return  # the agent spoke before it was spoken to
+        if not interrupted and self._answers_both(relay_turn, turn):
+            self._delivered_once(asking, "", interrupted=True)
+            turn, asking = newest, self.record.turns[-1]
+            self._turns[relay_turn] = newest
+        self._delivered_once(asking, answer, interrupted=interrupted)
+
+    def _answers_both(self, relay_turn: int, turn: int) -> bool:
+        """Whether the turn in progress, spoken into the one before it, was heard as one with that.
+
+        It is so after a cut: both lines are sent again at once, with nothing between them, and get one answer.
+        """
+        if not self._spoken_into or turn != len(self.record.turns) - 1:
+            return False
+        number, said = self._said
+        return number == relay_turn and said_in(said, self.record.turns[-1].prospect)
+
+    def _delivered_once(self, asking: Turn, answer: str, *, interrupted: bool) -> None:
         if not asking.completed:
             self._metrics.turn_completed()
         recalled = None if interrupted else checks.recalled(asking, answer)
-        self._journal.add(pb.AgentSaid(text=answer, recalled=recalled, interrupted=interrupted), turn=turn)
+        self._journal.add(pb.AgentSaid(text=answer, recalled=recalled, interrupted=interrupted), turn=asking.number)
 
     @take.register
     def _restarted(self, _: messages.TurnRestarted) -> None:

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit, urlunsplit
 import structlog
 
 from filo.client import Client, Credentials, Session
+from filo.client.close_codes import Action
 from filo.handles.v1 import resources_pb2
 from filo.relay.v1 import relay_pb2, relay_pb2_grpc
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.clock import Clock
+from services.common.errors import ServiceError
 from services.simulator import network, trouble
 from services.simulator.account import Emulator
 from services.simulator.config import Settings
@@ -92,7 +94,6 @@ async def opened(
             way, relay = await _broken(relay, stack)
         client = _client(run, hold, tools, log, _join(relay, created.websocket_path), created.session_token, cast)
         hearing = Hearing(journal, tools.metrics)
-        hearing.remember(len(journal.record.completed))
         talk = Talk(client, hearing, tools.clock, _manner(run.spec, cast, hold, tools), journal.record.frames_sent)
         broken = Trouble(
             schedule, journal, tools.clock, trouble.marker(run.name), tools.emulator, way, cut=client.abort
@@ -144,18 +145,28 @@ def _is_marked(run: pb.Run, cast: Cast) -> bool:
 async def _create_session(
     run: pb.Run, cast: Cast, hold: Hold, tools: Tools, *, marked: bool
 ) -> relay_pb2.CreateSessionResponse:
-    """Create the run's conversation, or get a new token for it: the same request again gives the same one."""
+    """Create the run's conversation, or get a new token for it: the same request again gives the same one.
+
+    A relay that is away is asked again, as patiently as a client comes back.
+    """
     agent = cast.agent.config(run.spec.model, f"{trouble.marker(run.name)}\n" if marked else "")
     agent.feedback_policy = run.spec.feedback_policy
-    return await tools.relay.CreateSession(
-        relay_pb2.CreateSessionRequest(
-            request_id=str(uuid.uuid5(uuid.NAMESPACE_URL, run.name)),
-            mode=resources_pb2.MODE_SALES_AGENT,
-            owner=resources_pb2.Owner(share_token=hold.share_token),
-            agent=agent,
-            test=True,
-        )
+    policy = tools.settings.reconnect
+    request = relay_pb2.CreateSessionRequest(
+        request_id=str(uuid.uuid5(uuid.NAMESPACE_URL, run.name)),
+        mode=resources_pb2.MODE_SALES_AGENT,
+        owner=resources_pb2.Owner(share_token=hold.share_token),
+        agent=agent,
+        test=True,
     )
+    for attempt in range(1, policy.attempts + 1):
+        try:
+            return await tools.relay.CreateSession(request)
+        except ServiceError as error:
+            if not error.meaning.retryable:
+                raise
+        await tools.clock.sleep(policy.wait(attempt, Action.RECONNECT, 0.5))
+    return await tools.relay.CreateSession(request)
 
 
 async def _broken(relay: str, stack: AsyncExitStack) -> tuple[Network, str]:

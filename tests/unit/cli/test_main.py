@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner
 
+from filo.handles.v1.resources_pb2 import FEEDBACK_POLICY_JUST_IN_TIME
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.cli import main, settings, train, up
 from services.cli.stack import Choices, Upstream
@@ -34,7 +35,7 @@ def ordered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_the_command_alone_lists_every_subcommand() -> None:
     """`filo` is help enough to find the rest."""
     shown = runner.invoke(main.app, []).output
-    for name in (*main.SERVICES, "up", "train", "demo", "version"):
+    for name in (*main.SERVICES, "up", "train", "runs", "demo", "version"):
         assert f"  {name} " in shown
 
 
@@ -46,7 +47,9 @@ def test_version() -> None:
 def test_train_turns_its_options_into_a_run(ordered: list[object]) -> None:
     """Every option ends up in the order for the simulator."""
     words = "train --turns 9 --persona p --seed 3 --no-resume --rotation client --cut-client-at 7,19 --channel text"
-    done = runner.invoke(main.app, [*words.split(), "--speed", "8", "--address", "h:1"])
+    more = "--manager rules --feedback-policy just_in_time --speed 8 --address h:1 --agent a --faults f --chaos 0.25"
+    rest = "--prospect gemini --judge --threshold longest_gap_ms=2000 --threshold lost_turns=1"
+    done = runner.invoke(main.app, [*words.split(), *more.split(), *rest.split()])
     assert done.exit_code == 0, done.output
     assert ordered[:2] == [
         Address("h", 1),
@@ -59,6 +62,14 @@ def test_train_turns_its_options_into_a_run(ordered: list[object]) -> None:
             cut_client_at_turns=[7, 19],
             channel=pb.CHANNEL_TEXT,
             speed=8,
+            agent="a",
+            fault_plan="f",
+            chaos=0.25,
+            prospect=pb.PROSPECT_KIND_GEMINI,
+            judge=True,
+            thresholds={"longest_gap_ms": 2000, "lost_turns": 1},
+            manager=pb.MANAGER_KIND_RULES,
+            feedback_policy=FEEDBACK_POLICY_JUST_IN_TIME,
         ),
     ]
 
@@ -69,9 +80,13 @@ def test_train_turns_its_options_into_a_run(ordered: list[object]) -> None:
         "train --turns 0",
         "train --turns many",
         "train --cut-client-at 3,x",
+        "train --threshold lost_turns",
+        "train --chaos 1.5",
         "train --cut-client-at 0",
         "train --rotation both",
         "train --channel smoke",
+        "train --manager nobody",
+        "train --feedback-policy none",
         "train --speed 0",
         "train --address nowhere",
         "up --upstream other",

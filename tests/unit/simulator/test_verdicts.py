@@ -1,0 +1,246 @@
+"""The checks are checked: a recorded run in which all is well, with one defect planted, is caught by the check for it.
+
+The run is the events of a run as they are stored; a defect is a change to them, or to what the agent's context holds.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from filo.simulator.v1 import simulator_pb2 as pb
+from services.common import voice
+from services.simulator import hold, verdicts
+from services.simulator.checks import Held
+from services.simulator.measures import Case
+from services.simulator.record import Record, recall
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+COMPANY = pb.Fact(phrase="company", value="Brightwater")
+DEADLINE = pb.Fact(phrase="deadline", value="the first of March")
+PHASES = ("discovery", "demo")
+ADVICE = "Offer the yearly plan before they ask for a price"
+
+Event = pb.WatchRunResponse
+Tape = list[Event]
+
+
+class Recorder:
+    """Records a run as it happens; every step takes half a second."""
+
+    def __init__(self) -> None:
+        self.tape: Tape = []
+        self._now = START
+
+    def at(self, turn: int, **event: object) -> None:
+        """Something happens in a turn."""
+        made = Event(sequence=len(self.tape) + 1, turn=turn, **event)  # type: ignore[arg-type]
+        self._now += timedelta(seconds=0.5)
+        made.time.FromDatetime(self._now)
+        self.tape.append(made)
+
+    def turn(self, number: int, said: str, answer: str, **more: list[pb.Fact]) -> None:
+        """A whole turn."""
+        phase = PHASES[number > 4]  # noqa: RUF100
+        self.at(number, prospect_said=pb.ProspectSaid(text=said, phase=phase, **more))
+        self._now += timedelta(seconds=voice.frame_count(said) * voice.FRAME_SECONDS)
+        self.at(number, answering=pb.Answering())
+        self.at(number, agent_said=pb.AgentSaid(text=answer))
+        tokens = pb.TokensCounted(context=300 + 100 * number, billed=400 * number, by_category={"user": 100 * number})
+        self.at(number, tokens_counted=tokens)
+
+
+def good() -> Tape:
+    """Eight turns, a rotation and a reconnect, advice that was followed and taken out; nothing is wrong with it."""
+    run = Recorder()
+    run.at(0, started=pb.Started(conversation="conversations/1"))
+    run.turn(1, "Thank you. My company is Brightwater.", "Hello, this is Ada from Northwind. Noted.", told=[COMPANY])
+    run.turn(2, "So. My deadline is the first of March.", "Good to know, that leaves us time.", told=[DEADLINE])
+    run.at(2, rotated=pb.RotationMark(at_turn=3, reason="go_away", continuity="handle", gap_ms=80))
+    run.turn(3, "What is my company?", "You told me your company is Brightwater.", asked=[COMPANY])
+    run.turn(4, "Tell me about reports.", f"Reports are easy. As advised (1): {ADVICE}.")
+    run.at(4, advised=pb.Advice(id="1", text=ADVICE, state="removed", given_after_turn=3, turn=4, tokens=20))
+    run.turn(5, "Show me the app.", "Here is the app, look at the top.")
+    run.at(5, reconnected=pb.ReconnectMark(at_turn=6, reason="cut", attempts=1, continuity="handle", gap_ms=1500))
+    run.turn(6, "What is my deadline?", "You told me your deadline is the first of March.", asked=[DEADLINE])
+    run.turn(7, "I ask again. What is my company?", "You told me your company is Brightwater.", asked=[COMPANY])
+    run.turn(8, "Goodbye then.", "Thank you for your time, goodbye.")
+    return run.tape
+
+
+def case(tape: Tape, held: Held = Held(), **spec: object) -> Case:  # noqa: B008 - frozen
+    """The run as it is judged."""
+    record = recall(tape)
+    hold.recount(record)
+    wanted = pb.RunSpec(turns=8, channel=pb.CHANNEL_VOICE, **spec)  # type: ignore[arg-type]
+    return Case(spec=wanted, record=record, held=held, phases=PHASES, window=32_000, pace=1.0)
+
+
+def failed(judged: Case) -> dict[str, pb.Check]:
+    """The checks that do not hold."""
+    return {check.name: check for check in verdicts.judge(judged) if not check.passed}
+
+
+def of(tape: Tape, turn: int, kind: str) -> Event:
+    """The event of that kind in a turn."""
+    return next(event for event in tape if event.turn == turn and event.WhichOneof("event") == kind)
+
+
+def test_a_run_in_which_all_is_well_passes_every_check() -> None:
+    """Every check applies to it, and each has full marks and a finding in words."""
+    judged = verdicts.judge(case(good()))
+    assert {check.name for check in judged} == verdicts.NAMES
+    assert all(check.passed for check in judged), [check for check in judged if not check.passed]
+    assert all(check.finding.endswith(".") and check.title for check in judged)
+    assert {check.score for check in judged} == {1.0}
+
+
+def unanswered(tape: Tape) -> None:
+    """The last turn never gets an answer."""
+    del tape[-3:]
+
+
+def forgotten(tape: Tape) -> None:
+    """A fact is asked for, long after any cut, and the agent does not know it."""
+    of(tape, 7, "agent_said").agent_said.text = "I am sorry, I do not think you told me your company."
+
+
+def forgotten_after_a_cut(tape: Tape) -> None:
+    """The same in the first question after the cut."""
+    of(tape, 6, "agent_said").agent_said.text = "I am sorry, I do not think you told me your deadline."
+
+
+def greeted_again(tape: Tape) -> None:
+    """The agent introduces itself in the middle."""
+    of(tape, 5, "agent_said").agent_said.text = "Hello, this is Ada from Northwind. What can I do for you?"
+
+
+def answered_alike(tape: Tape) -> None:
+    """An answer that was given before, to another line."""
+    of(tape, 8, "agent_said").agent_said.text = of(tape, 5, "agent_said").agent_said.text
+
+
+def delivered_twice(tape: Tape) -> None:
+    """The same answer comes again, whole, after the cut."""
+    again = Event()
+    again.CopyFrom(of(tape, 5, "agent_said"))
+    tape.append(again)
+
+
+def long_gap(tape: Tape) -> None:
+    """A rotation that took half a minute."""
+    of(tape, 2, "rotated").rotated.gap_ms = 30_000
+
+
+def long_silence(tape: Tape) -> None:
+    """An agent that keeps the prospect waiting for half a minute."""
+    late = of(tape, 5, "prospect_said").time.ToDatetime() + timedelta(seconds=32)
+    of(tape, 5, "answering").time.FromDatetime(late)
+
+
+def not_followed(tape: Tape) -> None:
+    """The answer of the turn that the advice served shows nothing of it."""
+    of(tape, 4, "agent_said").agent_said.text = "Reports are easy."
+
+
+def followed_afterwards(tape: Tape) -> None:
+    """The advice was taken out, and a later answer still follows it."""
+    of(tape, 8, "agent_said").agent_said.text = f"Goodbye. As advised (1): {ADVICE}."
+
+
+def stuck(tape: Tape) -> None:
+    """The talk never gets to the demo."""
+    for event in tape:
+        if event.HasField("prospect_said"):
+            event.prospect_said.phase = "discovery"
+
+
+def overflowing(tape: Tape) -> None:
+    """The context has outgrown the window."""
+    of(tape, 8, "tokens_counted").tokens_counted.context = 40_000
+
+
+DEFECTS: dict[str, tuple[Callable[[Tape], None], set[str], int]] = {
+    "unanswered": (unanswered, {"turns_completed"}, 8),
+    "forgotten": (forgotten, {"facts_recalled"}, 7),
+    "forgotten after a cut": (forgotten_after_a_cut, {"facts_recalled", "facts_recalled_after_cuts"}, 6),
+    "greeted again": (greeted_again, {"regreetings"}, 5),
+    "answered alike": (answered_alike, {"repeated_answers"}, 8),
+    "delivered twice": (delivered_twice, {"doubled_turns"}, 5),
+    "a long gap": (long_gap, {"longest_gap_ms"}, 3),
+    "a long silence": (long_silence, {"longest_silence_s"}, 5),
+    "advice not followed": (not_followed, {"advice_followed"}, 4),
+    "advice followed afterwards": (followed_afterwards, {"advice_outlived"}, 8),
+    "stuck in a phase": (stuck, {"phases_reached"}, 0),
+    "more tokens than the window": (overflowing, {"context_tokens", "tokens_by_turn"}, 8),
+}
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_planted_defect_is_caught_by_its_check_and_by_no_other(name: str) -> None:
+    """And the evidence points at the turn in which it was planted."""
+    plant, expected, turn = DEFECTS[name]
+    tape = good()
+    plant(tape)
+    caught = failed(case(tape))
+    assert set(caught) == expected
+    for check in caught.values():
+        assert check.evidence[0].turn == turn
+        assert check.evidence[0].text
+        assert check.score < 1
+
+
+@pytest.mark.parametrize(
+    ("held", "name", "turn"),
+    [
+        (Held(lost=(3,)), "lost_turns", 3),
+        (Held(doubled=(4,)), "doubled_turns", 4),
+        (Held(frames_lost=2, lost_by_turn=((6, 2),)), "frames_lost", 6),
+        (Held(frames_doubled=9, doubled_by_turn=((7, 9),)), "frames_doubled", 7),
+    ],
+)
+def test_what_the_context_has_lost_or_doubled_is_caught(held: Held, name: str, turn: int) -> None:
+    """By the emulator's account: one thing each, and nothing else."""
+    caught = failed(case(good(), held))
+    assert set(caught) == {name}
+    assert caught[name].evidence[0].turn == turn
+
+
+def test_every_check_has_its_defect() -> None:
+    """None is left that was never seen to fail."""
+    caught = {check for _, expected, _ in DEFECTS.values() for check in expected}
+    assert caught | {"lost_turns", "doubled_turns", "frames_lost", "frames_doubled"} == verdicts.NAMES
+
+
+def test_thresholds_are_data() -> None:
+    """A run may be allowed more, or less, by the name of the check."""
+    tape = good()
+    long_gap(tape)
+    assert not failed(case(tape, thresholds={"longest_gap_ms": 40_000}))
+    assert set(failed(case(good(), thresholds={"longest_gap_ms": 1_000}))) == {"longest_gap_ms"}
+
+
+def test_what_does_not_apply_is_left_out() -> None:
+    """No question, no advice, no cut, no frame, no window, too short for its phases: these checks are not there."""
+    run = Recorder()
+    run.turn(1, "Good morning.", "Hello, this is Ada from Northwind.")
+    bare = replace(case(run.tape), window=0, spec=pb.RunSpec(turns=1, channel=pb.CHANNEL_TEXT))
+    bare.record.frames_sent = 0
+    assert {check.name for check in verdicts.judge(bare)} == {
+        "turns_completed", "regreetings", "repeated_answers", "lost_turns", "doubled_turns", "longest_silence_s"
+    }  # fmt: skip
+
+
+def test_an_interrupted_answer_is_no_evidence_of_memory() -> None:
+    """Whoever speaks into an answer cannot say what it would have held."""
+    tape = good()
+    forgotten(tape)
+    of(tape, 7, "agent_said").agent_said.interrupted = True
+    assert not failed(case(tape))
+
+
+def test_a_run_that_said_nothing_is_judged_all_the_same() -> None:
+    """One that could not begin: no turn was completed, and nothing else is claimed."""
+    empty = Case(pb.RunSpec(turns=3), Record(), Held())
+    assert set(failed(empty)) == {"turns_completed"}
