@@ -46,7 +46,7 @@ def test_what_the_user_sets_wins() -> None:
 
 
 def test_a_real_key_reaches_only_who_calls_gemini_and_never_the_emulator() -> None:
-    """With Gemini the relay and the simulator (whose text models need it) have the key; with the emulator nobody has."""
+    """With Gemini the relay and the simulator, for its text models, have the key; with the emulator nobody has."""
     key = {"GEMINI_API_KEY": "real"}
     gemini = planned(Choices(upstream=Upstream.GEMINI), key)
     assert [name for name, environ in gemini.items() if "real" in environ.values()] == ["relay", "simulator"]
