@@ -50,6 +50,27 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     }
 
 
+def test_the_client_can_be_installed_alone(tmp_path: Path) -> None:
+    """Its own wheel holds the client and nothing else, of the same version; it needs websockets and nothing else."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT / "clients/python", check=True, capture_output=True, timeout=50)
+    (path,) = tmp_path.glob("filo_client-*.whl")
+    names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
+    assert names == committed("filo/**/*", "clients/python")
+    alone = tomllib.loads((ROOT / "clients/python/pyproject.toml").read_text("utf-8"))["project"]
+    assert alone["version"] == PROJECT["version"]
+    loaded = loaded_by(f"sys.path.insert(0, {str(path)!r}); import filo.client, filo.client.audio") - loaded_by("pass")
+    optional = {"python_socks"}  # websockets takes it where it is there
+    assert loaded - sys.stdlib_module_names - optional == {"filo", "websockets"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after a statement."""
+    program = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=50)
+    return set(done.stdout.split())
+
+
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
     """`filo` is the command line's own main."""
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
