@@ -17,8 +17,8 @@ from websockets.asyncio.server import ServerConnection
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
-from services.common.errors import INTERNAL_DETAIL, MEANING, Reason, ServiceError
-from services.relay.checkpoints import REFUSED, StoreWriter
+from services.common.errors import INTERNAL_DETAIL, MEANING, Reason
+from services.relay.checkpoints import StoreWriter
 from services.relay.client import protocol
 from services.relay.client.intake import Intake
 from services.relay.client.link import ClientLink
@@ -31,6 +31,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
+from services.relay.heartbeat import Heartbeat
 from services.relay.metrics import Metrics, yes_or_no
 from services.relay.store import Attached, Store
 from services.relay.tally import Tally
@@ -318,14 +319,11 @@ class LiveConversation:
             self.post(on.Tick(self._upstream.silence()))
 
     async def _heartbeat(self) -> None:
+        around = self._around
+        heartbeat = Heartbeat(self.name, self.epoch, around.store, around.clock, self.post, self._log)
         while True:
             await self._around.clock.sleep(self._heartbeat_interval)
-            try:
-                await self._around.store.heartbeat(self.name, self.epoch)
-            except ServiceError as error:
-                if not error.meaning.retryable:
-                    self._log.warning("fenced", reason=error.reason.value)
-                    self.post(REFUSED.get(error.reason, on.StoreRefused()))
+            await heartbeat.beat()
             self._renew_token()
 
     def _renew_token(self) -> None:

@@ -216,6 +216,26 @@ async def test_any_replica_takes_advice(tmp_path: Path) -> None:
         assert relay.metric("filo_relay_feedback_total", state="accepted") == 1
 
 
+async def test_no_moment_of_an_attach_is_too_early_or_too_late(tmp_path: Path) -> None:
+    """Advice that is given while a conversation is being attached, at either replica, is in its first turn."""
+
+    async def told(relay: RunningRelay, other: RunningRelay, number: int) -> str:
+        session = await relay.create(agent=agent())
+
+        async def give() -> None:
+            await asyncio.sleep(number * 0.004)
+            await send(relay if number % 2 else other, session)
+
+        giving = asyncio.create_task(give())
+        async with Client(relay.socket(session)) as client:
+            await giving
+            return await client.turn(Speaker(80 + number), "What do you sell?")
+
+    async with running_relay(tmp_path) as relay, another_relay(relay) as other:
+        answers = await asyncio.gather(*(told(relay, other, number) for number in range(12)))
+    assert [FOLLOWED in answer for answer in answers] == [True] * 12
+
+
 async def test_a_holder_that_has_gone_is_told_of(tmp_path: Path) -> None:
     """The item is stored, the caller may repeat, and whoever attaches next delivers it."""
     async with running_relay(tmp_path) as relay:
