@@ -134,9 +134,7 @@ def _errors() -> Iterator[Mutation]:
         tables: dict[str, Mapping[Any, errors.Meaning]] = {"no such row": others}
         tables |= {change: {**others, reason: row} for change, row in wrong.items()}
         for change, mutated in tables.items():
-            yield Mutation(
-                errors, "MEANING", reason, change, MappingProxyType(mutated), "tests.unit.common.test_errors"
-            )
+            yield Mutation(errors, "MEANING", reason, change, MappingProxyType(mutated), tests)
 
 
 def _client_closes() -> Iterator[Mutation]:
