@@ -44,7 +44,7 @@ RESULTS: Final = Path("bench/results/rotation.json")
 _MODEL: Final = "models/gemini-2.5-flash-native-audio"
 _START: Final = 60.0
 _FOR_EVER: Final = 10**9
-_MOST_SECONDS: Final = 240.0
+_MOST_SECONDS: Final = 290.0
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,21 @@ class Situation:
 
 SITUATIONS: Final = (
     Situation(
-        "idle", {"when": "turn", "after": 0.5, "spread": 0.8, "time_left": 10.0}, 50.0, "Yes.", 6, "session:rotated"
+        "idle", {"when": "turn", "after": 0.5, "spread": 0.8, "time_left": 10.0}, 50.0, "Yes.", 10, "session:rotated"
     ),
     Situation(
         "client speaking",
         {"when": "activity", "after": 0.3, "spread": 1.2, "time_left": 1.6},
         50.0,
         "My company makes thread for sails and for kites.",
-        6,
+        10,
     ),
     Situation(
         "agent speaking",
         {"when": "answer", "after": 0.3, "spread": 1.2, "time_left": 1.3, "chance": 0.7},
-        1.0,
+        1.6,
         "Tell me more of it.",
-        6,
+        10,
     ),
 )
 
