@@ -109,6 +109,10 @@ def addresses(environ: Mapping[str, str], pick: Callable[[int], list[int]] = fre
     return {name: address._replace(port=free.get(name, address.port)) for name, address in found.items()}
 
 
+_ALONE: Final = {"FILO_RELAY_DRAIN_TIMEOUT": "5s", "FILO_RELAY_DRAIN_SPREAD": "0s"}
+"""A relay that stops need not be gentle to others: there are none."""
+
+
 def services(choices: Choices, environ: Mapping[str, str], where: Mapping[str, Address]) -> list[Service]:
     """What to start, in order: each one finds those before it.
 
@@ -129,13 +133,13 @@ def services(choices: Choices, environ: Mapping[str, str], where: Mapping[str, A
     if not emulated:
         return [
             _filo("handles", shared),
-            _filo("relay", {**shared, API_KEY: environ[API_KEY]}),
+            _filo("relay", {**_ALONE, **shared, API_KEY: environ[API_KEY]}),
             _filo("simulator", {**talk, "FILO_SIMULATOR_CHANNEL": "text", **shared, API_KEY: environ[API_KEY]}),
         ]
     return [
         _filo("emulator", shared | _emulator(choices)),
         _filo("handles", shared),
-        _filo("relay", _towards_emulator(choices, where) | shared | {API_KEY: "emulator"}),
+        _filo("relay", _ALONE | _towards_emulator(choices, where) | shared | {API_KEY: "emulator"}),
         _filo("simulator", talk | _prospect(choices, where) | shared | {API_KEY: "emulator"}),
     ]
 

@@ -1,5 +1,6 @@
 """A gRPC server as every service runs it: errors by the table, health, reflection, a bounded stop."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -16,6 +17,7 @@ from services.common.errors import ServiceError
 from services.common.grpc_metrics import GrpcMetrics, counted
 from services.common.grpc_wrapping import Handler, Wrap, Wrapping
 from services.common.lifecycle import StartupError, port_error
+from services.common.readiness import Readiness
 from services.common.tls import Transport
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -91,7 +93,7 @@ async def _abort(context: Context, error: Exception, name: str) -> None:
 
 
 @asynccontextmanager
-async def serving(
+async def serving(  # noqa: PLR0913 - what there is to say about a server
     address: Address,
     services: Sequence[str],
     register: Callable[[grpc.aio.Server], None],
@@ -101,6 +103,7 @@ async def serving(
     grace: float = 0.5,
     registry: CollectorRegistry | None = None,
     probes: Address | None = None,
+    readiness: Readiness | None = None,
 ) -> AsyncIterator[Address]:
     """Serve gRPC while the context is open.
 
@@ -113,6 +116,7 @@ async def serving(
         grace: Seconds that running calls get when the context closes.
         registry: Where calls are counted, if they are.
         probes: Where health alone is served besides, in the clear: whoever probes has no certificate.
+        readiness: What health shows; always serving if not given.
 
     Yields:
         The address, with the port that was really taken.
@@ -129,14 +133,40 @@ async def serving(
     register(registrar)
     port = _listen(server, address, transport)
     await server.start()
-    for name in ("", *services):
-        await checker.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        async with _probed(checker, probes):
+        async with _shown(readiness or Readiness(), checker, services), _probed(checker, probes):
             yield Address(address.host, port)
     finally:
         await checker.enter_graceful_shutdown()
         await server.stop(grace)
+
+
+@asynccontextmanager
+async def _shown(
+    readiness: Readiness, checker: health.aio.HealthServicer, services: Sequence[str]
+) -> AsyncIterator[None]:
+    """Keep health what readiness is."""
+    changed = asyncio.Event()
+
+    async def show() -> None:
+        changed.clear()
+        word = health_pb2.HealthCheckResponse.SERVING if readiness.ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *services):
+            await checker.set(name, word)
+
+    async def follow() -> None:
+        while True:
+            await changed.wait()
+            await show()
+
+    readiness.follow(lambda _: changed.set())
+    await show()
+    following = asyncio.create_task(follow())
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
 
 
 @asynccontextmanager

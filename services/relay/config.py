@@ -17,6 +17,24 @@ _BASE_URL: Final = re.compile(r"wss?://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(:\d{1,5})?(/
 
 
 @dataclass(frozen=True, slots=True)
+class DrainPolicy:
+    """How a relay that stops gives its conversations back.
+
+    Args:
+        timeout: Seconds in which all of it is over; less than the process is given to stop (Kubernetes: 30).
+        spread: Seconds over which the beginnings are spread, so that the other replicas are not stormed.
+    """
+
+    timeout: float = 25.0
+    spread: float = 10.0
+
+    @property
+    def latest(self) -> float:
+        """Seconds after which no open turn is waited for: what is left is for closing and for the last writes."""
+        return max(self.timeout / 2, self.timeout - 8.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the relay can be told; every field works as it is on one machine.
 
@@ -44,6 +62,8 @@ class Settings:
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
         transport: What encrypts the calls between services.
         log_level: DEBUG, INFO, WARNING or ERROR.
+        takeover_timeout: Seconds in which another relay must give a conversation back whose client has come here.
+        drain: How its conversations are given back when it stops.
         breaker: When the whole relay holds its dials back.
         policy: What the core's decisions depend on.
     """
@@ -70,6 +90,8 @@ class Settings:
     session_metrics: int = 500
     transport: Transport = Transport()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
+    takeover_timeout: float = 5.0
+    drain: DrainPolicy = field(default_factory=DrainPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     policy: Policy = field(default_factory=Policy)
 
@@ -117,6 +139,8 @@ class Settings:
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
             transport=tls.read(shared, "relay", {"RELAY_CONTROL_ADDRESS": control, "HANDLES_ADDRESS": handles}),
             log_level=shared.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+            takeover_timeout=env.duration("TAKEOVER_TIMEOUT", default.takeover_timeout, low=0.1),
+            drain=_drain(env),
             breaker=_breaker(env),
             policy=_policy(env),
         )
@@ -133,6 +157,19 @@ def _api_key(values: Mapping[str, str], env: Environment) -> str:
     elif not (key.isascii() and key.isprintable()):
         env.problems.append("GEMINI_API_KEY: holds characters that no key has; set it to your key")
     return key
+
+
+def _drain(env: Environment) -> DrainPolicy:
+    default = DrainPolicy()
+    drain = DrainPolicy(
+        timeout=env.duration("DRAIN_TIMEOUT", default.timeout, low=1.0),
+        spread=env.duration("DRAIN_SPREAD", default.spread),
+    )
+    if drain.spread > drain.latest:
+        env.problems.append(
+            f"FILO_RELAY_DRAIN_SPREAD: is more than {drain.latest:g} s, which FILO_RELAY_DRAIN_TIMEOUT leaves for it"
+        )
+    return drain
 
 
 def _breaker(env: Environment) -> BreakerPolicy:

@@ -31,7 +31,11 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
+<<<<<<< HEAD
 from services.relay.heartbeat import Heartbeat
+=======
+from services.relay.lease import Lease
+>>>>>>> fdc563f (relay: a conversation is taken over from the relay that holds it, given back at a good moment, and doubted after a pause)
 from services.relay.metrics import Metrics, yes_or_no
 from services.relay.store import Attached, Store
 from services.relay.tally import Tally
@@ -87,7 +91,7 @@ class LiveConversation:
         self.inputs = Inputs(attached.attachment.covered_seq, around.settings.replay_seconds)
         self._around = around
         self._instruction = attached.conversation.agent.system_instruction
-        self._heartbeat_interval = attached.heartbeat_interval
+        self.lease = Lease(self.name, self.epoch, attached.heartbeat_interval, around.store, self.post, around.clock)
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self.journal = Journal(attached.epoch, around.clock)
         self._speech = SpeechDetector()
@@ -104,7 +108,6 @@ class LiveConversation:
         self._token_made = around.clock.monotonic()
         self._client: ClientLink | None = None
         self._upstream = UpstreamLink(
-            self.name,
             attached.conversation.agent,
             dialler=around.dialler,
             store=around.store,
@@ -112,6 +115,7 @@ class LiveConversation:
             outbox=self.outbox,
             post=self.post,
             clock=around.clock,
+            lease=self.lease,
         )
         self._connection: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -147,7 +151,7 @@ class LiveConversation:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self.started.set()
-                helpers = [group.create_task(self._keep_time()), group.create_task(self._heartbeat())]
+                helpers = [group.create_task(self._keep_time()), group.create_task(self.lease.keep(self._renew_token))]
                 writing = group.create_task(self._writer.run())
                 await self._stopped.wait()
                 self._writer.finish()
@@ -182,10 +186,6 @@ class LiveConversation:
             self._posting = False
         self._rearm.set()
 
-    def drain(self) -> None:
-        """Give the conversation back: this relay stops."""
-        self.post(on.DrainAsked())
-
     # The client.
 
     async def attend(self, socket: ServerConnection, request: protocol.Request, missed: list[resources.Turn]) -> None:
@@ -199,7 +199,7 @@ class LiveConversation:
         Raises:
             ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
         """
-        link = ClientLink(socket, self.outbox, request.last_seen, first_here=self.joins == 0)
+        link = ClientLink(socket, self.outbox, request.last_seen, first_here=self.joins == 0, lease=self.lease)
         previous, self._client = self._client, link
         self.joins += 1
         for turn in missed:
@@ -318,6 +318,7 @@ class LiveConversation:
                 continue
             self.post(on.Tick(self._upstream.silence()))
 
+<<<<<<< HEAD
     async def _heartbeat(self) -> None:
         around = self._around
         heartbeat = Heartbeat(self.name, self.epoch, around.store, around.clock, self.post, self._log)
@@ -326,6 +327,8 @@ class LiveConversation:
             await heartbeat.beat()
             self._renew_token()
 
+=======
+>>>>>>> fdc563f (relay: a conversation is taken over from the relay that holds it, given back at a good moment, and doubted after a pause)
     def _renew_token(self) -> None:
         """Tell a client whose conversation is silent a fresh token before the last one expires."""
         age = self._around.clock.monotonic() - self._token_made

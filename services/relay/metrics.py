@@ -99,6 +99,13 @@ class Metrics:
             (*Row._fields, "test"),
             registry=registry,
         )
+        self.takeovers = Counter(
+            "filo_relay_takeovers_total",
+            "Conversations that another relay held when a client brought them here, by what that relay did: released; "
+            "gone, it had just let go of it; unreachable.",
+            ("result",),
+            registry=registry,
+        )
         self._conversation_ends(registry)
         self._upstream(registry)
         self._context(registry)
@@ -191,6 +198,8 @@ class Metrics:
                     self.rotations.labels(reason.value, continuity.value, test)
         for result in HANDLE_RESULTS.values():
             self.resume_handles.labels(result)
+        for result in ("released", "gone", "unreachable"):
+            self.takeovers.labels(result)
         for code in CLOSE_CODES:
             self.refusals.labels(str(code))
         for outcome in (READY, *(row for row in CloseClass if row is not CloseClass.OWN)):

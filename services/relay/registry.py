@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import hmac
+import random
+from contextlib import suppress
 from typing import Final
 
 from filo.handles.v1 import handles_pb2 as pb
@@ -11,8 +13,11 @@ from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.relay.client import protocol
 from services.relay.client.session_tokens import Claims
+from services.relay.config import DrainPolicy
+from services.relay.core import events as on
 from services.relay.live import LiveConversation, Surroundings
 from services.relay.metrics import HANDLE_RESULTS
+from services.relay.takeover import Takeover
 
 _RECENT: Final = 20
 """Turns that a client may have missed: while it is away at most the one in progress is completed."""
@@ -24,15 +29,21 @@ class Registry:
     Args:
         around: What a conversation uses.
         group: Where conversations run.
+        takeover: Asks another replica to give a conversation back.
+
+    Attributes:
+        draining: Nobody is let in any more.
     """
 
-    def __init__(self, around: Surroundings, group: asyncio.TaskGroup) -> None:
+    def __init__(self, around: Surroundings, group: asyncio.TaskGroup, takeover: Takeover) -> None:
         self._around = around
         self._group = group
+        self._takeover = takeover
         self._live: dict[str, LiveConversation] = {}
         self._owners: dict[str, bytes] = {}
+        self._tasks: dict[LiveConversation, asyncio.Task[None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._draining = False
+        self.draining = False
         self._log = logs.get("relay")
 
     def replay_bytes(self) -> int:
@@ -71,20 +82,54 @@ class Registry:
         Raises:
             ServiceError: The client may not, or the store does not answer.
         """
-        if self._draining:
+        if self.draining:
             raise ServiceError(Reason.SERVICE_UNAVAILABLE, "this relay is going away", retry_after=1.0)
         owner = _owner(claims, request)
         async with self._locks.setdefault(claims.conversation, asyncio.Lock()):
             live = await self._held(claims, request, owner) or await self._attach(claims, request, owner)
         return live, await self._missed(live, request.last_seen)
 
+    async def release(self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner) -> bool:
+        """Give a conversation back, for another relay to take; returns when the store has the last of it.
+
+        Returns:
+            Whether it was held here.
+
+        Raises:
+            ServiceError: It is held here, but is not this owner's.
+        """
+        live = self._live.get(name)
+        if live is None:
+            return False
+        if not live.over:
+            self._admit(live, protocol.MODE_NAMES.get(mode, ""), owner)
+            live.post(on.TakenOver())
+        await live.finished.wait()
+        return True
+
     async def drain(self) -> None:
-        """Give every conversation back, and wait until it is."""
-        self._draining = True
+        """Take no more conversations, and give every one back, one after another, each at a good moment."""
+        self.draining = True
+        policy = self._around.settings.drain
         held = list(self._live.values())
-        for live in held:
-            live.drain()
-        await asyncio.gather(*(live.finished.wait() for live in held))
+        self._log.info("draining", conversations=len(held), seconds=policy.timeout)
+        async with asyncio.TaskGroup() as group:
+            for live in held:
+                group.create_task(self._give_back(live, policy))
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def _give_back(self, live: LiveConversation, policy: DrainPolicy) -> None:
+        pause = random.uniform(0, policy.spread)  # noqa: S311 - so that the other replicas are not stormed
+        try:
+            async with asyncio.timeout(policy.timeout):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await live.finished.wait()
+                live.post(on.DrainAsked(max(0.0, policy.latest - pause)))
+                await live.finished.wait()
+        except TimeoutError:
+            self._log.error("a conversation was not given back in time", conversation=live.name)
 
     async def _held(self, claims: Claims, request: protocol.Request, owner: resources.Owner) -> LiveConversation | None:
         live = self._live.get(claims.conversation)
@@ -93,13 +138,20 @@ class Registry:
         if live.over:
             await live.finished.wait()
             return None
-        if request.mode != live.claims.mode:
-            raise ServiceError(Reason.MODE_MISMATCH, "the mode is not this conversation's")
-        if not hmac.compare_digest(_digest(owner), self._owners[claims.conversation]):
-            raise ServiceError(Reason.OWNER_MISMATCH, "the share token is not this conversation's")
+        self._admit(live, request.mode, owner)
+        await live.lease.confirm()
+        if live.over:  # another relay has it
+            await live.finished.wait()
+            return None
         if request.resume_handle:
             await self._validate(live.name, request, owner)
         return live
+
+    def _admit(self, live: LiveConversation, mode: str, owner: resources.Owner) -> None:
+        if mode != live.claims.mode:
+            raise ServiceError(Reason.MODE_MISMATCH, "the mode is not this conversation's")
+        if not hmac.compare_digest(_digest(owner), self._owners[live.name]):
+            raise ServiceError(Reason.OWNER_MISMATCH, "the share token is not this conversation's")
 
     async def _validate(self, name: str, request: protocol.Request, owner: resources.Owner) -> None:
         """Count what a handle is that was presented to a conversation which needs none: it is live."""
@@ -115,12 +167,13 @@ class Registry:
     async def _attach(self, claims: Claims, request: protocol.Request, owner: resources.Owner) -> LiveConversation:
         mode = protocol.MODES[request.mode]
         handle, test = request.resume_handle, request.test
+        await self._takeover.make_way(claims.conversation, mode, owner)
         attached = await self._around.store.attach(claims.conversation, mode, owner, handle, test=test)
         self._count(attached.handle_result)
         live = LiveConversation(self._around, attached, claims, test=attached.conversation.test)
         self._live[live.name] = live
         self._owners[live.name] = _digest(owner)
-        self._group.create_task(self._run(live))
+        self._tasks[live] = self._group.create_task(self._run(live))
         await live.started.wait()
         return live
 
@@ -130,6 +183,7 @@ class Registry:
         except Exception:  # noqa: BLE001 - one conversation's defect must not end the others
             self._log.exception("a conversation failed", conversation=live.name)
         finally:
+            del self._tasks[live]
             if self._live.get(live.name) is live:
                 del self._live[live.name], self._owners[live.name]
                 if not self._locks[live.name].locked():

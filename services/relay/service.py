@@ -1,10 +1,13 @@
 """The relay as a process: its parts put together, started and stopped in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Final
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2
@@ -12,25 +15,35 @@ from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common import grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
+from services.common.errors import ServiceError
 from services.common.grpc_metrics import GrpcMetrics
+from services.common.readiness import Readiness
 from services.relay.client import server as client_server
 from services.relay.client import session_tokens
 from services.relay.client.server import ClientServer
 from services.relay.config import Settings
+from services.relay.control import replicas
 from services.relay.control import servicer as control
 from services.relay.control.desk import Desk
+from services.relay.control.replicas import ReplicaServicer
 from services.relay.control.servicer import RelayServicer
 from services.relay.control.watching import Watch
 from services.relay.core.capabilities import Backend
 from services.relay.levels import Levels, LevelsCollector
 from services.relay.live import Surroundings
 from services.relay.metrics import Metrics
+from services.relay.peers import Peers
 from services.relay.registry import Registry
 from services.relay.store import Store
+from services.relay.takeover import Takeover
 from services.relay.upstream import backend
 from services.relay.upstream.breaker import Breaker, BreakerState, Gate
 from services.relay.upstream.connection import Dialler
+from services.relay.upstream.inputs import cancelled
 from services.relay.upstream.setup import warm_up
+
+_STORE_INTERVAL: Final = 0.5
+"""Seconds between two questions to a handle store that is not there yet, and for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ async def running(
     prometheus = prometheus or CollectorRegistry()
     tokens = session_tokens.load(settings.session_keys, settings.session_ttl, clock)
     counts = Metrics(prometheus, sessions=settings.session_metrics)
+    readiness = Readiness(ready=False)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
         channel = await stack.enter_async_context(
@@ -75,29 +89,66 @@ async def running(
         )
         warm_up()
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        registry = Registry(Surroundings(settings, clock, store, dialler, tokens, counts), group)
+        peers = Peers(settings.transport, settings.takeover_timeout)
+        around = Surroundings(settings, clock, store, dialler, tokens, counts)
+        registry = Registry(around, group, Takeover(store, peers, counts))
         LevelsCollector(prometheus, _levels(breaker, gate, registry))
-        desk = Desk(store, registry, clock, settings.transport, counts)
-        watch = Watch(store, registry, clock, settings.transport)
+        desk = Desk(store, registry, clock, peers, counts)
+        watch = Watch(store, registry, clock, peers)
         servicer = RelayServicer(store, tokens, registry, watch, desk)
         where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
         control_address = await stack.enter_async_context(
             grpc_server.serving(
                 settings.control_address,
-                [control.SERVICE],
-                lambda server: rpc.add_RelayServiceServicer_to_server(servicer, server),
+                [control.SERVICE, replicas.SERVICE],
+                _register(servicer, ReplicaServicer(registry)),
                 transport=settings.transport,
                 registry=prometheus,
                 probes=settings.health_address,
+                readiness=readiness,
             )
         )
         store.holder = str(settings.advertise_address or control_address)
-        door = ClientServer(settings, tokens, registry, counts)
+        door = ClientServer(settings, tokens, registry, counts, readiness)
         client_address = await stack.enter_async_context(
             client_server.listening(door, settings.client_address, settings.origins)
         )
-        stack.push_async_callback(registry.drain)
+        waiting = group.create_task(_when_store_answers(channel, clock, readiness))
+        stack.push_async_callback(_leave, registry, readiness, waiting)
         yield Running(client_address, control_address, where, registry)
+
+
+def _register(servicer: RelayServicer, replica: ReplicaServicer) -> Callable[[grpc.aio.Server], None]:
+    def register(server: grpc.aio.Server) -> None:
+        rpc.add_RelayServiceServicer_to_server(servicer, server)
+        rpc.add_ReplicaServiceServicer_to_server(replica, server)
+
+    return register
+
+
+async def _when_store_answers(channel: grpc.aio.Channel, clock: Clock, readiness: Readiness) -> None:
+    """Be ready once the handle store is: services may be started in any order.
+
+    Later on a store that is away makes nobody unready: all replicas would be at once, and who comes back to a live
+    conversation needs no store.
+    """
+    store: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no asyncio
+    while not readiness.ready:
+        try:
+            answer = await store.Check(health_pb2.HealthCheckRequest(), timeout=_STORE_INTERVAL)
+        except ServiceError:
+            await clock.sleep(_STORE_INTERVAL)
+        else:
+            readiness.set(ready=answer.status == health_pb2.HealthCheckResponse.SERVING)
+            if not readiness.ready:
+                await clock.sleep(_STORE_INTERVAL)
+
+
+async def _leave(registry: Registry, readiness: Readiness, waiting: "asyncio.Task[None]") -> None:
+    """Take nothing more, and give everything back, in a bounded time."""
+    await cancelled(waiting)
+    readiness.set(ready=False)
+    await registry.drain()
 
 
 def _levels(breaker: Breaker, gate: Gate, registry: Registry) -> Levels:

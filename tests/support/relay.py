@@ -18,7 +18,7 @@ from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common import grpc_client
 from services.common.config import Address
 from services.relay import service
-from services.relay.config import Settings
+from services.relay.config import DrainPolicy, Settings
 from services.relay.core.model import Policy
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.handles import RunningHandles, running_handles
@@ -30,6 +30,7 @@ AGENT = AgentConfig(
     system_instruction="Your name is Ada. You work for Threadworks. Sell the thread.",
 )
 QUICK = Policy(goaway_margin=0.1, grace=5.0, retry_base=0.05, retry_cap=0.5)
+AT_ONCE = DrainPolicy(timeout=5.0, spread=0.0)
 ANY_PORT = Address("127.0.0.1", 0)
 
 
@@ -114,6 +115,7 @@ async def running_relay(
             api_key="emulator",
             session_keys=directory / "session.key",
             policy=QUICK,
+            drain=AT_ONCE,
         )
         async with _relay(replace(usual, **overrides), handles, gemini, stored.aclose) as relay:
             yield relay

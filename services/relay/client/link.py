@@ -8,6 +8,7 @@ from websockets.exceptions import ConnectionClosed
 from services.relay.client import protocol
 from services.relay.client.outbox import Outbox
 from services.relay.client.protocol import Seen
+from services.relay.lease import Lease
 
 _LONGEST_REASON: Final = 123
 """Bytes of a close frame's reason, RFC 6455 section 5.5."""
@@ -26,12 +27,16 @@ class ClientLink:
         outbox: What it is told.
         seen: The newest message it says it has got.
         first_here: No client came before in this epoch.
+        lease: Nothing is sent while it is in doubt, and nothing but the farewell after it is lost.
 
     Attributes:
         stranger: It begins with what is told from now on, since it has not said what it knows.
     """
 
-    def __init__(self, socket: ServerConnection, outbox: Outbox, seen: Seen | None, *, first_here: bool) -> None:
+    def __init__(
+        self, socket: ServerConnection, outbox: Outbox, seen: Seen | None, *, first_here: bool, lease: Lease
+    ) -> None:
+        self._lease = lease
         self.stranger = seen is None and not first_here
         self._socket = socket
         self._outbox = outbox
@@ -62,7 +67,7 @@ class ClientLink:
 
     async def _write(self) -> None:
         while True:
-            if self._greeting is not None:
+            if self._greeting is not None and await self._may_send():
                 greeting, self._greeting = self._greeting, None
                 await self._socket.send(protocol.encode(greeting, self._outbox.epoch, self._place))
                 await self._follow()
@@ -74,6 +79,8 @@ class ClientLink:
     async def _follow(self) -> None:
         while True:
             found = self._outbox.after(self._place)
+            if found is not None and not await self._may_send():
+                return
             if found is not None:
                 self._place, messages = found
                 for message in messages:
@@ -83,3 +90,6 @@ class ClientLink:
                 return
             else:
                 await self._outbox.wait()
+
+    async def _may_send(self) -> bool:
+        return not self._lease.in_doubt or await self._lease.sure()

@@ -19,6 +19,7 @@ from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.grpc_errors import internal
 from services.common.lifecycle import port_error
+from services.common.readiness import Readiness
 from services.relay.client import protocol
 from services.relay.client.link import close_reason
 from services.relay.client.session_tokens import SessionTokens
@@ -28,6 +29,9 @@ from services.relay.registry import Registry
 
 _PING_INTERVAL: Final = 20.0
 _CLOSE_TIMEOUT: Final = 1.0
+GOING_AWAY: Final = 1001
+READY_PATH: Final = "/ready"
+"""Where a load balancer asks whether to send clients here."""
 
 
 class ClientServer:
@@ -38,9 +42,13 @@ class ClientServer:
         tokens: Verifies session tokens.
         registry: Where the conversations are.
         metrics: Counts.
+        readiness: What a load balancer is told.
     """
 
-    def __init__(self, settings: Settings, tokens: SessionTokens, registry: Registry, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, tokens: SessionTokens, registry: Registry, metrics: Metrics, readiness: Readiness
+    ) -> None:
+        self._readiness = readiness
         self._settings = settings
         self._tokens = tokens
         self._registry = registry
@@ -69,6 +77,9 @@ class ClientServer:
         if request.session_token is None:
             request = await self._first_message(socket, request)
         claims = self._tokens.verify(request.session_token)
+        if self._registry.draining:
+            await self._close(socket, GOING_AWAY, "this relay is going away")
+            return
         live, missed = await self._registry.join(claims, request)
         await live.attend(socket, request, missed)
 
@@ -85,17 +96,23 @@ class ClientServer:
         return replace(request, session_token=message.session_token, share_token=share_token)
 
     async def _refuse(self, socket: ServerConnection, error: ServiceError) -> None:
-        code = error.meaning.close
-        self._log.info("client refused", code=code, reason=error.reason.value)
+        self._log.info("client refused", code=error.meaning.close, reason=error.reason.value)
+        await self._close(socket, error.meaning.close, close_reason(error.detail))
+
+    async def _close(self, socket: ServerConnection, code: int, reason: str) -> None:
         self._metrics.refusals.labels(str(code)).inc()
-        await socket.close(code, close_reason(error.detail))
+        await socket.close(code, reason)
 
-
-def _only_our_path(_socket: ServerConnection, request: HttpRequest) -> Response | None:
-    path = urlsplit(request.path).path
-    if path == protocol.PATH:
-        return None
-    return _socket.respond(HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n")
+    def answer(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
+        """What a request gets before any upgrade; None for one that goes on to the socket."""
+        path = urlsplit(request.path).path
+        if path == protocol.PATH:
+            return None
+        if path == READY_PATH:
+            ready = self._readiness.ready
+            status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+            return socket.respond(status, "ready\n" if ready else "not ready\n")
+        return socket.respond(HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n")
 
 
 def _choose(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -117,7 +134,7 @@ async def listening(server: ClientServer, address: Address, origins: tuple[str, 
             server.handle,
             address.host,
             address.port,
-            process_request=_only_our_path,
+            process_request=server.answer,
             select_subprotocol=_choose,
             origins=[*origins, None] if origins else None,  # type: ignore[list-item]  # NewType of str
             compression=None,
@@ -132,5 +149,5 @@ async def listening(server: ClientServer, address: Address, origins: tuple[str, 
     try:
         yield Address(address.host, listener.sockets[0].getsockname()[1])
     finally:
-        listener.close(close_connections=True, code=1001, reason="this relay is going away")
+        listener.close(close_connections=True, code=GOING_AWAY, reason="this relay is going away")
         await listener.wait_closed()

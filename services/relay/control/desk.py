@@ -5,17 +5,14 @@ from typing import Final
 from filo.handles.v1 import handles_pb2
 from filo.handles.v1 import resources_pb2 as resources
 from filo.relay.v1 import relay_pb2 as pb
-from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_client, logs
+from services.common import logs
 from services.common.clock import Clock
-from services.common.config import parse_address
 from services.common.errors import Reason, ServiceError
-from services.common.tls import Transport
-from services.relay.control.watching import FORWARDED
 from services.relay.core import events as on
 from services.relay.core.model import FeedbackState
 from services.relay.feedback import feedback
 from services.relay.metrics import Metrics
+from services.relay.peers import MARK, Peers
 from services.relay.registry import Registry
 from services.relay.store import Store
 
@@ -30,15 +27,15 @@ class Desk:
         store: Where it is kept.
         registry: The conversations that are held here.
         clock: Tells how long an item has left.
-        transport: What encrypts the calls to other replicas.
+        peers: The other replicas.
         metrics: Counts what nobody was told of.
     """
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock, transport: Transport, metrics: Metrics) -> None:
+    def __init__(self, store: Store, registry: Registry, clock: Clock, peers: Peers, metrics: Metrics) -> None:
         self._store = store
         self._registry = registry
         self._clock = clock
-        self._transport = transport
+        self._peers = peers
         self._metrics = metrics.contexts
         self._log = logs.get("relay")
 
@@ -104,9 +101,8 @@ class Desk:
             ServiceError: SERVICE_UNAVAILABLE: it cannot be reached, or no longer holds the conversation.
         """
         try:
-            async with grpc_client.channel(parse_address(holder), "relay", self._transport) as channel:
-                stub: rpc.RelayServiceAsyncStub = rpc.RelayServiceStub(channel)
-                await stub.SendFeedback(request, metadata=((FORWARDED, "1"),), timeout=_PATIENCE)
+            async with self._peers.calling(holder) as relay:
+                await relay.SendFeedback(request, metadata=MARK, timeout=_PATIENCE)
         except ServiceError as error:
             if not error.meaning.retryable:
                 raise

@@ -13,11 +13,11 @@ from services.common.errors import Reason, ServiceError, invalid
 from services.common.grpc_server import Context
 from services.relay.client import protocol
 from services.relay.client.session_tokens import Claims, SessionTokens
-from services.relay.control import watching
 from services.relay.control.desk import Desk
 from services.relay.control.watching import Watch
 from services.relay.core import events as on
 from services.relay.live import LiveConversation
+from services.relay.peers import FORWARDED
 from services.relay.registry import Registry
 from services.relay.store import Store
 
@@ -74,24 +74,25 @@ class RelayServicer(rpc.RelayServiceServicer):
     async def GetSession(  # noqa: N802 - the contract's name
         self,
         request: pb.GetSessionRequest,
-        context: Context,  # noqa: ARG002 - gRPC's signature
+        context: Context,
     ) -> pb.GetSessionResponse:
-        """Read what a conversation is doing."""
-        return pb.GetSessionResponse(session=await self._watch.session(request.conversation))
+        """Read what a conversation is doing, wherever it is held."""
+        session = await self._watch.session(request.conversation, forwarded=_forwarded(context))
+        return pb.GetSessionResponse(session=session)
 
     async def EndSession(  # noqa: N802 - the contract's name
         self,
         request: pb.EndSessionRequest,
-        context: Context,  # noqa: ARG002 - gRPC's signature
+        context: Context,
     ) -> pb.EndSessionResponse:
-        """End the conversation, here or in the store."""
+        """End the conversation: here, at the replica that holds it, or in the store."""
         if len(request.reason) > _LONGEST_REASON:
             raise invalid("reason", f"has more than {_LONGEST_REASON} characters")
         reason = request.reason or "ended by the platform"
         live = self._registry.find(request.conversation)
         if live is not None:
             await _end(live, reason)
-        else:
+        elif _forwarded(context) or not await self._watch.end_elsewhere(request.conversation, reason):
             stored = (await self._store.get(request.conversation)).conversation
             if stored.state != resources.Conversation.STATE_ENDED:
                 await self._store.end(stored.name, stored.epoch, reason)
@@ -126,7 +127,7 @@ class RelayServicer(rpc.RelayServiceServicer):
 
 def _forwarded(context: Context) -> bool:
     """Whether another replica passes the call on."""
-    return watching.FORWARDED in (key for key, _ in context.invocation_metadata() or ())
+    return FORWARDED in (key for key, _ in context.invocation_metadata() or ())
 
 
 async def _end(live: LiveConversation, reason: str) -> None:

@@ -7,19 +7,15 @@ from google.protobuf import timestamp_pb2
 
 from filo.handles.v1 import resources_pb2 as resources
 from filo.relay.v1 import relay_pb2 as pb
-from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_client
 from services.common.clock import Clock
-from services.common.config import parse_address
-from services.common.tls import Transport
+from services.common.errors import ServiceError
 from services.relay.control.journal import epoch_of, sequence
 from services.relay.ledgers import ledger_message
 from services.relay.live import LiveConversation
+from services.relay.peers import MARK, Peers
 from services.relay.registry import Registry
 from services.relay.store import CONTINUITY, Store
 
-FORWARDED: Final = "x-filo-forwarded"
-"""Metadata of a call that another replica passes on: it is not passed on again."""
 _BETWEEN_HOLDERS: Final = 1.0
 """Seconds between two looks for somebody who holds the conversation."""
 
@@ -34,19 +30,31 @@ class Watch:
         store: The handle store.
         registry: What is held here.
         clock: Says when.
-        transport: What encrypts the calls to other replicas.
+        peers: The other replicas.
     """
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, store: Store, registry: Registry, clock: Clock, peers: Peers) -> None:
+        self._peers = peers
         self._store = store
         self._registry = registry
         self._clock = clock
 
-    async def session(self, name: str) -> pb.Session:
-        """How a conversation stands."""
+    async def session(self, name: str, *, forwarded: bool = True) -> pb.Session:
+        """How a conversation stands, by whoever holds it.
+
+        Args:
+            name: The conversation.
+            forwarded: Another replica asks, or nobody else is to be asked.
+
+        Raises:
+            ServiceError: It does not exist, or the replica that held it has just gone.
+        """
         await self._registry.settled(name)
         stored = await self._store.get(name)
+        if not forwarded and self._registry.find(name) is None and stored.holder not in {"", self._store.holder}:
+            async with self._peers.calling(stored.holder) as relay:
+                asked = pb.GetSessionRequest(conversation=name)
+                return (await relay.GetSession(asked, metadata=MARK)).session
         conversation = stored.conversation
         session = pb.Session(
             conversation=conversation.name,
@@ -62,6 +70,24 @@ class Watch:
         if live is not None:
             _add_live(session, live)
         return session
+
+    async def end_elsewhere(self, name: str, reason: str) -> bool:
+        """End a conversation at the replica that holds it.
+
+        Returns:
+            Whether that was done. One that cannot be reached learns of the end from the store.
+        """
+        holder = (await self._store.get(name)).holder
+        if holder in {"", self._store.holder}:
+            return False
+        try:
+            async with self._peers.calling(holder) as relay:
+                await relay.EndSession(pb.EndSessionRequest(conversation=name, reason=reason), metadata=MARK)
+        except ServiceError as error:
+            if not error.meaning.retryable:
+                raise
+            return False
+        return True
 
     async def follow(self, name: str, after: int, *, forwarded: bool) -> AsyncIterator[pb.WatchSessionResponse]:
         """What happens to a conversation, until it ends.
@@ -121,9 +147,8 @@ class Watch:
 
     async def _ask(self, holder: str, name: str, after: int) -> AsyncIterator[pb.WatchSessionResponse]:
         request = pb.WatchSessionRequest(conversation=name, after_sequence=after)
-        async with grpc_client.channel(parse_address(holder), "relay", self._transport) as channel:
-            stub: rpc.RelayServiceAsyncStub = rpc.RelayServiceStub(channel)
-            async for event in stub.WatchSession(request, metadata=((FORWARDED, "1"),)):
+        async with self._peers.calling(holder) as relay:
+            async for event in relay.WatchSession(request, metadata=MARK):
                 yield event
 
 

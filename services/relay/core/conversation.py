@@ -17,6 +17,7 @@ from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.model import Continuity, Mark, Policy, RotationMode, RotationReason
 from services.relay.core.presence import Presence
+from services.relay.core.rotation import RotationDue, due_by_drain
 from services.relay.core.states import Phase
 from services.relay.core.succession import Succession
 from services.relay.core.turns import Talk
@@ -40,6 +41,7 @@ class Conversation:
         self._client = Presence(now, untouched=attachment.new)
         self._upstreams = Succession(self._dialogue, self._client, attachment.capability, policy, now)
         self._policy = policy
+        self._leaving: RotationDue | None = None
         self._out: list[do.Effect] = []
 
     @property
@@ -84,6 +86,8 @@ class Conversation:
         moments = [] if self._client.here else [self._client.away_since + self._policy.grace]
         if self._advisor.expires_at is not None:
             moments.append(self._advisor.expires_at)
+        if self._leaving is not None:
+            moments += [moment for moment in (self._leaving.soon, self._leaving.latest) if moment > now]
         if self.phase is Phase.LIVE:
             moments += self._upstreams.moments(now)
         return min(moments, default=None)
@@ -99,6 +103,9 @@ class Conversation:
             return
         if not self._client.here and now >= self._client.away_since + self._policy.grace:
             self._let_go([do.Release()])
+            return
+        if self._may_leave(now):
+            self._leave()
             return
         if self.coverage.waiting > self._policy.unsaved_turns:
             self._give_up("what was said could not be stored for too long", do.Farewell.STORE_UNAVAILABLE)
@@ -153,10 +160,26 @@ class Conversation:
         over = do.Tell(tell.ConversationOver(event.reason))
         self._let_go([over, do.EndConversation(event.reason), do.CloseClient(do.Farewell.OVER, event.reason)])
 
-    def _drain_asked(self, _event: on.DrainAsked, _now: float) -> None:
+    def _drain_asked(self, event: on.DrainAsked, now: float) -> None:
+        self._leaving = due_by_drain(now, event.patience)
+
+    def _may_leave(self, now: float) -> bool:
+        """Whether this is the moment to give the conversation back, of which nobody will notice much."""
+        leaving, talk = self._leaving, self.talk
+        if leaving is None:
+            return False
+        covered, quiet = self.coverage.all_covered and not self.coverage.waiting, self.phase is Phase.LIVE
+        return self.phase is Phase.PARKED or leaving.may_begin(
+            now, talk.stage, tool_pending=talk.tool_pending, covered=covered and quiet, prepared=True
+        )
+
+    def _leave(self) -> None:
         self._tell_handle_again()
         self._tell(tell.Expiring(0.0, self.coverage.renewal is not None, "drain"))
         self._let_go([do.Release(), do.CloseClient(do.Farewell.DRAIN, "this relay is going away")])
+
+    def _taken_over(self, _event: on.TakenOver, _now: float) -> None:
+        self._let_go([do.Release(), do.CloseClient(do.Farewell.REPLACED, "the conversation goes on elsewhere")])
 
     # The upstream connection.
 
@@ -238,6 +261,7 @@ class Conversation:
         on.FeedbackGiven: _feedback_given,
         on.EndAsked: _end_asked,
         on.DrainAsked: _drain_asked,
+        on.TakenOver: _taken_over,
         on.UpstreamPrepared: _upstream_prepared,
         on.UpstreamReady: _upstream_ready,
         on.UpstreamClosed: _upstream_closed,

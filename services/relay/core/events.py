@@ -80,7 +80,18 @@ class EndAsked:
 
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
-    """This relay stops: give the conversation back."""
+    """This relay stops: give the conversation back at a good moment.
+
+    Args:
+        patience: Seconds; after so many of them at any moment.
+    """
+
+    patience: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Another relay is about to attach: its client has come there. Give the conversation back at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +278,7 @@ Event = (
     | FeedbackGiven
     | EndAsked
     | DrainAsked
+    | TakenOver
     | UpstreamPrepared
     | UpstreamReady
     | UpstreamClosed

@@ -64,6 +64,11 @@ def due_by_age(now: float, policy: Policy) -> RotationDue:
     return RotationDue(RotationReason.AGE, now + policy.age_patience / 2, now + policy.age_patience)
 
 
+def due_by_drain(now: float, patience: float) -> RotationDue:
+    """What the end of this relay demands: the client comes back, to another one."""
+    return RotationDue(RotationReason.CLIENT, now + patience / 2, now + patience)
+
+
 _MOST_DOUBLINGS: Final = 60
 """Any cap is reached by then, and a float is not yet too small for the number."""
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from services.relay.client.speech import Sound
 from services.relay.core.model import START, Mark
+from services.relay.lease import Lease
 from services.relay.log import Log
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Upstream
@@ -154,15 +155,21 @@ class Inputs:
         self._control.append(message)
         self._log.wake()
 
-    async def feed(self, upstream: Upstream) -> None:
+    async def feed(self, upstream: Upstream, lease: Lease | None = None) -> None:
         """Send to a connection until cancelled; a slow one slows this down.
 
         A replay is a burst that a fast connection takes without ever making this wait: others get their turn all the
         same.
+
+        Args:
+            upstream: Where to.
+            lease: Nothing is sent while it is in doubt, nor after it is lost.
         """
         while True:
             if self._index % _BURST == 0:
                 await asyncio.sleep(0)
+            if lease is not None and lease.in_doubt and not await lease.sure():
+                return
             if self._control:
                 self._index += 1
                 await upstream.send(self._control.popleft())

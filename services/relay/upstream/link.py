@@ -13,6 +13,7 @@ from services.relay.client.outbox import Outbox
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.model import NOTHING_TOLD
+from services.relay.lease import Lease
 from services.relay.store import Store
 from services.relay.upstream import wire
 from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
@@ -27,7 +28,6 @@ class UpstreamLink:
     """Carries one conversation over one upstream connection after another.
 
     Args:
-        name: The conversation.
         agent: Its configuration, sent whole at every connection.
         dialler: Makes connections.
         store: Gives the transcript where there is no handle.
@@ -35,11 +35,11 @@ class UpstreamLink:
         outbox: Where the agent's voice goes.
         post: Told what happens.
         clock: For the waits between dials.
+        lease: Of the conversation; says whether anything may be sent.
     """
 
     def __init__(
         self,
-        name: str,
         agent: resources.AgentConfig,
         *,
         dialler: Dialler,
@@ -48,8 +48,9 @@ class UpstreamLink:
         outbox: Outbox,
         post: Callable[[on.Event], None],
         clock: Clock,
+        lease: Lease,
     ) -> None:
-        self._name = name
+        name = lease.name
         self._agent = agent
         self._dialler = dialler
         self._store = store
@@ -57,6 +58,7 @@ class UpstreamLink:
         self._outbox = outbox
         self._post = post
         self._clock = clock
+        self._lease = lease
         self._history = History(lambda after: store.turns(name, after))
         self._told = NOTHING_TOLD
         self._open: Upstream | None = None
@@ -77,6 +79,8 @@ class UpstreamLink:
         """Dial, then read the connection to its end: one task for its whole life. Cancelling drops it."""
         try:
             await self._clock.sleep(random.uniform(0, effect.wait_at_most))  # noqa: S311 - jitter
+            if not await self._lease.sure():
+                return
             upstream = await self._dial(effect)
         except UpstreamLostError as error:
             self._log.warning("upstream not opened", code=error.code, reason=error.reason)
@@ -123,7 +127,7 @@ class UpstreamLink:
 
     async def _carry(self, upstream: Upstream) -> None:
         self._open = upstream
-        feeding = asyncio.create_task(self._inputs.feed(upstream))
+        feeding = asyncio.create_task(self._inputs.feed(upstream, self._lease))
         try:
             self._post(on.UpstreamReady(self._told))
             await self._read(upstream)

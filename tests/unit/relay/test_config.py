@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.common.config import Address, ConfigError
-from services.relay.config import GEMINI_URL, Settings
+from services.relay.config import GEMINI_URL, DrainPolicy, Settings
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
 from services.relay.upstream.breaker import BreakerPolicy
 
@@ -67,6 +67,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_FEEDBACK_SIGNAL": "upstream",
             "FILO_RELAY_CACHED_PRICE": "0.1",
             "FILO_RELAY_COMPRESSION": "false",
+            "FILO_RELAY_TAKEOVER_TIMEOUT": "3s",
+            "FILO_RELAY_DRAIN_TIMEOUT": "12s",
+            "FILO_RELAY_DRAIN_SPREAD": "2s",
         }
     )
     default = Settings()
@@ -77,6 +80,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert settings.policy.feedback_signal is FeedbackSignal.UPSTREAM
     assert (settings.policy.cached_price, settings.policy.compression) == (0.1, False)
     assert settings.breaker == BreakerPolicy(failures=3, probe_interval=4.0, dials_a_second=5.0)
+    assert (settings.takeover_timeout, settings.drain) == (3.0, DrainPolicy(timeout=12.0, spread=2.0))
     assert settings.handles_address == Address("::1", 4)
     assert settings.upstream_url == "wss://localhost:7443"
     assert settings.origins == ("https://a.example", "https://b.example")
@@ -140,3 +144,10 @@ def test_vertex_needs_no_api_key() -> None:
     settings = Settings.from_env({"FILO_RELAY_BACKEND": "vertex", "FILO_RELAY_ACCESS_TOKEN": "ya29.token"})
     assert (settings.backend, settings.api_key, settings.access_token) == ("vertex", "", "ya29.token")
     assert "ya29" not in repr(settings)
+
+
+def test_a_drain_must_have_time_for_its_end() -> None:
+    """Beginnings that are spread too far leave none for open turns and the last writes."""
+    with pytest.raises(ConfigError, match="FILO_RELAY_DRAIN_SPREAD: is more than 12 s"):
+        Settings.from_env({"GEMINI_API_KEY": "k", "FILO_RELAY_DRAIN_TIMEOUT": "20s", "FILO_RELAY_DRAIN_SPREAD": "15s"})
+    assert DrainPolicy(timeout=4.0).latest == 2.0

@@ -749,3 +749,57 @@ class FeedbackChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FeedbackChanged: _TypeAlias = FeedbackChanged  # noqa: Y015
+
+@_typing.final
+class ReleaseConversationRequest(_message.Message):
+    """Request of ReleaseConversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    conversation: _builtins.str
+    """Required. `conversations/{id}`."""
+    mode: _resources_pb2.Mode.ValueType
+    """Required. As the client says."""
+    @_builtins.property
+    def owner(self) -> _resources_pb2.Owner:
+        """Required. As the client has proven it."""
+
+    def __init__(
+        self,
+        *,
+        conversation: _builtins.str = ...,
+        mode: _resources_pb2.Mode.ValueType = ...,
+        owner: _resources_pb2.Owner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "mode", b"mode", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseConversationRequest: _TypeAlias = ReleaseConversationRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseConversationResponse(_message.Message):
+    """Response of ReleaseConversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    held: _builtins.bool
+    """True when this replica held the conversation until now."""
+    def __init__(
+        self,
+        *,
+        held: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseConversationResponse: _TypeAlias = ReleaseConversationResponse  # noqa: Y015

@@ -342,3 +342,88 @@ class RelayService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ReplicaServiceStub:
+    """What the replicas of the relay ask of each other; no platform calls it.
+
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ReleaseConversation = channel.unary_unary(
+                '/filo.relay.v1.ReplicaService/ReleaseConversation',
+                request_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.ReleaseConversationRequest.SerializeToString,
+                response_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.ReleaseConversationResponse.FromString,
+                _registered_method=True)
+
+
+class ReplicaServiceServicer:
+    """What the replicas of the relay ask of each other; no platform calls it.
+
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    """
+
+    def ReleaseConversation(self, request, context):
+        """Gives a conversation back, because its client has come to the caller, who is about to attach it: the upstream connection
+        is closed, what is not stored is stored, the client's old socket closes with 4409. Answers when all that is done, or
+        after a bounded time. Releasing what this replica does not hold changes nothing.
+        Errors: MODE_MISMATCH, OWNER_MISMATCH when the conversation is held here but is not this owner's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ReplicaServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ReleaseConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseConversation,
+                    request_deserializer=filo_dot_relay_dot_v1_dot_relay__pb2.ReleaseConversationRequest.FromString,
+                    response_serializer=filo_dot_relay_dot_v1_dot_relay__pb2.ReleaseConversationResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'filo.relay.v1.ReplicaService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('filo.relay.v1.ReplicaService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ReplicaService:
+    """What the replicas of the relay ask of each other; no platform calls it.
+
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    """
+
+    @staticmethod
+    def ReleaseConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/filo.relay.v1.ReplicaService/ReleaseConversation',
+            filo_dot_relay_dot_v1_dot_relay__pb2.ReleaseConversationRequest.SerializeToString,
+            filo_dot_relay_dot_v1_dot_relay__pb2.ReleaseConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

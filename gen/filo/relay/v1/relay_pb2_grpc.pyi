@@ -185,3 +185,55 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_RelayServiceServicer_to_server(servicer: RelayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ReplicaServiceStub:
+    """What the replicas of the relay ask of each other; no platform calls it.
+
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ReplicaServiceAsyncStub: ...
+    ReleaseConversation: _grpc.UnaryUnaryMultiCallable[_relay_pb2.ReleaseConversationRequest, _relay_pb2.ReleaseConversationResponse]
+    """Gives a conversation back, because its client has come to the caller, who is about to attach it: the upstream connection
+    is closed, what is not stored is stored, the client's old socket closes with 4409. Answers when all that is done, or
+    after a bounded time. Releasing what this replica does not hold changes nothing.
+    Errors: MODE_MISMATCH, OWNER_MISMATCH when the conversation is held here but is not this owner's.
+    """
+
+@_typing.type_check_only
+class ReplicaServiceAsyncStub(ReplicaServiceStub):
+    """What the replicas of the relay ask of each other; no platform calls it.
+
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ReleaseConversation: _aio.UnaryUnaryMultiCallable[_relay_pb2.ReleaseConversationRequest, _relay_pb2.ReleaseConversationResponse]  # type: ignore[assignment]
+    """Gives a conversation back, because its client has come to the caller, who is about to attach it: the upstream connection
+    is closed, what is not stored is stored, the client's old socket closes with 4409. Answers when all that is done, or
+    after a bounded time. Releasing what this replica does not hold changes nothing.
+    Errors: MODE_MISMATCH, OWNER_MISMATCH when the conversation is held here but is not this owner's.
+    """
+
+class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What the replicas of the relay ask of each other; no platform calls it.
+
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    """
+
+    @_abc_1.abstractmethod
+    def ReleaseConversation(
+        self,
+        request: _relay_pb2.ReleaseConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_relay_pb2.ReleaseConversationResponse, _abc.Awaitable[_relay_pb2.ReleaseConversationResponse]]:
+        """Gives a conversation back, because its client has come to the caller, who is about to attach it: the upstream connection
+        is closed, what is not stored is stored, the client's old socket closes with 4409. Answers when all that is done, or
+        after a bounded time. Releasing what this replica does not hold changes nothing.
+        Errors: MODE_MISMATCH, OWNER_MISMATCH when the conversation is held here but is not this owner's.
+        """
+
+def add_ReplicaServiceServicer_to_server(servicer: ReplicaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
