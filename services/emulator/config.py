@@ -41,7 +41,7 @@ class Settings:
         pong_delay: How long a ping waits for its pong; 8 to 30 s were seen [OBS].
         bad_key: An API key that is refused; every other key but the empty one is accepted.
         faults: What shall go wrong from the start, read from a JSON file (see `faults`); the control API adds more.
-        remembered: How many conversations, and how many voices, the control API remembers.
+        remembered: How many conversations, and voices, the control API remembers; handles of ten times as many.
         seed: Chooses wordings, the jitter of timings and the chance of faults.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """

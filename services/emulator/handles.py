@@ -17,8 +17,6 @@ from services.emulator.profiles import TWO_HOURS
 
 KEPT: Final = 16
 """How many handles of one lineage can be redeemed."""
-LINEAGES: Final = 10_000
-"""How many lineages are remembered; the one longest unused goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +41,19 @@ class _Lineage:
 class HandleStore:
     """All handles of one emulator. Times are monotonic seconds."""
 
-    def __init__(self, new_handle: Callable[[], str], *, refuse_while_open: bool = True) -> None:
+    def __init__(
+        self, new_handle: Callable[[], str], *, refuse_while_open: bool = True, lineages: int = 10_000
+    ) -> None:
         """Keep no handle yet.
 
         Args:
             new_handle: Makes an unguessable string that was never made before.
             refuse_while_open: Whether a resume has to wait for the old socket's close.
+            lineages: How many lineages are remembered; the one longest unused goes first.
         """
         self._new_handle = new_handle
         self._refuse_while_open = refuse_while_open
+        self._most = lineages
         self._lineages: OrderedDict[str, _Lineage] = OrderedDict()
         self._lineage_of: dict[str, str] = {}
         self._open = 0
@@ -67,7 +69,7 @@ class HandleStore:
         record.open.add(connection)
         self._open += 1
         self._lineages.move_to_end(lineage)
-        while len(self._lineages) > LINEAGES or self._dead(next(iter(self._lineages.values())), now):
+        while len(self._lineages) > self._most or self._dead(next(iter(self._lineages.values())), now):
             _, oldest = self._lineages.popitem(last=False)
             self._open -= len(oldest.open)
             self._forget(oldest.handles)

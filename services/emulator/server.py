@@ -29,6 +29,8 @@ PATHS: Final[Mapping[str, Backend]] = {
     r"/{_:/*}ws/google.cloud.aiplatform.{version:v1|v1beta1}.LlmBidiService/BidiGenerateContent": Backend.VERTEX,
 }
 """Where clients connect. A slash at the end of a client's base URL doubles the first one: both are the same place."""
+LINEAGES: Final = 10
+"""For how many more conversations than the account remembers the handles are kept."""
 MAX_MESSAGE: Final = 16 * 2**20
 CLOSE_TIMEOUT: Final = 5.0
 """How long the server waits for the client's half of the closing handshake, in seconds."""
@@ -52,6 +54,7 @@ class Emulator:
         handles = HandleStore(
             lambda: secrets.token_urlsafe(32),
             refuse_while_open=settings.refuse_resume_while_open,
+            lineages=LINEAGES * settings.remembered,
         )
         self._shared = Shared(settings, Brain(settings.seed), handles, self.faults)
         self._connections = 0

@@ -9,52 +9,25 @@ of its own; its memory and its processor time are read from /proc.
 
 import argparse
 import asyncio
-import base64
-import json
-import os
-import ssl
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
-from websockets.asyncio.client import ClientConnection, connect
 
-from services.common import voice
+from tests.soak.emulator.process import Process, emulator
+from tests.soak.emulator.talker import Talker
+from tests.soak.emulator.waves import waves
 
-PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=soak"
-MODEL: Final = "models/gemini-live-2.5-flash-native-audio"
-CHUNK: Final = 5
-"""Frames of 20 ms in one message."""
-PAUSE: Final = 30
-"""Frames of silence after an utterance, enough to end it."""
+WAVE: Final = 50
+"""Conversations in each of the waves that show what one leaves behind."""
 SAMPLES: Final = 12
 """How often memory is looked at."""
 LEAD: Final = 0.6
 """Share of a connection's life that is left at goAway: enough to finish a turn on a slow machine."""
-LEAST: Final = 3
-"""How many turns a conversation has, however slow the machine is."""
 STAY: Final = 1_000
 """After how many turns a conversation rotates even without goAway."""
-PATIENCE: Final = 30.0
-_RUN: Final = "import os, sys; from services.emulator.service import main; sys.exit(main(os.environ))"
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-
-
-def _message(data: bytes) -> str:
-    """A message of audio."""
-    encoded = base64.b64encode(data).decode()
-    return f'{{"realtimeInput":{{"audio":{{"data":"{encoded}","mimeType":"audio/pcm;rate=16000"}}}}}}'
-
-
-SILENCE: Final = voice.silence(CHUNK)
-QUIET: Final = _message(SILENCE)
 
 
 @dataclass
@@ -108,132 +81,6 @@ class Result:
             f"processor: {self.processor:.0%} of a core",
         )
         return "\n".join([*lines, *self.errors[:5]])
-
-
-@dataclass
-class Process:
-    """The emulator's process, and where it listens."""
-
-    pid: int
-    url: str
-    control_url: str
-    trust: ssl.SSLContext
-
-    @property
-    def memory(self) -> int:
-        """Bytes that are resident."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
-
-    @property
-    def processor(self) -> float:
-        """Seconds of processor time so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-@asynccontextmanager
-async def emulator(**settings: str) -> AsyncIterator[Process]:
-    """An emulator in a process of its own."""
-    with tempfile.TemporaryDirectory() as directory:
-        ports = {"FILO_EMULATOR_ADDRESS": "127.0.0.1:0", "FILO_EMULATOR_CONTROL_ADDRESS": "127.0.0.1:0"}
-        environ = {"FILO_DATA_DIR": directory, "FILO_LOG_LEVEL": "WARNING", **ports, **settings}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _RUN, env=environ, stdout=asyncio.subprocess.PIPE
-        )
-        try:
-            assert process.stdout is not None
-            words = (await process.stdout.readline()).decode().split()
-            trust = ssl.create_default_context(cafile=words[6])
-            yield Process(process.pid, words[2], words[4], trust)
-        finally:
-            process.terminate()
-            await process.communicate()
-
-
-class Talker:
-    """One conversation."""
-
-    def __init__(self, stream: int, process: Process, result: Result, pace: float, stay: int) -> None:
-        self.stream = stream
-        self._stay = stay
-        self._process = process
-        self._result = result
-        self._pace = pace
-        self._frame = 0
-        self._utterance = 0
-        self._handle = ""
-        self._speech: list[bytes] = []
-        self._answered = asyncio.Event()
-        self._leaving = False
-
-    async def run(self, until: float) -> None:
-        """Talk until that moment, over as many connections as it takes."""
-        try:
-            while self._goes_on(until):
-                await self._connection(until)
-        except Exception as error:  # noqa: BLE001 - counted, and told at the end
-            self._result.errors.append(f"voice {self.stream}: {error!r}")
-
-    def _goes_on(self, until: float) -> bool:
-        return time.monotonic() < until or self._utterance < LEAST
-
-    async def _connection(self, until: float) -> None:
-        self._leaving = False
-        url = self._process.url + PATH
-        async with connect(url, ssl=self._process.trust, compression=None, ping_interval=None) as socket:
-            resumption = {"handle": self._handle} if self._handle else {}
-            self._result.resumes += bool(self._handle)
-            wanted: dict[str, Any] = {"contextWindowCompression": {"slidingWindow": {}}, "outputAudioTranscription": {}}
-            await socket.send(json.dumps({"setup": {"model": MODEL, "sessionResumption": resumption, **wanted}}))
-            async with asyncio.TaskGroup() as tasks:
-                reader = tasks.create_task(self._listen(socket))
-                microphone = tasks.create_task(self._stream(socket))
-                await self._converse(until)
-                microphone.cancel()
-                reader.cancel()
-
-    async def _converse(self, until: float) -> None:
-        leaving_at = self._utterance + self._stay
-        while self._goes_on(until) and not self._leaving and self._utterance < leaving_at:
-            self._handle = ""
-            self._answered.clear()
-            words = f"My number is {self.stream}. What is my number? This was turn {self._utterance}."
-            frames = voice.speak(words, stream=self.stream, first_frame=self._frame, utterance=self._utterance)
-            self._frame += len(frames)
-            self._utterance += 1
-            self._speech = [*frames, *[voice.silence(1)] * PAUSE]
-            async with asyncio.timeout(PATIENCE):
-                await self._answered.wait()
-
-    async def _stream(self, socket: ClientConnection) -> None:
-        """An open microphone: what is to be said, or silence."""
-        due = time.monotonic()
-        while True:
-            chunk, self._speech = self._speech[:CHUNK], self._speech[CHUNK:]
-            await socket.send(_message(b"".join(chunk).ljust(len(SILENCE), b"\0")) if chunk else QUIET)
-            self._result.sent += 1
-            due += CHUNK * voice.FRAME_SECONDS / self._pace
-            await asyncio.sleep(due - time.monotonic())
-
-    async def _listen(self, socket: ClientConnection) -> None:
-        """Until the answer is over and its handle is there."""
-        async for frame in socket:
-            self._result.received += 1
-            if b'"modelTurn"' in frame[:40]:
-                continue
-            message: dict[str, Any] = json.loads(frame)
-            if "goAway" in message:
-                self._leaving = True
-            elif handle := message.get("sessionResumptionUpdate", {}).get("newHandle"):
-                self._handle = handle
-                if not self._speech and self._utterance and not self._answered.is_set() and self._complete:
-                    self._complete = False
-                    self._result.turns += 1
-                    self._answered.set()
-            elif "turnComplete" in message.get("serverContent", {}):
-                self._complete = True
-
-    _complete = False
 
 
 async def _judge(process: Process, talkers: list[Talker], result: Result) -> None:
@@ -291,10 +138,13 @@ def main() -> int:
     parser.add_argument("--conversations", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--speed", type=float, default=1.0)
+    parser.add_argument("--waves", type=int, default=12)
     asked = parser.parse_args()
     result = asyncio.run(soak(asked.conversations, asked.seconds, speed=asked.speed))
     print(result)  # noqa: T201 - a command answers on standard output
-    return bool(result.errors or result.lost)
+    left = asyncio.run(waves(asked.waves, WAVE))
+    print(left)  # noqa: T201 - likewise
+    return bool(result.errors or result.lost or left.errors)
 
 
 if __name__ == "__main__":

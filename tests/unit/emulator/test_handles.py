@@ -66,8 +66,8 @@ def test_a_session_that_is_open_somewhere_is_not_resumed() -> None:
 def test_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest handles of a lineage and the newest lineages are kept; what is forgotten is not found."""
     monkeypatch.setattr(handles, "KEPT", 2)
-    monkeypatch.setattr(handles, "LINEAGES", 2)
-    kept = store()
+    numbers = count()
+    kept = HandleStore(lambda: f"h{next(numbers)}", lineages=2)
     old, middle, new = (kept.issue(snapshot("a")) for _ in range(3))
     assert refusal(kept, old, 0.0) == closes.HANDLE_NOT_FOUND
     assert kept.redeem(middle, 0.0).lineage == "a"
