@@ -31,6 +31,8 @@ _ANY: Final = ""
 """The only modality where Gemini does not tell them apart."""
 _SEEN: Final = 0.5
 """Of removed tokens, the share that must be missing from the next prompt: nearer to all of them than to none."""
+_MOST_OFF: Final = 2
+"""By what factor an estimate may be too small."""
 _NOTICEABLE: Final = 20
 """Tokens; less than this is lost in what Gemini counts differently, in one turn."""
 
@@ -285,11 +287,16 @@ def _growth(before: Usage | None, after: Usage) -> dict[str, int]:
 
 
 def _scaled(tokens: int, pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces, so that together they cost so many tokens; without any, it is the user who has said something."""
+    """The pieces, so that together they cost so many tokens.
+
+    An estimate is not wrong by more than a factor of two. What is beyond that nobody knew of: it belongs to the
+    instruction where it is new too (declarations of tools, for example), and otherwise to the user.
+    """
     weights = {at: piece.tokens for at, piece in enumerate(pieces) if piece.tokens > 0}
-    if not weights:
-        return [Piece(Category.USER, _ANY, tokens)]
-    return [pieces[at]._replace(tokens=share) for at, share in _shared(tokens, weights).items()]
+    unknown = max(0, tokens - _MOST_OFF * sum(weights.values()))
+    begins = any(pieces[at].category is Category.INSTRUCTION for at in weights)
+    known = [pieces[at]._replace(tokens=share) for at, share in _shared(tokens - unknown, weights).items()]
+    return [*known, Piece(Category.INSTRUCTION if begins else Category.USER, _ANY, unknown)]
 
 
 def _shared(tokens: int, weights: Mapping[_K, int]) -> dict[_K, int]:

@@ -167,9 +167,10 @@ class Succession:
         self._out = []
         connection = self.connection
         connection.time_passed(now, expecting=self._talk.answer_owed)
-        if connection.due is None and self._client.here and self._may_strip(strippable, now):
-            if stripping_is_due(strippable, self._coverage.ledger.context, self._limit, self._policy):
-                connection.strip()
+        context = self._coverage.ledger.context
+        worth_it = stripping_is_due(strippable, context, self._limit, self._policy)
+        if connection.due is None and self._client.here and worth_it and self._may_strip(strippable, now):
+            connection.strip()
         if connection.due is None or self._client.left_to_it(connection.due.reason):
             return self._out
         if connection.successor is Successor.NONE and self._client.here:

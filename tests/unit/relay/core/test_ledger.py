@@ -59,6 +59,13 @@ def test_modalities_keep_estimates_apart() -> None:
     assert second.held == Breakdown(instruction=100, user=80, model=70, feedback_live=100)
 
 
+def test_an_estimate_is_wrong_by_a_factor_of_two_at_most() -> None:
+    """What is beyond belongs to the instruction where that is new, and otherwise to the user."""
+    pieces = [Piece(INSTRUCTION, TEXT, 100), Piece(LIVE, TEXT, 50)]
+    assert Ledger().count(Usage(1000, 0), pieces).held == Breakdown(instruction=900, feedback_live=100)
+    assert Ledger().count(Usage(1000, 0), pieces[1:]).held == Breakdown(user=900, feedback_live=100)
+
+
 def test_what_nobody_expected_is_the_users() -> None:
     """A prompt that grew without a known piece."""
     first = Ledger().count(Usage(100, 10), [Piece(INSTRUCTION, TEXT, 100)])

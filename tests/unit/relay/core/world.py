@@ -80,7 +80,12 @@ class World:
     """A conversation, the relay that holds it, its client, Gemini, the store, and the time.
 
     It performs the effects as the driver does, and complains about any that must not be.
+
+    Attributes:
+        policy: The relay's settings.
     """
+
+    policy = POLICY
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -92,13 +97,17 @@ class World:
     def begin(self) -> None:
         """A new conversation."""
         self.said = 0
-        self.store = Store()
+        self.store = self.new_store()
         self.attach()
+
+    def new_store(self) -> Store:
+        """A store with nothing in it."""
+        return Store()
 
     def attach(self) -> None:
         """A relay takes the conversation; whatever another had of it is gone."""
         attachment = self.store.attachment()
-        self.core = Conversation(attachment, POLICY, self.now)
+        self.core = Conversation(attachment, self.policy, self.now)
         self.offset = attachment.covered_seq
         self.ends = {turn.number: turn.covered_seq for turn in self.store.turns}
         self.taken = 0
