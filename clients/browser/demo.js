@@ -47,13 +47,14 @@ async function begin() {
   const kept = JSON.parse(sessionStorage.getItem(STORE) ?? "null");
   identity = kept?.identity ?? { requestId: crypto.randomUUID(), shareToken: crypto.randomUUID() };
   try {
-    const { url, token } = await session();
-    talk = null;
+    const { url, token, conversation } = await session();
+    const same = identity.conversation === conversation; // not so when the relay has lost its store since
+    identity.conversation = conversation;
     const opening = Conversation.open(url, token, {
       shareToken: identity.shareToken,
       renew: async () => (await session()).token,
       policy: { attempts: 8, ...policyFromAddress() },
-      restore: kept?.saved,
+      restore: same ? kept?.saved : undefined,
       onEvent: heard,
     });
     showPhase("connecting", "Connecting …");
@@ -62,7 +63,8 @@ async function begin() {
     draw();
     showPhase("live", "Live");
   } catch (error) {
-    if (error.name !== "ConversationError") showPhase("over", "No session");
+    if (error.name === "ConversationError") return; // "over" has told it
+    showPhase("over", "No session");
     mark(`<b>The conversation cannot begin.</b> ${escaped(error.message)}`);
   }
 }

@@ -155,6 +155,11 @@ export class Conversation extends EventTarget implements AsyncIterable<Conversat
     listener: (event: CustomEvent<ConversationEvent>) => void,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
   [Symbol.asyncIterator](): AsyncIterableIterator<ConversationEvent>;
 }
 
@@ -162,6 +167,39 @@ export class Dialogue {
   readonly turns: Turn[];
   take(event: ConversationEvent): void;
   typed(text: string): Turn;
+  save(): Saved["dialogue"];
+  restore(saved: Saved["dialogue"]): void;
+}
+
+/** The decisions, without sockets or timers: for who brings these along. See session.js. */
+export class Session {
+  constructor(
+    credentials: { url: string; sessionToken: string | null; renewable?: boolean } & Pick<Options, "shareToken" | "rotation" | "test">,
+    policy?: Partial<Policy>,
+    chance?: () => number,
+    capacity?: number,
+  );
+  readonly phase: Phase;
+  readonly deadline: number | null;
+  readonly leaving: boolean;
+  readonly wantsToken: boolean;
+  readonly standing: Saved["standing"];
+  audio(pcm: Uint8Array): number;
+  text(text: string): number;
+  activity(start: boolean): number;
+  audioStreamEnd(): number;
+  toolResult(id: string, name: string, result: Record<string, unknown>): number;
+  end(reason: string): void;
+  quit(now: number): void;
+  goOnFrom(standing: Saved["standing"]): void;
+  renewed(token: string): void;
+  connect(now: number): string;
+  opened(now: number): ConversationEvent[];
+  take(): string | Uint8Array | null;
+  received(frame: string | ArrayBuffer, now: number): ConversationEvent[];
+  closed(code: number, reason: string, now: number): ConversationEvent[];
+  timeout(now: number): ConversationEvent[];
+  network(online: boolean, now: number): ConversationEvent[];
 }
 
 /** All that the user said in a turn, typed or spoken. */

@@ -9,7 +9,7 @@ import { Comeback, CUT, Pulse } from "./comeback.js";
 import { Outbox } from "./outbox.js";
 import { POLICY, TRANSITIONS } from "./tables.js";
 
-const DONE = 1000; // the relay closes with it only when the conversation is over
+const ENDED = new Set([1000, 4410]); // the conversation is over: now, or since before this socket
 const GREETINGS = new Set(["session:started", "session:resumed"]);
 
 const write = (type, fields = {}) => JSON.stringify({ type, ...fields });
@@ -201,7 +201,7 @@ export class Session {
     if (wait === null) {
       this.#move("finished");
       const why = this.#end ?? (this.#quitting ? "left" : reason);
-      const ended = this.#end !== null || (code === DONE && !this.#quitting);
+      const ended = this.#end !== null || (ENDED.has(code) && !this.#quitting);
       return [...told, { type: "over", ended, code, reason: why, attempts: this.#comeback.attempts }];
     }
     this.#move("lost", now + wait);

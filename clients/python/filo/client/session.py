@@ -20,8 +20,8 @@ from filo.client.policy import Policy
 from filo.client.pulse import Pulse
 from filo.client.states import Phase, Signal, follow
 
-DONE: Final = 1000
-"""The relay closes with it only when the conversation is over."""
+ENDED: Final = frozenset({1000, 4410})
+"""The relay closes with these when the conversation is over: now, or since before this socket."""
 
 AWAY: Final = 1001
 """What this side closes with when it means to come back: the table answers its echo with RECONNECT."""
@@ -194,7 +194,7 @@ class Session:
         if wait is None:
             self._move(Signal.FINISHED)
             why = "left" if self._quitting and self._end is None else self._end or reason
-            ended = self._end is not None or (code == DONE and not self._quitting)
+            ended = self._end is not None or (code in ENDED and not self._quitting)
             return [*told, Over(ended, code, why, self._comeback.attempts)]
         self._move(Signal.LOST, now + wait)
         return [*told, self._waiting(wait)]
