@@ -31,11 +31,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
-<<<<<<< HEAD
-from services.relay.heartbeat import Heartbeat
-=======
 from services.relay.lease import Lease
->>>>>>> fdc563f (relay: a conversation is taken over from the relay that holds it, given back at a good moment, and doubted after a pause)
 from services.relay.metrics import Metrics, yes_or_no
 from services.relay.store import Attached, Store
 from services.relay.tally import Tally
@@ -318,17 +314,6 @@ class LiveConversation:
                 continue
             self.post(on.Tick(self._upstream.silence()))
 
-<<<<<<< HEAD
-    async def _heartbeat(self) -> None:
-        around = self._around
-        heartbeat = Heartbeat(self.name, self.epoch, around.store, around.clock, self.post, self._log)
-        while True:
-            await self._around.clock.sleep(self._heartbeat_interval)
-            await heartbeat.beat()
-            self._renew_token()
-
-=======
->>>>>>> fdc563f (relay: a conversation is taken over from the relay that holds it, given back at a good moment, and doubted after a pause)
     def _renew_token(self) -> None:
         """Tell a client whose conversation is silent a fresh token before the last one expires."""
         age = self._around.clock.monotonic() - self._token_made
