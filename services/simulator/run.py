@@ -14,7 +14,7 @@ from filo.relay.v1 import relay_pb2
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
 from services.common.errors import ServiceError
-from services.simulator import checks, judge, manager, meeting, report, verdicts
+from services.simulator import checks, judge, meeting, modelmanager, report, verdicts
 from services.simulator import hold as holds
 from services.simulator.account import AccountError
 from services.simulator.advising import Advising
@@ -82,7 +82,7 @@ class TrainingRun:
         self._words: Improvisation | None = None
         if run.spec.prospect == pb.PROSPECT_KIND_GEMINI and tools.text is not None:
             self._words = Improvisation(cast.persona, tools.text, run.spec.text_model)
-        who = manager.hired(run.spec, cast.rules, tools.text)
+        who = modelmanager.hired(run.spec, cast.rules, tools.text)
         self._advising = Advising(who, run, journal, tools.relay, tools.clock, log)
         self._stopping = False
         self._scope: asyncio.Timeout | None = None

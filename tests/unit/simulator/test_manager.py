@@ -4,7 +4,8 @@ import pytest
 
 from services.simulator import manager
 from services.simulator.documents import DocumentError
-from services.simulator.manager import Condition, ModelManager
+from services.simulator.manager import Condition
+from services.simulator.modelmanager import ModelManager
 from services.simulator.record import Turn
 from services.simulator.textmodel import TextModel
 
