@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google import genai
@@ -14,6 +15,7 @@ from google.genai import types
 from services.common.config import Address
 from services.emulator import faults, trust
 from tests.support.emulator import RunningEmulator
+from tests.support.genai import Talk, client, config, has_handle
 
 PAGE = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text(encoding="utf-8")
 EVENT = 50.0
@@ -83,3 +85,34 @@ def test_every_kind_of_fault_and_every_moment_is_documented() -> None:
         assert re.search(rf"^\| .*`{moment}`.* \|", PAGE, re.MULTILINE)
     for kind in ("close", "cut", "stall", "pongs", "forget", "suppress", "goaway"):
         assert re.search(rf"^\| `{kind}` \|", PAGE, re.MULTILINE)
+
+
+def same_shape(shown: Any, real: Any, path: str = "") -> None:  # noqa: ANN401 - JSON
+    """Whatever the page shows is in the real account at the same place, and of the same kind."""
+    if isinstance(shown, dict):
+        for name in shown.keys() - {"..."}:
+            assert name in real, f"{path}.{name}"
+            same_shape(shown[name], real[name], f"{path}.{name}")
+        assert "..." in shown or shown.keys() == real.keys(), path
+    elif isinstance(shown, list) and shown and isinstance(shown[0], dict):
+        assert len(shown) <= len(real), path
+        for index, item in enumerate(shown):
+            same_shape(item, real[index], f"{path}[{index}]")
+    elif shown is not None and real is not None and not isinstance(shown, list):
+        assert isinstance(real, type(shown)), path
+
+
+async def test_the_account_as_documented(emulator: RunningEmulator) -> None:
+    """Both examples of the account have the fields that a conversation like theirs really has, and no others."""
+    by_conversation, by_voice = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+    live = client(emulator).aio.live
+    async with live.connect(model="gemini-3.8-live", config=config(system_instruction="Your name is Ada.")) as session:
+        first = Talk(session, stream=77)
+        advice = types.Content(role="user", parts=[types.Part(text="[SALES_MANAGER_INSTRUCTION] Be brief.")])
+        await session.send_client_content(turns=advice, turn_complete=False)
+        await first.ask("My dog is Rex.")
+    resumption = types.SessionResumptionConfig(handle=first.handle)
+    async with live.connect(model="gemini-3.8-live", config=config(session_resumption=resumption)) as session:
+        await Talk(session, stream=77, first_frame=first.frame).until(has_handle)
+        same_shape(by_conversation, emulator.account.conversation("c1"))
+        same_shape(by_voice, emulator.account.voice(77))

@@ -7,9 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.common import voice
-from services.emulator.effects import End
+from services.emulator.account import Account
+from services.emulator.closes import Close
+from services.emulator.effects import Answered, End
 from services.emulator.shapes import SHAPES
-from tests.support.session import House, activity, audio, content, setup, snake, text
+from tests.support.session import Call, House, activity, audio, content, setup, snake, text
 
 NAMES = sorted({name for names in SHAPES.values() for name in names})
 MODELS = (
@@ -26,6 +28,21 @@ JSON = st.recursive(
     max_leaves=8,
 )
 RATES = st.sampled_from([16_000, 24_000, 8_000, 48_000])
+PARTS = st.sampled_from(
+    [
+        {"text": "[SALES_MANAGER_INSTRUCTION] Sell."},
+        {"inlineData": {"mimeType": "audio/pcm;rate=8000", "data": "AAAA"}},
+        {"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}},
+        {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
+        {"inlineData": {"mimeType": "text/plain", "data": "_w=="}},
+        {"fileData": {"fileUri": "gs://a/b"}},
+        {"functionCall": {"name": "f", "args": {"\ud83d": 1}}},
+        {"functionResponse": {"name": "f", "response": {"a": [None]}}},
+        {"executableCode": {"code": "1"}},
+        {"toolCall": {"id": "1", "args": {}}},
+        {"thought": True},
+    ]
+)
 GOOD = st.one_of(
     st.builds(text, WORDS),
     st.builds(audio, st.binary(max_size=3_000), RATES),
@@ -42,6 +59,11 @@ GOOD = st.one_of(
     ),
     st.builds(lambda said: {"contextUpdate": {"systemInstruction": {"parts": [{"text": said}]}}}, WORDS),
     st.just({"contextUpdate": {"tools": {"tools": TOOLS}}}),
+    st.builds(
+        lambda role, parts: {"clientContent": {"turns": [{"role": role, "parts": parts}], "turnComplete": True}},
+        st.sampled_from(["user", "model", "system"]),
+        st.lists(PARTS, max_size=3),
+    ),
     st.builds(
         lambda scheduling: {"toolResponse": {"functionResponses": [{"id": "1", "scheduling": scheduling}]}},
         st.sampled_from(["SILENT", "INTERRUPT", "nonsense"]),
@@ -109,3 +131,20 @@ def test_whatever_comes(asked: dict[str, Any], vertex: bool, steps: list[Any]) -
     assert 1000 < ends[0].close.code < 5000
     assert 0 < len(ends[0].close.wire_reason) <= 123
     assert call.effects[-1][1] is ends[0]
+    check_account(call)
+
+
+def check_account(call: Call) -> None:
+    """What the account tells of it can be told as JSON, and every token of it is in one category."""
+    account = Account()
+    account.opened("c1", 0.0)
+    for fact in call.facts:
+        account.note("c1", fact)
+    account.closed("c1", call.close or Close(1000, ""))
+    if (report := account.conversation("c1")) is None:
+        assert len(account.refusals()) == 1
+        return
+    json.dumps(report)
+    for told in (report["tokens"]["context"], report["tokens"]["last"]["prompt"], report["tokens"]["billed"]["prompt"]):
+        assert told["total"] == sum(told["by_category"].values()) == sum(told["by_modality"].values())
+    assert report["tokens"]["billed"]["answers"] == sum(isinstance(fact, Answered) for fact in call.facts)
