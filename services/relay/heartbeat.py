@@ -47,18 +47,25 @@ class Heartbeat:
         self._log = log
         self._missed = False
 
-    async def beat(self) -> None:
-        """Say it once; a store that is away is asked again the next time. Safe to cancel."""
+    async def beat(self) -> bool:
+        """Say it once; a store that is away is asked again the next time. Safe to cancel.
+
+        Returns:
+            Whether the conversation is still this holder's, as far as anybody can tell.
+        """
+        missed, self._missed = self._missed, True
         try:
             await self._store.heartbeat(self._name, self._epoch)
-            if self._missed:
+            if missed:
                 await self._catch_up()
-                self._missed = False
         except ServiceError as error:
-            self._missed = True
             if not error.meaning.retryable:
                 self._log.warning("fenced", reason=error.reason.value)
                 self._post(REFUSED.get(error.reason, on.StoreRefused()))
+                return False
+            return True
+        self._missed = False
+        return True
 
     async def _catch_up(self) -> None:
         """Only the newest item can wait."""

@@ -9,14 +9,11 @@ answer settles a doubt too: a live conversation does not end because the store i
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
-from services.common import logs
 from services.common.clock import Clock
-from services.common.errors import ServiceError
-from services.relay.checkpoints import REFUSED
-from services.relay.core import events as on
-from services.relay.store import Store
+from services.relay.heartbeat import Heartbeat
 
 HEARTBEATS: Final = 3
 """So many intervals without a word from the store, and without an attempt to get one, are a lease that has run out."""
@@ -29,27 +26,20 @@ class Lease:
 
     Args:
         name: The conversation.
-        epoch: The holder's.
+        heartbeat: Asks the store.
         interval: Seconds between two heartbeats.
-        store: Who grants it.
-        post: Told when it is lost.
         clock: For the waits; monotonic.
     """
 
-    def __init__(
-        self, name: str, epoch: int, interval: float, store: Store, post: Callable[[on.Event], None], clock: Clock
-    ) -> None:
+    def __init__(self, name: str, heartbeat: Heartbeat, interval: float, clock: Clock) -> None:
         self.name = name
-        self._epoch = epoch
+        self._heartbeat = heartbeat
         self._interval = interval
-        self._store = store
-        self._post = post
         self._clock = clock
         self._asked_at = clock.monotonic()
         self._lost = False
         self._wanted = asyncio.Event()
         self._asked = asyncio.Condition()
-        self._log = logs.get("relay").bind(conversation=name, epoch=epoch)
 
     @property
     def in_doubt(self) -> bool:
@@ -80,16 +70,9 @@ class Lease:
 
     async def confirm(self) -> None:
         """Ask the store now. Safe to cancel."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(max(_SHORTEST_WAIT, self._interval)):
-                await self._store.heartbeat(self.name, self._epoch)
-        except TimeoutError:
-            pass
-        except ServiceError as error:
-            if not error.meaning.retryable:
-                self._log.warning("fenced", reason=error.reason.value)
-                self._lost = True
-                self._post(REFUSED.get(error.reason, on.StoreRefused()))
+                self._lost |= not await self._heartbeat.beat()
         self._asked_at = self._clock.monotonic()
         async with self._asked:
             self._asked.notify_all()

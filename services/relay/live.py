@@ -31,6 +31,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
+from services.relay.heartbeat import Heartbeat
 from services.relay.lease import Lease
 from services.relay.metrics import Metrics, yes_or_no
 from services.relay.store import Attached, Store
@@ -87,7 +88,11 @@ class LiveConversation:
         self.inputs = Inputs(attached.attachment.covered_seq, around.settings.replay_seconds)
         self._around = around
         self._instruction = attached.conversation.agent.system_instruction
-        self.lease = Lease(self.name, self.epoch, attached.heartbeat_interval, around.store, self.post, around.clock)
+        self._log = structlog.stdlib.get_logger("filo.relay").bind(
+            room="relay", conversation=self.name, epoch=self.epoch
+        )
+        heartbeat = Heartbeat(self.name, self.epoch, around.store, around.clock, self.post, self._log)
+        self.lease = Lease(self.name, heartbeat, attached.heartbeat_interval, around.clock)
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self.journal = Journal(attached.epoch, around.clock)
         self._speech = SpeechDetector()
@@ -120,9 +125,6 @@ class LiveConversation:
         self._posting = False
         self._rearm = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._log = structlog.stdlib.get_logger("filo.relay").bind(
-            room="relay", conversation=self.name, epoch=self.epoch
-        )
 
     @property
     def over(self) -> bool:
