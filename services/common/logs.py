@@ -78,6 +78,11 @@ def configure(level: str = "INFO") -> None:
     )
 
 
+def debugging(room: str) -> bool:
+    """Whether the logger of a room says what is only of use to who looks for a fault: ask where it happens often."""
+    return logging.getLogger(f"filo.{room}").isEnabledFor(logging.DEBUG)
+
+
 def get(room: str) -> structlog.stdlib.BoundLogger:
     """The logger of a room, for example ``get("relay")``."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(f"filo.{room}", room=room)

@@ -53,11 +53,15 @@ class Opened(NamedTuple):
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Opened]:
+async def opened(settings: Settings, committed: Callable[[int], object] | None = None) -> AsyncIterator[Opened]:
     """Open the store and its keys; closed when the context is left.
 
     An embedded database is made and brought up to date, and its key file made at the first start. One on a server must
     have the schema of this code, and the key file be there.
+
+    Args:
+        settings: Which database, which keys.
+        committed: Told how many writes shared a commit, where there is one writer.
 
     Raises:
         StartupError: The database or the key file cannot be used, or one does not belong to the other.
@@ -65,7 +69,7 @@ async def opened(settings: Settings) -> AsyncIterator[Opened]:
     if settings.embedded:
         sqlite_file.prepare(settings.database_file)
         await migrating(settings.database, partial(schema.migrate, forward_only=True))
-        backend: Backend = sqlite.Sqlite(settings.database_file, settings.durability)
+        backend: Backend = sqlite.Sqlite(settings.database_file, settings.durability, committed)
     else:
         await migrating(settings.database, schema.check)
         backend = await postgres.opened(settings.database, settings.durability, settings.connections)

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -50,6 +51,14 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
     }
 )
 """The most of every field that a caller may fill without end."""
+
+_LEDGER: Final = [field for field in pb.Ledger.DESCRIPTOR.fields if not field.name.startswith("saved_")]
+"""What is counted; what was saved may be less than nothing."""
+
+_COUNTS_BY_NAME: Final = tuple(field.name for field in _LEDGER if field.message_type is not None)
+_COUNTS: Final = tuple(field.name for field in _LEDGER if field.message_type is None)
+_counts_of: Final = attrgetter(*_COUNTS)
+_CONTINUITIES: Final = frozenset(pb.Continuity.values())
 
 SHORTEST_SHARE_TOKEN: Final = 8
 SHORTEST_LIFE: Final = timedelta(seconds=1)
@@ -171,16 +180,18 @@ def upstream_handle(handle: pb.UpstreamHandle) -> pb.UpstreamHandle:
 def ledger(value: pb.Ledger) -> pb.Ledger:
     """Counts of tokens, single or by name."""
     _size("ledger", value.ByteSize())
-    for field, counted in value.ListFields():
-        for number in counted.values() if isinstance(counted, Mapping) else (counted,):
-            if not field.name.startswith("saved_"):  # what was saved may be less than nothing
-                _whole(f"ledger.{field.name}", number)
+    for name, number in zip(_COUNTS, _counts_of(value), strict=True):
+        if number < 0:
+            _whole(f"ledger.{name}", number)
+    for name in _COUNTS_BY_NAME:
+        for number in getattr(value, name).values():
+            _whole(f"ledger.{name}", number)
     return value
 
 
 def continuity(value: pb.Continuity.ValueType) -> pb.Continuity.ValueType:
     """A continuity that the store knows, or none."""
-    if value not in pb.Continuity.values():
+    if value not in _CONTINUITIES:
         raise invalid("continuity", "must be one of the named values")
     return value
 

@@ -6,13 +6,12 @@ from typing import Final, Generic, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.common.clock import Clock
 from services.common.errors import Reason, ServiceError
 from services.handles.policy import Redemption
 from services.handles.refusals import ALWAYS, REFUSALS
 from services.handles.sweeps import Kind
 
-_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_WRITES: Final = (1, 2, 4, 8, 16, 32, 64)
 _AGES: Final = (1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0)
 _UNFORESEEN: Final = ("internal", "cancelled")
 
@@ -41,23 +40,22 @@ class Closed(Generic[_M]):
 
 
 class Call:
-    """One call under way, measured while the context is open; `result` is set when it succeeds.
+    """One call under way, counted when the context is left; `result` is set when it succeeds.
 
     Args:
         metrics: Where it is counted.
         name: The RPC.
     """
 
-    __slots__ = ("_metrics", "_name", "_started", "result")
+    __slots__ = ("_metrics", "_name", "result")
 
     def __init__(self, metrics: "Metrics", name: str) -> None:
         self._metrics = metrics
         self._name = name
         self.result = "cancelled"
-        self._started = metrics.clock.monotonic()
 
     def __enter__(self) -> Self:
-        """Measure from here."""
+        """The call itself."""
         return self
 
     def __exit__(
@@ -69,7 +67,7 @@ class Call:
         elif isinstance(error, Exception):
             self.result = "internal"
         fenced = isinstance(error, ServiceError) and error.reason is Reason.EPOCH_FENCED
-        self._metrics.ended(self._name, self.result, self._started, fenced=fenced)
+        self._metrics.ended(self._name, self.result, fenced=fenced)
 
 
 class Metrics:
@@ -77,11 +75,9 @@ class Metrics:
 
     Args:
         registry: Where they are registered.
-        clock: Measures how long calls take.
     """
 
-    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.redemptions = _counter(
             registry, "redemptions", "Resume handles presented at an attach, by what they were.", "result", Redemption
         )
@@ -113,16 +109,14 @@ class Metrics:
         self.sweeps = _counter(
             registry, "sweeps", "Rounds of the sweeper, by result.", "result", ("done", "store_unavailable", "internal")
         )
-        fenced = (call for call, reasons in REFUSALS.items() if Reason.EPOCH_FENCED in reasons)
-        self.fenced = _counter(registry, "fenced", "Writes refused for an older epoch, by call.", "call", fenced)
-        seconds = Histogram(
-            "filo_handles_call_seconds",
-            "How long a call took, by call.",
-            ["call"],
-            buckets=_SECONDS,
+        self.commits = Histogram(
+            "filo_handles_commit_writes",
+            "How many writes shared a commit, where the store has one writer (SQLite).",
+            buckets=_WRITES,
             registry=registry,
         )
-        self._seconds = Closed(seconds, REFUSALS)
+        fenced = (call for call, reasons in REFUSALS.items() if Reason.EPOCH_FENCED in reasons)
+        self.fenced = _counter(registry, "fenced", "Writes refused for an older epoch, by call.", "call", fenced)
         self._results = {
             "CreateConversation": _counter(
                 registry,
@@ -155,23 +149,21 @@ class Metrics:
         }
 
     def call(self, name: str) -> Call:
-        """Measure one call and count its result, while the context that is returned is open.
+        """Count the result of one call, when the context that is returned is left; gRPC's own series measure it.
 
         Args:
             name: The RPC.
         """
         return Call(self, name)
 
-    def ended(self, name: str, result: str, started: float, *, fenced: bool) -> None:
+    def ended(self, name: str, result: str, *, fenced: bool) -> None:
         """Count a call.
 
         Args:
             name: The RPC.
             result: A value of the call's own counter, if it has one.
-            started: The clock's monotonic reading when it began.
             fenced: It was refused for an older epoch.
         """
-        self._seconds.labels(name).observe(self.clock.monotonic() - started)
         if fenced:
             self.fenced.labels(name).inc()
         if name in self._results:

@@ -56,8 +56,8 @@ async def running(
     """
     clock = clock or SystemClock()
     registry = registry or CollectorRegistry()
-    async with database.opened(settings) as opened:
-        counts = Metrics(registry, clock)
+    counts = Metrics(registry)
+    async with database.opened(settings, committed=counts.commits.observe) as opened:
         servicer = HandlesServicer(opened.store, opened.digests, settings.rules, clock, counts)
         sweeper = Sweeper(opened.store, settings.rules, settings.retention, clock, counts)
         guard = access.guard(counts) if settings.transport.encrypted else None

@@ -146,13 +146,14 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
 
     def _note_checkpoint(self, answer: Stored, resume_handle: str | None) -> None:
         self._metrics.turns.inc(answer.new_turns)
-        self._log.debug(
-            "checkpoint",
-            conversation=answer.conversation.name,
-            epoch=answer.conversation.epoch,
-            turn=answer.conversation.turn_count,
-            resume_handle_fingerprint=logs.fingerprint(resume_handle) if resume_handle else None,
-        )
+        if logs.debugging("handles"):
+            self._log.debug(
+                "checkpoint",
+                conversation=answer.conversation.name,
+                epoch=answer.conversation.epoch,
+                turn=answer.conversation.turn_count,
+                resume_handle_fingerprint=logs.fingerprint(resume_handle) if resume_handle else None,
+            )
 
     @override
     async def InvalidateUpstreamHandle(

@@ -6,6 +6,7 @@ on the event loop's own connection, since to ask a thread would take longer. Wha
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,10 @@ class Sqlite:
     Args:
         path: The file, whose schema is up to date.
         durability: What an answered commit survives.
+        committed: Told how many writes shared a commit.
     """
 
-    def __init__(self, path: Path, durability: Durability = Durability.FULL) -> None:
+    def __init__(self, path: Path, durability: Durability, committed: Callable[[int], object] | None = None) -> None:
         self.connections = (
             connect(path, {"synchronous": SYNCHRONOUS[durability]}),
             connect(path, {"query_only": "ON"}),
@@ -43,7 +45,7 @@ class Sqlite:
         )
         """The writer's, the event loop's own, and the reading thread's."""
         writing, self._looker, self._reader = self.connections
-        self._writer = Writer(writing)
+        self._writer = Writer(writing, committed)
         self._reading = ThreadPoolExecutor(1, "filo-sqlite-read")
 
     async def look(self, make: MakeProgram[T]) -> T:

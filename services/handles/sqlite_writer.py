@@ -81,11 +81,13 @@ class Writer:
 
     Args:
         connection: Nobody else uses it; closed by whoever opened it, after `close`.
+        committed: Told how many jobs shared a commit.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, committed: Callable[[int], object] | None = None) -> None:
         connection.execute("PRAGMA busy_timeout=0")  # the loop waits for nobody, the thread does
         self._connection = connection
+        self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Job[Any]] = deque()
         self._doing: Sequence[_Job[Any]] = ()
@@ -155,6 +157,8 @@ class Writer:
         return None
 
     def _done(self, outcomes: Sequence[_Outcome]) -> None:
+        if self._committed is not None:
+            self._committed(len(outcomes))
         for outcome in outcomes:
             future = outcome.job.future
             if future.done():  # nobody waits any more
