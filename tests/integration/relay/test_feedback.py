@@ -134,6 +134,13 @@ async def test_what_was_delivered_is_removed(tmp_path: Path) -> None:
             removed = await changes.until("1", REMOVED)
             assert removed.turn == 2
             await until_states(relay, session, REMOVED)
+            shown = await relay.control.GetSession(pb.GetSessionRequest(conversation=session.conversation))
+            ledger = shown.session.ledger
+            assert (ledger.rebase_count, ledger.feedback_live_tokens, ledger.feedback_stale_tokens) == (1, 0, 0)
+            assert ledger.saved_context_tokens == removed.tokens
+            assert ledger.billed_tokens > ledger.saved_billed_tokens >= removed.tokens
+        assert relay.metric("filo_relay_feedback_tokens_saved_total") == ledger.saved_billed_tokens
+        assert relay.metric("filo_relay_feedback_total", state="removed") == 1
     assert [state for _, state in changes.seen] == [ACCEPTED, DELIVERED, REMOVED]
 
 
@@ -339,7 +346,9 @@ async def test_advice_survives_a_killed_relay(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def relay_process(beside: RunningRelay, directory: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def relay_process(
+    beside: RunningRelay, directory: Path, **settings: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A relay in a process of its own, with the address of its clients' sockets; killed at the end at the latest."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("FILO_", "GEMINI_"))}
     environ = own | {
@@ -351,6 +360,7 @@ async def relay_process(beside: RunningRelay, directory: Path) -> AsyncIterator[
         "FILO_RELAY_UPSTREAM_CA": str(beside.emulator.ca_path),
         "FILO_RELAY_SESSION_KEYS": str(directory / "session.key"),
         "GEMINI_API_KEY": "emulator",
+        **settings,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli.main", "relay", env=environ, stdout=asyncio.subprocess.PIPE
