@@ -1,6 +1,7 @@
 """The handle store as the relay sees it: gRPC on one side, the core's values on the other."""
 
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -105,6 +106,7 @@ class Store:
             uncovered=uncovered,
             ledger=ledger(response.ledger),
             instruction_characters=len(conversation.agent.system_instruction),
+            tools_characters=_length(conversation.agent.tools),
             capability=capability(conversation.agent.model, self._backend),
             feedback=tuple(feedback(item, self._clock) for item in response.feedback),
             feedback_policy=POLICIES.get(conversation.agent.feedback_policy),
@@ -185,6 +187,12 @@ def _named_by_caller() -> Iterator[None]:
         if error.metadata.get("field") != "name":
             raise
         raise invalid("conversation", error.detail.removeprefix("name: ")) from error
+
+
+def _length(tools: Sequence[struct_pb2.Struct]) -> int:
+    """Characters of the tools' declarations, as they are sent."""
+    declared = [MessageToDict(tool) for tool in tools]
+    return len(json.dumps(declared, separators=(",", ":"))) if declared else 0
 
 
 def _turn(message: resources.Turn) -> Turn:

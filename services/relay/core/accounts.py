@@ -34,6 +34,7 @@ class Accounts:
     Args:
         ledger: The stored one.
         instruction_characters: The length of the system instruction.
+        tools_characters: The length of the tools' declarations.
         window: The context window in tokens; 0 where it is not known.
         removed: The advice that is live by the ledger will not be in the next context.
 
@@ -42,12 +43,21 @@ class Accounts:
     """
 
     def __init__(
-        self, ledger: Ledger, instruction_characters: int = 0, window: int = 0, *, removed: bool = False
+        self,
+        ledger: Ledger,
+        instruction_characters: int = 0,
+        tools_characters: int = 0,
+        window: int = 0,
+        *,
+        removed: bool = False,
     ) -> None:
         self.ledger = ledger
-        self._instruction = Piece(Category.INSTRUCTION, TEXT, text_tokens(instruction_characters))
+        self._setup = [
+            Piece(Category.INSTRUCTION, TEXT, text_tokens(instruction_characters)),
+            Piece(Category.TOOLS, TEXT, text_tokens(tools_characters)),
+        ]
         self._window = window
-        self._new: list[Piece] = [] if ledger.usage else [self._instruction]
+        self._new: list[Piece] = [] if ledger.usage else [*self._setup]
         self._at: dict[int, Ledger] = {}
         self._counted = 0
         self._removed, self._removed_after = removed, False
@@ -74,7 +84,7 @@ class Accounts:
             self._left_behind = self.ledger.held.feedback_live + self.ledger.held.feedback_stale
             self._scale = CHARACTERS_A_TOKEN / self.ledger.characters_a_token
         self._removed = self._removed_after = False
-        self._new = [self._instruction, *content]
+        self._new = [*self._setup, *content]
         self.ledger = self._context_of(Ledger())
 
     def _context_of(self, earlier: Ledger) -> Ledger:

@@ -24,8 +24,8 @@ from services.relay.core.turns import Stage, Talk
 def accounts_of(attachment: Attachment) -> Accounts:
     """Go on with the stored ledger; a new connection's instruction has none of the advice that was put there."""
     replaced = any(item.turn and item.detail == FeedbackPolicy.REPLACE for item in attachment.feedback)
-    window = attachment.capability.window
-    return Accounts(attachment.ledger, attachment.instruction_characters, window, removed=replaced)
+    lengths = attachment.instruction_characters, attachment.tools_characters
+    return Accounts(attachment.ledger, *lengths, attachment.capability.window, removed=replaced)
 
 
 class Advisor:

@@ -19,6 +19,7 @@ class Attachment:
         uncovered: The stored turns that the handle does not cover; without a handle it stays empty.
         ledger: The newest stored ledger.
         instruction_characters: The length of the system instruction.
+        tools_characters: The length of the tools' declarations, as JSON.
         capability: What the conversation's model allows.
         feedback: Advice that waits (at most one) or is in the context, oldest first.
         feedback_policy: What the conversation's agent asks for; None leaves it to the setting.
@@ -31,6 +32,7 @@ class Attachment:
     uncovered: tuple[Turn, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     instruction_characters: int = 0
+    tools_characters: int = 0
     capability: Capability = UNHINDERED
     feedback: tuple[Feedback, ...] = ()
     feedback_policy: FeedbackPolicy | None = None

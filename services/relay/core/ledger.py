@@ -290,7 +290,7 @@ def _scaled(tokens: int, pieces: Sequence[Piece]) -> list[Piece]:
     """The pieces, so that together they cost so many tokens.
 
     An estimate is not wrong by more than a factor of two. What is beyond that nobody knew of: it belongs to the
-    instruction where it is new too (declarations of tools, for example), and otherwise to the user.
+    instruction where it is new too, and otherwise to the user.
     """
     weights = {at: piece.tokens for at, piece in enumerate(pieces) if piece.tokens > 0}
     unknown = max(0, tokens - _MOST_OFF * sum(weights.values()))

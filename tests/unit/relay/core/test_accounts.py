@@ -184,3 +184,11 @@ def test_what_is_given_and_rebuilt_is_known_without_usage(it: Accounts) -> None:
     it.rebased()
     before = Ledger(uncached=5)
     assert it.carried_into(before) == Ledger(uncached=5, given=400, rebases=1)
+
+
+def test_declarations_of_tools_are_in_every_prompt() -> None:
+    """With the instruction, from the beginning of a session."""
+    it = Accounts(Ledger(), 400, 200)
+    it.opened(None, Told())
+    turn(it, 1, 150, 50)
+    assert it.ledger.held == Breakdown(instruction=100, user=50, model=50, tools=50)

@@ -1,0 +1,232 @@
+"""Advice is followed in its turn and has no effect after it, and the ledger knows what the context really holds."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format, struct_pb2
+
+from filo.handles.v1 import resources_pb2 as resources
+from filo.handles.v1.resources_pb2 import AgentConfig, FeedbackPolicy
+from filo.relay.v1 import relay_pb2 as pb
+from tests.integration.relay.test_feedback import relay_process, send
+from tests.support.client import PATIENCE, Client, Speaker, connect
+from tests.support.handles import until
+from tests.support.relay import AGENT, QUICK, RunningRelay, another_relay, running_relay
+
+REPLACE, REBASE = resources.FEEDBACK_POLICY_REPLACE, resources.FEEDBACK_POLICY_REBASE
+JUST_IN_TIME = resources.FEEDBACK_POLICY_JUST_IN_TIME
+MODEL = "models/gemini-live-2.5-flash"
+AT_ONCE = replace(QUICK, rebase_tokens=1, rebase_interval=0.0)
+"""Whatever is stale is stripped as soon as the turn is over."""
+VERTEX: Mapping[str, Any] = {"backend": "vertex", "access_token": "emulator", "api_key": ""}
+"""Where both policies work."""
+
+
+def agent(policy: FeedbackPolicy.ValueType, **fields: Any) -> AgentConfig:  # noqa: ANN401 - any field of AgentConfig
+    """The usual agent on a model whose instruction can be replaced on Vertex."""
+    made = AgentConfig(**fields)
+    made.MergeFrom(AGENT)
+    made.model, made.feedback_policy = MODEL, policy
+    return made
+
+
+class Talk:
+    """One conversation, turn by turn, with advice before each."""
+
+    def __init__(self, relay: RunningRelay, session: pb.CreateSessionResponse, speaker: Speaker) -> None:
+        self.relay = relay
+        self.session = session
+        self.speaker = speaker
+        self.number = 0
+
+    async def advised(self, client: Client, text: str) -> None:
+        """A turn with advice: it is followed, and no other is known of."""
+        self.number += 1
+        await send(self.relay, self.session, text)
+        answer = await client.turn(self.speaker, f"Tell me about part {self.number}.")
+        assert f"As advised (1): {text.rstrip('.')}" in answer
+
+    async def unadvised(self, client: Client) -> None:
+        """A turn without: nothing is followed."""
+        self.number += 1
+        assert "As advised" not in await client.turn(self.speaker, f"Tell me about part {self.number}.")
+
+    async def settled(self, client: Client, policy: FeedbackPolicy.ValueType, rebuilt: int) -> None:
+        """Where advice is stripped by a rebuild: that one is over."""
+        if policy == REBASE:
+            async with asyncio.timeout(PATIENCE):
+                while len([m for m in client.all("session:rotated") if m["continuity"] == "rebased"]) < rebuilt:
+                    await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("policy", [REPLACE, REBASE])
+async def test_advice_has_no_effect_after_its_turn(tmp_path: Path, policy: FeedbackPolicy.ValueType) -> None:
+    """Advice n is followed in turn n and not in turn n + 1, also if a rotation lies between."""
+    async with running_relay(tmp_path, policy=AT_ONCE, **VERTEX) as relay:
+        talk = Talk(relay, await relay.create(agent=agent(policy)), Speaker(81))
+        async with Client(relay.socket(talk.session)) as client:
+            for number in range(1, 4):
+                await talk.advised(client, f"Mention discount {number}.")
+                await talk.settled(client, policy, number)
+            await talk.unadvised(client)
+            relay.emulator.faults.add([])
+        (ledger,) = [await ledger_of(relay, talk.session)]
+        assert (ledger.feedback_live_tokens, ledger.feedback_stale_tokens) == (0, 0)
+        assert (ledger.rebase_count > 0, ledger.unverified_removal_count) == (policy == REBASE, 0)
+
+
+@pytest.mark.parametrize("policy", [REPLACE, REBASE])
+async def test_advice_across_rotations(tmp_path: Path, policy: FeedbackPolicy.ValueType) -> None:
+    """Connections that live for a second: advice is neither lost nor doubled nor kept by any of them."""
+    emulator = {"lifetime": 1.2}
+    async with running_relay(tmp_path, emulator=emulator, policy=AT_ONCE, **VERTEX) as relay:
+        talk = Talk(relay, await relay.create(agent=agent(policy)), Speaker(82))
+        async with Client(relay.socket(talk.session)) as client:
+            for number in range(1, 6):
+                await talk.advised(client, f"Mention discount {number}.")
+                await asyncio.sleep(0.3)
+                await talk.unadvised(client)
+                await asyncio.sleep(0.3)
+            assert len(client.all("session:rotated")) >= 3
+        assert (await ledger_of(relay, talk.session)).unverified_removal_count == 0
+
+
+@pytest.mark.parametrize("policy", [REPLACE, REBASE])
+async def test_advice_across_a_killed_relay(tmp_path: Path, policy: FeedbackPolicy.ValueType) -> None:
+    """SIGKILL after advice was followed: the next relay has a context, or makes one, in which it has no effect."""
+    async with running_relay(tmp_path, policy=AT_ONCE, **VERTEX) as relay:
+        talk = Talk(relay, await relay.create(agent=agent(policy)), Speaker(83))
+        settings = {
+            "FILO_RELAY_BACKEND": "vertex",
+            "FILO_RELAY_ACCESS_TOKEN": "emulator",
+            "FILO_RELAY_REBASE_TOKENS": "1",
+            "FILO_RELAY_REBASE_INTERVAL": "0",
+        }
+        async with relay_process(relay, tmp_path, **settings) as (process, where):
+            here = relay.socket(talk.session).uri.replace(str(relay.where.client_address), where)
+            async with Client(connect(here)) as client:
+                await talk.unadvised(client)
+                await talk.advised(client, "Mention the first discount.")
+                await client.wait("covered", turn=2)
+                process.kill()
+                await client.wait_closed()
+        async with Client(relay.socket(talk.session)) as client:
+            await client.wait("session:resumed")
+            await talk.unadvised(client)
+            await talk.advised(client, "Mention the second discount.")
+            await talk.settled(client, policy, 1)
+            await talk.unadvised(client)
+
+
+async def ledger_of(relay: RunningRelay, session: pb.CreateSessionResponse) -> resources.Ledger:
+    """As a platform is told it."""
+    request = pb.GetSessionRequest(conversation=session.conversation)
+    return (await relay.control.GetSession(request)).session.ledger
+
+
+async def truth(relay: RunningRelay, stream: int) -> dict[str, int]:
+    """What the emulator's context holds, by category."""
+
+    def read(path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{relay.emulator.control_url}{path}") as answer:  # noqa: S310 - loopback
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    voice = await asyncio.to_thread(read, f"/v1/voices/{stream}")
+    account = await asyncio.to_thread(read, f"/v1/conversations/{voice['conversations'][-1]}")
+    counted: dict[str, int] = account["tokens"]["context"]["by_category"]
+    return counted
+
+
+TOOL = {
+    "functionDeclarations": [
+        {
+            "name": "lookup",
+            "description": "Looks up the price of a part in the catalogue of this year.",
+            "parameters": {"type": "OBJECT", "properties": {"part": {"type": "STRING"}}},
+        }
+    ]
+}
+
+
+def with_tools(policy: FeedbackPolicy.ValueType) -> AgentConfig:
+    """An agent with a script and a tool."""
+    tools = [json_format.ParseDict(TOOL, struct_pb2.Struct())]
+    script = "Your name is Ada. You work for Threadworks. " + "Sell the thread, and say why. " * 200
+    return agent(policy, system_instruction=script, tools=tools)
+
+
+class Mixed:
+    """Turns of every kind, one after another."""
+
+    def __init__(self, relay: RunningRelay, session: pb.CreateSessionResponse, client: Client) -> None:
+        self.relay = relay
+        self.session = session
+        self.client = client
+        self.speaker = Speaker(84)
+
+    async def turn(self, number: int) -> None:
+        """Spoken, typed, with a tool; with advice in every other one."""
+        if number % 2:
+            await send(self.relay, self.session, f"Mention discount {number}, and ask what they think of it.")
+        kinds = {0: self._typed, 1: self._with_a_tool}
+        await kinds.get(number % 4, self._spoken)(number)
+
+    async def _spoken(self, number: int) -> None:
+        await self.client.turn(self.speaker, f"I should like to hear more about part {number}, please.")
+
+    async def _typed(self, number: int) -> None:
+        await self._write(f"This is a typed question about part {number}: what would it do for a company such as ours?")
+
+    async def _with_a_tool(self, number: int) -> None:
+        writing = asyncio.create_task(self._write(f"Please use the tool lookup with part is P-{number}"))
+        async with asyncio.timeout(PATIENCE):
+            while not (calls := self.client.all("tool_call")) or calls[-1]["turn"] != number:
+                await asyncio.sleep(0.005)
+        (call,) = calls[-1]["calls"]
+        await self.client.send(
+            type="tool_result", id=call["id"], name=call["name"], result={"price": number, "currency": "EUR"}
+        )
+        await writing
+
+    async def _write(self, text: str) -> None:
+        done = len(self.client.all("turn:complete"))
+        await self.client.send(type="text", text=text)
+        async with asyncio.timeout(PATIENCE):
+            while len(self.client.all("turn:complete")) == done:
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("policy", "turns"), [(JUST_IN_TIME, 200), (REPLACE, 60), (REBASE, 60)])
+@pytest.mark.timeout(300)
+async def test_the_ledger_knows_the_context(tmp_path: Path, policy: FeedbackPolicy.ValueType, turns: int) -> None:
+    """Category by category, by the estimate alone, after turns of all kinds and rotations between them: within 5 %."""
+    settings = replace(QUICK, rebase_tokens=200, rebase_interval=0.0, max_age=4.0, stable_after=0.5, compression=False)
+    emulator = {"window": 128_000, "session_audio": 10_000.0, "speed": 200.0}
+    async with running_relay(tmp_path, emulator=emulator, policy=settings, **VERTEX) as relay:
+        session = await relay.create(agent=with_tools(policy))
+        async with Client(relay.socket(session)) as client:
+            mixed = Mixed(relay, session, client)
+            for number in range(1, turns + 1):
+                await mixed.turn(number)
+            assert len(client.all("session:rotated")) >= 3
+            await until(lambda: _all_stored(relay, session, turns))
+            ledger, real = await ledger_of(relay, session), await truth(relay, 84)
+    estimate = ledger.estimated_tokens_by_category
+    feedback = estimate["feedback_live"] + estimate["feedback_stale"]
+    estimated = {name: estimate[name] for name in ("instruction", "user", "model", "tools")} | {"feedback": feedback}
+    drift = {name: estimated[name] - counted for name, counted in real.items()}
+    allowed = {name: max(0.05 * counted, 1) for name, counted in real.items()}
+    assert all(abs(drift[name]) <= allowed[name] for name in real), (estimated, real)
+    assert abs(ledger.context_tokens - sum(real.values())) <= 1, "reconciled, it is the truth"
+
+
+async def _all_stored(relay: RunningRelay, session: pb.CreateSessionResponse, turns: int) -> bool:
+    shown = await relay.control.GetSession(pb.GetSessionRequest(conversation=session.conversation))
+    return shown.session.turn_count >= turns
