@@ -10,7 +10,6 @@ from prometheus_client.metrics_core import Metric
 from filo.handles.v1 import handles_pb2
 from filo.relay.v1 import relay_pb2
 from filo.simulator.v1 import simulator_pb2
-from services.common.clock import SystemClock
 from services.common.grpc_metrics import GrpcMetrics
 from services.common.process_metrics import Process
 from services.handles.metrics import Metrics as HandlesMetrics
@@ -44,7 +43,7 @@ class Entry(NamedTuple):
 
 
 def _handles(registry: CollectorRegistry) -> None:
-    HandlesMetrics(registry, SystemClock())
+    HandlesMetrics(registry)
     GrpcMetrics(registry, "server", [_HANDLES])
 
 
