@@ -645,7 +645,7 @@ class Ledger(_message.Message):
     billed_tokens: _builtins.int
     """Tokens billed since the conversation began, prompts and responses of every turn: the sum of the three below it."""
     instruction_tokens: _builtins.int
-    """Of the context: the system instruction and the tools' declarations."""
+    """Of the context: the system instruction, without advice that is in it."""
     user_tokens: _builtins.int
     """Of the context: what the client said."""
     model_tokens: _builtins.int
@@ -657,7 +657,7 @@ class Ledger(_message.Message):
     feedback_stale_tokens: _builtins.int
     """Of the context: advice that has served, and is still there."""
     tool_tokens: _builtins.int
-    """Of the context: calls of tools and their results."""
+    """Of the context: the tools' declarations, their calls and results."""
     billed_cached_tokens: _builtins.int
     """Of what was billed: prompt tokens that came from Gemini's cache."""
     billed_uncached_tokens: _builtins.int
