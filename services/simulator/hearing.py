@@ -84,6 +84,7 @@ class Hearing:
         self._turns: dict[int, int] = {}
         self._cause = ""
         self._said = (0, "")
+        self._over_before: dict[int, int] = {}
 
     @property
     def record(self) -> Record:
@@ -93,6 +94,12 @@ class Hearing:
     @singledispatchmethod
     def take(self, event: Event) -> None:
         """Notice one event of the client; those without a method of their own change nothing here."""
+
+    def remember(self) -> None:
+        """The run goes on in another process: what the relay tells again of turns that are over is known."""
+        past = (event for event in self._journal.events if event.HasField("agent_said"))
+        self._over_before = {event.agent_said.relay_turn: event.turn for event in past if event.agent_said.relay_turn}
+        self._turns = dict(self._over_before)
 
     def expect(self) -> None:
         """A new turn begins: what was heard before is none of its answer, unless it speaks into that."""
@@ -110,7 +117,7 @@ class Hearing:
 
     @take.register
     def _started(self, event: messages.SessionStarted | messages.SessionResumed) -> None:
-        if not self.open:
+        if not self.record.conversation:
             self._journal.add(pb.Started(conversation=event.conversation))
         self.open = True
 
@@ -123,6 +130,8 @@ class Hearing:
     def _transcript(self, event: messages.Transcript) -> None:
         if event.role != "agent":
             self._said = (event.turn, (self._said[1] if self._said[0] == event.turn else "") + event.text)
+            return
+        if event.turn in self._over_before:
             return
         self._ear.read(event.text)
         self._begins()
@@ -149,16 +158,19 @@ class Hearing:
 
     def _delivered(self, relay_turn: int, answer: str, *, interrupted: bool) -> None:
         """An answer is complete; the relay's number of the turn tells whether it was before."""
+        if relay_turn in self._over_before:
+            self.answering = False
+            return
         newest = len(self.record.turns)
         turn = self._turns.setdefault(relay_turn, newest - 1 if self._spoken_into else newest)
         asking = self.record.turn(turn)
         if asking is None:
             return  # the agent spoke before it was spoken to
         if not interrupted and self._answers_both(relay_turn, turn):
-            self._delivered_once(asking, "", interrupted=True)
+            self._delivered_once(0, asking, "", interrupted=True)
             turn, asking = newest, self.record.turns[-1]
             self._turns[relay_turn] = newest
-        self._delivered_once(asking, answer, interrupted=interrupted)
+        self._delivered_once(relay_turn, asking, answer, interrupted=interrupted)
 
     def _answers_both(self, relay_turn: int, turn: int) -> bool:
         """Whether the turn in progress, spoken into the one before it, was heard as one with that.
@@ -170,11 +182,12 @@ class Hearing:
         number, said = self._said
         return number == relay_turn and said_in(said, self.record.turns[-1].prospect)
 
-    def _delivered_once(self, asking: Turn, answer: str, *, interrupted: bool) -> None:
+    def _delivered_once(self, relay_turn: int, asking: Turn, answer: str, *, interrupted: bool) -> None:
         if not asking.completed:
             self._metrics.turn_completed()
         recalled = None if interrupted else checks.recalled(asking, answer)
-        self._journal.add(pb.AgentSaid(text=answer, recalled=recalled, interrupted=interrupted), turn=asking.number)
+        said = pb.AgentSaid(text=answer, recalled=recalled, interrupted=interrupted, relay_turn=relay_turn)
+        self._journal.add(said, turn=asking.number)
 
     @take.register
     def _restarted(self, _: messages.TurnRestarted) -> None:

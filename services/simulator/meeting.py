@@ -94,6 +94,7 @@ async def opened(
             way, relay = await _broken(relay, stack)
         client = _client(run, hold, tools, log, _join(relay, created.websocket_path), created.session_token, cast)
         hearing = Hearing(journal, tools.metrics)
+        hearing.remember()
         talk = Talk(client, hearing, tools.clock, _manner(run.spec, cast, hold, tools), journal.record.frames_sent)
         broken = Trouble(
             schedule, journal, tools.clock, trouble.marker(run.name), tools.emulator, way, cut=client.abort

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 import msgspec
@@ -78,6 +79,7 @@ class TrainingRun:
         self._keep = keep
         self._hold = hold or holds.new()
         self._goes_on = hold is not None
+        self._died_at = journal.events[-1].time.ToDatetime(UTC) if journal.events else None
         self._prospect = Prospect(cast.persona, run.spec.seed, run.spec.turns)
         self._words: Improvisation | None = None
         if run.spec.prospect == pb.PROSPECT_KIND_GEMINI and tools.text is not None:
@@ -223,14 +225,14 @@ class TrainingRun:
             told=facts({fact.phrase: fact.value for fact in line.told}),
             asked=facts({fact.phrase: fact.value for fact in line.asked}),
         )
-        self.journal.add(said, turn=number)
         await self._remember(met, number)
+        self.journal.add(said, turn=number)
+        await self.journal.flush()
         async with asyncio.timeout(self._tools.settings.turn_timeout):
             await met.talk.take_turn(record.turns[-1], interrupts=line.interrupts)
 
     async def _remember(self, met: Meeting, number: int) -> None:
-        """Keep, before the line is spoken, where another process would have to go on."""
-        await self.journal.flush()
+        """Keep, before the line is told and spoken, where another process would have to go on."""
         (epoch, seen), handle = met.session.standing
         first = met.session.outbox.next
         self._hold = msgspec.structs.replace(
@@ -241,8 +243,8 @@ class TrainingRun:
     def _tell_takeover(self, turns: Sequence[Turn]) -> None:
         if not self._goes_on:
             return
-        events, now = self.journal.events, self._tools.clock.now()
-        gap = (now - events[-1].time.ToDatetime(now.tzinfo)).total_seconds() if events else 0.0
+        now = self._tools.clock.now()
+        gap = (now - self._died_at).total_seconds() if self._died_at else 0.0
         mark = pb.TakeoverMark(at_turn=max(1, len(turns)), gap_ms=max(0, round(gap * 1000)))
         mark.time.FromDatetime(now)
         self.journal.add(mark)

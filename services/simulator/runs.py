@@ -40,6 +40,7 @@ class Runs:
         self._holder = uuid.uuid4().hex
         self._live: dict[str, TrainingRun] = {}
         self._closing = False
+        self._starting: set[str] = set()
         self.leases = Leases(store, self._holder, tools.clock, tools.settings.lease)
 
     async def start(self, request_id: str, asked: pb.RunSpec) -> pb.Run:
@@ -53,13 +54,16 @@ class Runs:
         run = pb.Run(name=f"runs/{uuid.uuid4().hex}", spec=spec.complete(asked, self._tools.settings))
         run.create_time.FromDatetime(self._tools.clock.now())
         holder = self._holder if self.has_room else NOBODY
-        run, is_new = await self._store.create(request_id, asked, run, holder)
-        if not is_new:
-            return await self.get(run.name)
-        started = _copy(run)
-        if holder:
-            self._begin(run, Journal(self._tools.clock, self._appender(run.name)), None)
-        return started
+        self._starting.add(name := run.name)
+        try:
+            run, is_new = await self._store.create(request_id, asked, run, holder)
+            if is_new and holder:
+                started = _copy(run)
+                self._begin(run, Journal(self._tools.clock, self._appender(name)), None)
+                return started
+        finally:
+            self._starting.discard(name)
+        return await self.get(run.name)
 
     @property
     def has_room(self) -> bool:
@@ -135,6 +139,8 @@ class Runs:
                 training.fence()
             elif mine[name]:
                 training.stop()
+        for name in mine.keys() - self._live.keys() - self._starting:  # it failed here: somebody else may do better
+            await self._store.release(name, self._holder)
         for claim in await self.leases.abandoned():
             if self.has_room and await self._store.claim(claim, self._holder):
                 await self._take_over(claim.run)

@@ -119,7 +119,7 @@ def _keep_private(url: URL) -> None:
 def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever the driver gives
     """Readers beside the writer; no waiting for the disk at a commit: a crash of the machine may cost seconds."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

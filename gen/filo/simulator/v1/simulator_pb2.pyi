@@ -1436,22 +1436,26 @@ class AgentSaid(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     RECALLED_FIELD_NUMBER: _builtins.int
     INTERRUPTED_FIELD_NUMBER: _builtins.int
+    RELAY_TURN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What was heard."""
     recalled: _builtins.bool
     """Present where the turn asked for a planted fact: whether the answer held it."""
     interrupted: _builtins.bool
     """True when the prospect spoke into it and cut it short."""
+    relay_turn: _builtins.int
+    """The relay's number of the turn, which is not the run's own where two lines were heard as one; 0 where it has none."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         recalled: _builtins.bool | None = ...,
         interrupted: _builtins.bool = ...,
+        relay_turn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "recalled", b"recalled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "interrupted", b"interrupted", "recalled", b"recalled", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recalled", b"_recalled", "interrupted", b"interrupted", "recalled", b"recalled", "relay_turn", b"relay_turn", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__recalled: _TypeAlias = _typing.Literal["recalled"]  # noqa: Y015
     _WhichOneofArgType__recalled: _TypeAlias = _typing.Literal["_recalled", b"_recalled"]  # noqa: Y015
