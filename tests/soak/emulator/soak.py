@@ -43,7 +43,8 @@ class Result:
         received: Messages from it.
         lost: Frames that the contexts miss or hold twice.
         greetings: How often somebody was greeted; once each is right.
-        memory: The emulator's, in bytes: before the first conversation, then in regular intervals.
+        memory: The emulator's, in bytes: before the first conversation, then in regular intervals; in the middle and at
+            the end with garbage collected and unused memory given back.
         processor: Share of one core that the emulator took.
         errors: What went wrong.
     """
@@ -126,7 +127,8 @@ async def soak(
                 tasks.create_task(talker.run(began + seconds))
             for sample in range(1, SAMPLES + 1):
                 await asyncio.sleep(began + seconds * sample / SAMPLES - time.monotonic())
-                result.memory.append(process.memory)
+                resting = sample in {SAMPLES // 2, SAMPLES}
+                result.memory.append((await process.settled())[1] if resting else process.memory)
             result.processor = (process.processor - used) / seconds
         await _judge(process, talkers, result)
     return result

@@ -89,7 +89,7 @@ async def waves(number: int, conversations: int, *, speed: float = 10.0) -> Wave
             async with asyncio.TaskGroup() as tasks:
                 for _conversation in range(conversations):
                     tasks.create_task(Talker(next(streams), process, result, speed, stay=1).run(0.0))
-            blocks, memory = await process.settled(files)
+            blocks, memory = await process.rested(files)
             result.blocks.append(blocks)
             result.memory.append(memory)
     return result
