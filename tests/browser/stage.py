@@ -18,6 +18,7 @@ from filo.relay.v1 import relay_pb2_grpc
 from services.cli.stack import free_ports
 from services.common import grpc_client
 from services.common.config import Address
+from tests.faults import judge
 from tests.support.client import Speaker
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.front import Front, front
@@ -140,8 +141,9 @@ class Talker:
         return [tuple(turn) for turn in await self.page.locator("#thread .turn").evaluate_all(read)]
 
     async def whole(self, speaker: Speaker) -> None:
-        """What was said is in Gemini's context once, frame by frame, and the page shows just what the context has."""
+        """What was said is in Gemini's context once, as audio frame by frame, and the page shows just what that has."""
         account = await self.stage.account(speaker.stream)
+        assert list(judge.context(account, speaker)) == []
         context = [(turn["role"], " ".join(turn["text"].split())) for turn in account["context"]]
         shown = [
             (role, " ".join(text.split()))
@@ -150,8 +152,6 @@ class Talker:
         ]
         assert shown == context
         assert [text for role, text in shown if role == "user"] == speaker.lines
-        frames = account["frames"]
-        assert (frames["in_context"], frames["repeated_in_context"]) == (speaker.frames, 0)
         assert sum(GREETING in text for _, text in shown) == 1
 
 
