@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import structlog
-from websockets.asyncio.server import ServerConnection
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
@@ -34,6 +33,7 @@ from services.relay.core.conversation import Conversation
 from services.relay.heartbeat import Heartbeat
 from services.relay.lease import Lease
 from services.relay.metrics import Metrics, yes_or_no
+from services.relay.sockets import ClientSocket
 from services.relay.store import Attached, Store
 from services.relay.tally import Tally
 from services.relay.upstream import wire
@@ -186,7 +186,7 @@ class LiveConversation:
 
     # The client.
 
-    async def attend(self, socket: ServerConnection, request: protocol.Request, missed: list[resources.Turn]) -> None:
+    async def attend(self, socket: ClientSocket, request: protocol.Request, missed: list[resources.Turn]) -> None:
         """Serve one client's socket until it ends.
 
         Args:
@@ -208,7 +208,7 @@ class LiveConversation:
             if previous is not None:
                 await previous.replace(MEANING[Reason.SESSION_REPLACED].close, "another socket has taken over")
             intake = Intake(self.inputs, self.outbox, self._speech, self.post, self._around.metrics)
-            if await intake.read(aiter(socket)):
+            if await intake.read(socket):
                 await writing
         finally:
             if self._client is link:

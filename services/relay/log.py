@@ -44,7 +44,7 @@ class Log(Generic[T]):
         return self._weight
 
     def append(self, item: T, weight: int = 0) -> int:
-        """Add an item.
+        """Add an item; whoever waits is not woken by it.
 
         Args:
             item: What to hold.
@@ -55,7 +55,6 @@ class Log(Generic[T]):
         """
         self._entries.append(_Entry(item, weight))
         self._weight += weight
-        self._changed.set()
         return self.last
 
     def after(self, position: int) -> tuple[int, T] | None:
@@ -103,11 +102,11 @@ class Log(Generic[T]):
         return dropped
 
     def wake(self) -> None:
-        """Make `wait` return although nothing was appended."""
+        """Make `wait` return: there is something to look at."""
         self._changed.set()
 
     async def wait(self) -> None:
-        """Wait until something is appended, or `wake`. One waiter at a time. Safe to cancel."""
+        """Wait for `wake`. One waiter at a time. Safe to cancel."""
         self._changed.clear()
         await self._changed.wait()
 

@@ -1,12 +1,13 @@
 """What one client's socket brings: inputs that are numbered and kept, and words to the core."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from services.relay.client import protocol
 from services.relay.client.outbox import Outbox
 from services.relay.client.speech import SpeechDetector
 from services.relay.core import events as on
 from services.relay.metrics import Metrics
+from services.relay.sockets import ClientSocket
 from services.relay.upstream import wire
 from services.relay.upstream.inputs import Inputs
 
@@ -36,9 +37,10 @@ class Intake:
         self._post = post
         self._metrics = metrics
         self._next = inputs.last_seq + 1
+        self._ended = False
 
-    async def read(self, messages: AsyncIterator[str | bytes]) -> bool:
-        """Take everything in.
+    async def read(self, socket: ClientSocket) -> bool:
+        """Take everything in; a client that sends more than Gemini takes has to wait.
 
         Returns:
             Whether the client ended the conversation; otherwise its socket is at its end.
@@ -46,12 +48,19 @@ class Intake:
         Raises:
             ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
         """
-        async for data in messages:
-            if isinstance(data, bytes):
+
+        def take(data: bytes, text: bool) -> bool:  # noqa: FBT001 - as a socket gives it
+            if text:
+                self._ended = self._message(*protocol.parse(data))
+            else:
                 self._audio(protocol.audio(data))
-            elif self._message(*protocol.parse(data)):
-                return True
-        return False
+            if self._inputs.pressed:
+                socket.hold()
+                self._inputs.when_relieved(socket.release)
+            return self._ended
+
+        await socket.deliver(take)
+        return self._ended
 
     def _message(self, message: protocol.Message, number: int | None) -> bool:
         self._next = self._next if number is None else number
@@ -80,13 +89,11 @@ class Intake:
     def _audio(self, pcm: bytes) -> None:
         if not self._is_news():
             return
-        before = self._inputs.newest
-        began = self._speech.began(pcm)
+        if self._speech.began(pcm):
+            self._post(on.SpeechBegan(self._inputs.newest, waiting=self._inputs.waiting))
         dropped = self._inputs.take(pcm, self._next - 1, is_audio=True, sound=self._speech.sound)
         if dropped:
             self._metrics.dropped.inc(dropped)
-        if began:
-            self._post(on.SpeechBegan(before, waiting=self._inputs.waiting))
 
     def _input(self, message: protocol.Input) -> None:
         if not self._is_news():

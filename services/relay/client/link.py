@@ -2,13 +2,13 @@
 
 from typing import Any, Final
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from services.relay.client import protocol
 from services.relay.client.outbox import Outbox
 from services.relay.client.protocol import Seen
 from services.relay.lease import Lease
+from services.relay.sockets import ClientSocket
 
 _LONGEST_REASON: Final = 123
 """Bytes of a close frame's reason, RFC 6455 section 5.5."""
@@ -34,7 +34,7 @@ class ClientLink:
     """
 
     def __init__(
-        self, socket: ServerConnection, outbox: Outbox, seen: Seen | None, *, first_here: bool, lease: Lease
+        self, socket: ClientSocket, outbox: Outbox, seen: Seen | None, *, first_here: bool, lease: Lease
     ) -> None:
         self._lease = lease
         self.stranger = seen is None and not first_here
@@ -89,7 +89,23 @@ class ClientLink:
             elif self._farewell is not None:
                 return
             else:
-                await self._outbox.wait()
+                await self._listen()
+
+    async def _listen(self) -> None:
+        """The client has got all there is: audio that comes next may go straight to its socket."""
+        self._outbox.listener = self._pass_on
+        try:
+            await self._outbox.wait()
+        finally:
+            if self._outbox.listener == self._pass_on:
+                self._outbox.listener = None
+
+    def _pass_on(self, n: int, pcm: bytes) -> bool:
+        if n != self._place + 1 or self._lease.in_doubt or not self._socket.send_now(pcm, text=False):
+            return False
+        self._place = n
+        self._outbox.sent(n)
+        return True
 
     async def _may_send(self) -> bool:
         return not self._lease.in_doubt or await self._lease.sure()

@@ -1,6 +1,6 @@
 """What a client is told, numbered within an epoch, kept for one that is away or comes back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from services.relay.client import protocol
@@ -18,11 +18,15 @@ class Outbox:
     Args:
         epoch: The holder's.
         most: Bytes that are kept for a client that is away or slow, oldest out first.
+
+    Attributes:
+        listener: Takes audio with its number at once, if it can; set by a link whose client has got all there is.
     """
 
     def __init__(self, epoch: int, most: int) -> None:
         self.epoch = epoch
         self._most = most
+        self.listener: Callable[[int, bytes], bool] | None = None
         self._log: Log[bytes | Mapping[str, Any]] = Log()
 
     @property
@@ -39,12 +43,15 @@ class Outbox:
         """Add a message; gives its number."""
         n = self._log.append(message, _JSON_WEIGHT)
         self._log.trim(self._most)
+        self._log.wake()
         return n
 
     def play(self, pcm: bytes) -> None:
         """Add a frame of the agent's voice, PCM16 of 24 kHz."""
-        self._log.append(pcm, len(pcm))
-        self._log.trim(self._most)
+        n = self._log.append(pcm, len(pcm))
+        if self.listener is None or not self.listener(n, pcm):
+            self._log.trim(self._most)
+            self._log.wake()
 
     def place_of(self, seen: Seen | None, *, first_here: bool) -> int:
         """After which number a client that comes is to be told.

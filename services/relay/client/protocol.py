@@ -226,7 +226,7 @@ _MEANING: Final[Mapping[type[Any], Callable[[Any], Message]]] = MappingProxyType
 )
 
 
-def parse(text: str) -> tuple[Message, int | None]:
+def parse(text: str | bytes) -> tuple[Message, int | None]:
     """Read one JSON message.
 
     Returns:

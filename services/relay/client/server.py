@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -26,6 +26,7 @@ from services.relay.client.session_tokens import SessionTokens
 from services.relay.config import Settings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
+from services.relay.sockets import ClientSocket
 
 _PING_INTERVAL: Final = 20.0
 _CLOSE_TIMEOUT: Final = 1.0
@@ -59,7 +60,7 @@ class ClientServer:
         """Serve one socket to its end; a refusal is a close frame with a code and a sentence."""
         self._metrics.clients.inc()
         try:
-            await self._serve(socket)
+            await self._serve(cast("ClientSocket", socket))
         except ConnectionClosed:
             return
         except ServiceError as error:
@@ -70,7 +71,7 @@ class ClientServer:
         finally:
             self._metrics.clients.dec()
 
-    async def _serve(self, socket: ServerConnection) -> None:
+    async def _serve(self, socket: ClientSocket) -> None:
         url = urlsplit(socket.request.path if socket.request else "")
         offered = socket.request.headers.get("Sec-WebSocket-Protocol", "") if socket.request else ""
         request = protocol.parse_query(url.query, tuple(part.strip() for part in offered.split(",")))
@@ -83,13 +84,19 @@ class ClientServer:
         live, missed = await self._registry.join(claims, request)
         await live.attend(socket, request, missed)
 
-    async def _first_message(self, socket: ServerConnection, request: protocol.Request) -> protocol.Request:
+    async def _first_message(self, socket: ClientSocket, request: protocol.Request) -> protocol.Request:
+        message: protocol.Message | None = None
+
+        def take(data: bytes, text: bool) -> bool:  # noqa: FBT001 - as a socket gives it
+            nonlocal message
+            message = protocol.parse(data)[0] if text else None
+            return True
+
         try:
             async with asyncio.timeout(self._settings.auth_timeout):
-                data = await socket.recv()
+                await socket.deliver(take)
         except TimeoutError:
             raise ServiceError(Reason.TOKEN_INVALID, "no session token came in time") from None
-        message = protocol.parse(data)[0] if isinstance(data, str) else None
         if not isinstance(message, protocol.Auth):
             raise ServiceError(Reason.TOKEN_INVALID, "the first message must be auth, with a session token")
         share_token = message.share_token or request.share_token
@@ -143,6 +150,7 @@ async def listening(server: ClientServer, address: Address, origins: tuple[str, 
             ping_timeout=_PING_INTERVAL,
             close_timeout=_CLOSE_TIMEOUT,
             server_header=None,
+            create_connection=ClientSocket,
         )
     except OSError as error:
         raise port_error(address, error) from error

@@ -92,6 +92,7 @@ class Journal:
         event.time.FromDatetime(self._clock.now())
         self._log.append(event, 1)
         self._log.trim(_KEPT)
+        self._log.wake()
 
 
 def _rotated(notice: tell.Rotated) -> pb.WatchSessionResponse:

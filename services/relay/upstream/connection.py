@@ -2,17 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.protocol import State
 
 from services.relay.core.model import START
+from services.relay.sockets import UpstreamSocket
 from services.relay.upstream import wire
 from services.relay.upstream.backend import Backend, CredentialsError
 from services.relay.upstream.breaker import Gate
@@ -148,10 +149,11 @@ class Dialler:
             close_timeout=self._close_timeout,
             open_timeout=None,
             proxy=None,
+            create_connection=UpstreamSocket,
         )
         kernel = socket.transport.get_extra_info("socket")
         kernel.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
-        return Upstream(socket)
+        return Upstream(cast("UpstreamSocket", socket))
 
 
 def overloaded(code: int, reason: str) -> bool:
@@ -167,16 +169,22 @@ def _refused(error: InvalidStatus) -> UpstreamLostError:
 
 
 async def _set_up(upstream: "Upstream", setup: bytes) -> "Upstream":
+    complete = False
+
+    def take(frame: bytes) -> bool:
+        nonlocal complete
+        complete = any(isinstance(item, wire.SetupComplete) for item in wire.Reader().read(frame, START))
+        return complete
+
     try:
         await upstream.send(setup)
-        async for frame in upstream.frames():
-            if any(isinstance(item, wire.SetupComplete) for item in wire.Reader().read(frame, START)):
-                return upstream
+        await upstream.deliver(take)
     except BaseException:
         upstream.abort()
         raise
-    code, reason = upstream.closed
-    raise UpstreamLostError(code, reason)
+    if not complete:
+        raise UpstreamLostError(*upstream.closed)
+    return upstream
 
 
 class Upstream:
@@ -186,11 +194,11 @@ class Upstream:
         socket: The WebSocket.
     """
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: UpstreamSocket) -> None:
         self._socket = socket
 
     async def send(self, message: bytes) -> None:
-        """Send one message as a text frame; what is sent into a closed connection is gone, `frames` tells of the end.
+        """Send one message as a text frame; what is sent into a closed connection is gone, `deliver` tells of the end.
 
         Waits while the connection takes no more.
         """
@@ -199,13 +207,17 @@ class Upstream:
         except ConnectionClosed:
             return
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Every message until the connection ends, however it ends."""
-        try:
-            while True:
-                yield await self._socket.recv(decode=False)
-        except ConnectionClosed:
-            return
+    def send_now(self, message: bytes) -> bool:
+        """Send one message at once; false where that would have to wait, or is of no use any more."""
+        return self._socket.send_now(message, text=True)
+
+    async def deliver(self, take: Callable[[bytes], bool]) -> None:
+        """Give every message to `take` until it has had the last it wants, or the connection ends, however it ends.
+
+        Raises:
+            Exception: Whatever `take` raised.
+        """
+        await self._socket.deliver(lambda message, _text: take(message))
 
     @property
     def is_open(self) -> bool:
@@ -218,7 +230,7 @@ class Upstream:
         return self._socket.close_code or NO_CLOSE_FRAME, self._socket.close_reason or ""
 
     async def close(self) -> None:
-        """Close and wait, bounded, until Gemini has closed too. `frames` must be read meanwhile. Safe to cancel."""
+        """Close and wait, bounded, until Gemini has closed too; what comes meanwhile is delivered. Safe to cancel."""
         await self._socket.close()
 
     def abort(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from itertools import takewhile
 from typing import Final, NamedTuple
 
@@ -18,7 +19,11 @@ _OVERHEAD: Final = 64
 """What an input costs besides its payload, so that empty ones are bounded too."""
 SILENCE_KEPT: Final = 2.0
 """Seconds of silence that are sent again before what sounds: room for a beginning too soft to be heard here."""
-_BURST = 8
+PRESSED: Final = 500
+"""Inputs that wait while there is a connection (ten seconds of audio): from here on the client has to wait too."""
+_RELIEVED: Final = 100
+"""Inputs that may still wait when it need not wait any more."""
+_BURST: Final = 8
 """Messages in a row, after which the other conversations of the relay get their turn."""
 
 
@@ -57,6 +62,8 @@ class Inputs:
         self._ever_sent = 0
         self._control: deque[bytes] = deque()
         self._index = 0
+        self._resting: Callable[[bytes], bool] | None = None
+        self._relief: Callable[[], None] | None = None
         self._transparent = False
         self._marks: deque[tuple[int, Mark]] = deque()
 
@@ -107,8 +114,25 @@ class Inputs:
         """
         self.last_seq = seq
         weight = len(payload) + _OVERHEAD if is_audio else 0
-        self._log.append(_Input(seq, payload, is_audio, sound), weight)
-        return self._log.trim(self._most)
+        item = _Input(seq, payload, is_audio, sound)
+        position = self._log.append(item, weight)
+        if not self._passed_on(position, item):
+            self._log.wake()
+        return self._log.trim(self._most) if self._log.weight > self._most else 0
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the connection takes less than the client sends."""
+        return self._sending and self._log.last - self.sent.position > PRESSED
+
+    def when_relieved(self, then: Callable[[], None]) -> None:
+        """Call this once when the connection has taken most of what waits, or is not sent to any more."""
+        self._relief = then
+
+    def _relieve(self) -> None:
+        if self._relief is not None:
+            relief, self._relief = self._relief, None
+            relief()
 
     def skip(self, seq: int) -> None:
         """An input that is not replayed (a tool's result) has this number."""
@@ -145,6 +169,7 @@ class Inputs:
         """Send nothing; a tool's answer that waits is for a connection that is gone."""
         self._sending = False
         self._control.clear()
+        self._relieve()
 
     def forget(self, through: int) -> None:
         """Inputs up to this position are covered."""
@@ -176,9 +201,32 @@ class Inputs:
             elif self._sending and (entry := self._log.after(self.sent.position)):
                 await self._send(upstream, *entry)
             else:
-                await self._log.wait()
+                await self._rest(upstream, lease)
+
+    async def _rest(self, upstream: Upstream, lease: Lease | None) -> None:
+        """Nothing is left to send: what comes next may go straight to the connection."""
+        self._resting = lambda message: (lease is None or not lease.in_doubt) and upstream.send_now(message)
+        try:
+            await self._log.wait()
+        finally:
+            self._resting = None
+
+    def _passed_on(self, position: int, item: _Input) -> bool:
+        """Send the newest input at once, with no task in between, if nothing waits before it; whether that was done."""
+        if self._resting is None or not self._sending or self._control or position != self.sent.position + 1:
+            return False
+        if not self._resting(wire.audio(item.payload) if item.is_audio else item.payload):
+            return False
+        self._note(position, item)
+        return True
 
     async def _send(self, upstream: Upstream, position: int, item: _Input) -> None:
+        self._note(position, item)
+        await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
+        if self._log.last - self.sent.position < _RELIEVED:
+            self._relieve()
+
+    def _note(self, position: int, item: _Input) -> None:
         self.sent = Mark(position, item.seq)
         self._ever_sent = max(self._ever_sent, position)
         self._index += 1
@@ -186,7 +234,6 @@ class Inputs:
             self._marks.append((self._index, self.sent))
         if item.sound is Sound.VOICE:
             self.spoken += len(item.payload) / _BYTES_A_SECOND
-        await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
 
 
 async def cancelled(task: asyncio.Task[None] | None) -> None:

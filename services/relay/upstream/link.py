@@ -138,16 +138,20 @@ class UpstreamLink:
 
     async def _read(self, upstream: Upstream) -> None:
         reader, meter = wire.Reader(), Meter()
-        async for frame in upstream.frames():
+
+        def take(frame: bytes) -> bool:
             self._heard_at = self._clock.monotonic()
             try:
                 received = reader.read(frame, self._inputs.sent, self._inputs.consumed)
             except ValueError:
                 self._log.warning("a message of the upstream was not understood", size=len(frame))
-                continue
+                return False
             for item in received:
                 if isinstance(item, wire.AgentAudio):
                     meter.sounded(len(item.pcm))
                     self._outbox.play(item.pcm)
                 elif not isinstance(item, wire.SetupComplete):
                     self._post(meter.see(item, self._inputs.spoken))
+            return False
+
+        await upstream.deliver(take)

@@ -90,7 +90,7 @@ async def test_a_replay_is_no_faster_than_the_upstream(relay: RunningRelay, gemi
 
 
 async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay, gemini: Gemini) -> None:
-    """It stands still; the input waits here, bounded, and all of it goes to the connection that takes its place."""
+    """It stands still: input waits here, then in the client too, and all of it goes to the connection in its place."""
     session = await relay.create()
     speaker = Speaker(73)
     async with Client(relay.socket(session)) as client:
@@ -98,12 +98,19 @@ async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay
         (first,) = gemini.sessions
         first.pause = 3600.0
         said = spoken(speaker, 1500)
-        await client.speak(said)
+        speaking = asyncio.create_task(client.speak(said))
         live = relay.where.registry.find(session.conversation)
         assert live is not None
-        assert live.inputs.newest.position - live.inputs.sent.position > 1500 - AHEAD
+        async with asyncio.timeout(20):
+            while not live.inputs.pressed:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert live.inputs.sent.position < AHEAD, "it was flooded"
+        assert live.inputs.newest.position < 1500, "the client did not have to wait"
+        assert not speaking.done()
         first.socket.transport.abort()
         await client.wait("session:rotated")
         second = gemini.sessions[1]
         await gemini.until(lambda: len(second.inputs) == 1500)
+        await speaking
         assert second.audio == said
