@@ -100,6 +100,7 @@ const ON = {
     fill(knot, `<b>Connection lost:</b> ${CAUSE[cause] ?? `code ${escaped(cause)}`}. Attempt ${attempt} …`);
     count(wait);
   },
+  session_expiring: ({ reason }) => reason === "drain" && mark("<b>This relay is going away.</b> Another one goes on."),
   offline: () => showPhase("waiting", "Offline"),
   reconnected: ({ gap, attempts, continuity, lostInputs }) => {
     counts.returns++;

@@ -1,6 +1,7 @@
 """Chromium, driven by playwright, with a microphone that plays a file."""
 
 import math
+import shutil
 import struct
 import wave
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 """Installed by `make test` where it is missing (tools/debian.sh)."""
 MICROPHONE_RATE = 48_000
 SPEECH_SECONDS = 1.2

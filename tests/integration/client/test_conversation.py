@@ -256,6 +256,26 @@ async def test_leaving_does_not_end_a_conversation(relay: RunningRelay, proxy: F
         assert (turn.number, "Brightwater" in turn.agent) == (2, True)
 
 
+async def test_another_process_goes_on_where_one_died(relay: RunningRelay, proxy: Front) -> None:
+    """Given where the first one stood, the second is told what came after, from the very next message on."""
+    session = await relay.create()
+    url = f"ws://{proxy.address}{session.websocket_path}"
+    async with open_through(proxy, session) as talk:
+        await talk.send_text("My company is Brightwater.")
+        await Listening(talk).until(lambda event: isinstance(event, messages.Transcript))
+        standing = talk.standing
+    token = session.session_token
+    async with Conversation.open(url, token, share_token=SHARE_TOKEN, policy=QUICK, standing=standing) as talk:
+        heard = Listening(talk)
+        await heard.turn(1)
+    greeting, *rest = heard.events
+    assert isinstance(greeting, messages.SessionResumed)
+    _, last = standing[0]
+    for event in rest:
+        last += 1
+        assert isinstance(event, Audio) or (isinstance(event, messages.Message) and event.n == last)
+
+
 async def test_a_tool_is_called_and_answered(relay: RunningRelay, proxy: Front) -> None:
     """The call is an object with name and arguments; its answer is an input like any other."""
     agent = AgentConfig()

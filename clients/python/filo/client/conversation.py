@@ -31,7 +31,7 @@ from filo.client.log import Log, StandardLog
 from filo.client.messages import Call, SessionResumed, SessionStarted
 from filo.client.outbox import CAPACITY
 from filo.client.policy import Policy
-from filo.client.session import AWAY, Session
+from filo.client.session import AWAY, Session, Standing
 from filo.client.states import Phase
 
 _LARGEST_AUDIO: Final = 64 * 1024
@@ -83,6 +83,7 @@ class Conversation(AsyncIterator[Event]):
         policy: Policy | None = None,
         log: Log | None = None,
         capacity: int = CAPACITY,
+        standing: Standing | None = None,
     ) -> Self:
         """Prepare a conversation; entering its context connects.
 
@@ -97,6 +98,7 @@ class Conversation(AsyncIterator[Event]):
             policy: How stubbornly to come back.
             log: Where every attempt is logged; the logger ``filo.client`` when not given.
             capacity: Bytes of audio that are kept until they are stored.
+            standing: Where another process stood that had this conversation and died; it is told what came after.
 
         Raises:
             ValueError: Neither `token` nor `renew` is given, or `rotation` is neither.
@@ -114,6 +116,8 @@ class Conversation(AsyncIterator[Event]):
             renewable=renew is not None,
         )
         session = Session(credentials, policy or Policy(), random.SystemRandom().random, capacity)
+        if standing is not None:
+            session.go_on_from(*standing)
         return cls(Client(session, SystemClock(), log or StandardLog(), renew))
 
     async def __aenter__(self) -> Self:
@@ -170,6 +174,11 @@ class Conversation(AsyncIterator[Event]):
     def phase(self) -> Phase:
         """Where the session stands now: ``live`` while the relay listens."""
         return self._session.phase
+
+    @property
+    def standing(self) -> Standing:
+        """What another process needs to go on from here, besides URL and tokens. Its resume handle is a secret."""
+        return self._session.standing
 
     @property
     def uncovered(self) -> int:

@@ -26,6 +26,9 @@ ENDED: Final = frozenset({1000, 4410})
 AWAY: Final = 1001
 """What this side closes with when it means to come back: the table answers its echo with RECONNECT."""
 
+Standing = tuple[tuple[int, int], str | None]
+"""The last message seen, as epoch and number, and the newest resume handle."""
+
 NOWHERE: Final = (0, 0)
 """Where a client stands that has seen no message: epochs begin at 1."""
 
@@ -69,7 +72,7 @@ class Session:
         self._live = self._quitting = False
 
     @property
-    def standing(self) -> tuple[tuple[int, int], str | None]:
+    def standing(self) -> Standing:
         """The last message seen, as epoch and number, and the newest resume handle: what `go_on_from` takes."""
         return self._seen, self._handle
 
