@@ -122,12 +122,10 @@ def attach(ask: Attach, now: datetime, rules: Rules) -> Decide[Attached]:
 
 
 def heartbeat(epoch: int, now: datetime, rules: Rules) -> Decide[None]:
-    """Renew the lease, and with it the life of the handles. An ended conversation has neither, and stays as it is."""
+    """Renew the lease, and with it the life of the handles; an ended conversation has neither."""
 
     def decide(view: View) -> Decision[None]:
-        before = policy.fenced(view, epoch)
-        if before.ended_at is not None:
-            return Decision(None, None)
+        before = policy.active(policy.fenced(view, epoch))
         sign = _sign(before, view.upstream, now, rules)
         lease = _renewed(before, now, rules)
         after = before._replace(seen_at=sign.seen_at, handles_expired=sign.handles_expired, lease_until=lease)

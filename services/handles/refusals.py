@@ -21,7 +21,7 @@ REFUSALS: Final[Mapping[str, tuple[Reason, ...]]] = MappingProxyType(
             Reason.MODE_MISMATCH,
             Reason.OWNER_MISMATCH,
         ),
-        "HeartbeatConversation": _FENCED,
+        "HeartbeatConversation": (Reason.CONVERSATION_NOT_FOUND, Reason.CONVERSATION_ENDED, Reason.EPOCH_FENCED),
         "Checkpoint": (Reason.CONVERSATION_NOT_FOUND, Reason.CONVERSATION_ENDED, Reason.EPOCH_FENCED),
         "InvalidateUpstreamHandle": _FENCED,
         "ValidateHandle": (),

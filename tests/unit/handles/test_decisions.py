@@ -153,16 +153,19 @@ def test_the_end_revokes() -> None:
 
 
 def test_what_has_ended_stays_as_it_is() -> None:
-    """Ending again, a heartbeat, a release: nothing changes. A checkpoint and an attach are refused."""
+    """Ending again, a release: nothing changes. A heartbeat, a checkpoint and an attach are refused."""
     ended = changed(decisions.end(3, "done", NOW), View(HELD)).conversation
     view = View(ended)
     for decide in (
         decisions.end(3, "again", LATE),
-        decisions.heartbeat(3, LATE, RULES),
         decisions.release(3, LATE, RULES),
     ):
         assert decide(view).change is None
-    for refused in (decisions.checkpoint(Checkpoint(epoch=3), NOW, RULES), decisions.attach(ASK, NOW, RULES)):
+    for refused in (
+        decisions.heartbeat(3, LATE, RULES),
+        decisions.checkpoint(Checkpoint(epoch=3), NOW, RULES),
+        decisions.attach(ASK, NOW, RULES),
+    ):
         with pytest.raises(ServiceError) as caught:
             refused(view)
         assert caught.value.reason is Reason.CONVERSATION_ENDED

@@ -147,7 +147,7 @@ class HandlesServiceServicer:
 
     def HeartbeatConversation(self, request, context):
         """Says that the holder is alive; the handle's time to live counts from here.
-        Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
+        Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

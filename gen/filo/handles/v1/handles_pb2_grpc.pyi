@@ -55,7 +55,7 @@ class HandlesServiceStub:
     """
     HeartbeatConversation: _grpc.UnaryUnaryMultiCallable[_handles_pb2.HeartbeatConversationRequest, _handles_pb2.HeartbeatConversationResponse]
     """Says that the holder is alive; the handle's time to live counts from here.
-    Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
+    Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED.
     """
     Checkpoint: _grpc.UnaryUnaryMultiCallable[_handles_pb2.CheckpointRequest, _handles_pb2.CheckpointResponse]
     """Stores, in one transaction, new turns and, if given, the newest upstream handle and what became of feedback. Idempotent:
@@ -119,7 +119,7 @@ class HandlesServiceAsyncStub(HandlesServiceStub):
     """
     HeartbeatConversation: _aio.UnaryUnaryMultiCallable[_handles_pb2.HeartbeatConversationRequest, _handles_pb2.HeartbeatConversationResponse]  # type: ignore[assignment]
     """Says that the holder is alive; the handle's time to live counts from here.
-    Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
+    Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED.
     """
     Checkpoint: _aio.UnaryUnaryMultiCallable[_handles_pb2.CheckpointRequest, _handles_pb2.CheckpointResponse]  # type: ignore[assignment]
     """Stores, in one transaction, new turns and, if given, the newest upstream handle and what became of feedback. Idempotent:
@@ -204,7 +204,7 @@ class HandlesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_handles_pb2.HeartbeatConversationResponse, _abc.Awaitable[_handles_pb2.HeartbeatConversationResponse]]:
         """Says that the holder is alive; the handle's time to live counts from here.
-        Errors: CONVERSATION_NOT_FOUND, EPOCH_FENCED.
+        Errors: CONVERSATION_NOT_FOUND, CONVERSATION_ENDED, EPOCH_FENCED.
         """
 
     @_abc_1.abstractmethod
