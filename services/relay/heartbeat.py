@@ -11,7 +11,7 @@ import structlog
 from filo.handles.v1 import handles_pb2
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
-from services.common.errors import ServiceError
+from services.common.errors import Reason, ServiceError
 from services.relay.checkpoints import REFUSED
 from services.relay.core import events as on
 from services.relay.feedback import feedback
@@ -51,7 +51,7 @@ class Heartbeat:
         """Say it once; a store that is away is asked again the next time. Safe to cancel.
 
         Returns:
-            Whether the conversation is still this holder's, as far as anybody can tell.
+            Whether no other relay has taken the conversation, as far as anybody can tell.
         """
         missed, self._missed = self._missed, True
         try:
@@ -62,8 +62,7 @@ class Heartbeat:
             if not error.meaning.retryable:
                 self._log.warning("fenced", reason=error.reason.value)
                 self._post(REFUSED.get(error.reason, on.StoreRefused()))
-                return False
-            return True
+            return error.reason is not Reason.EPOCH_FENCED
         self._missed = False
         return True
 

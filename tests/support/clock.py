@@ -53,6 +53,11 @@ class ManualClock:
             if not woken.done():
                 woken.set_result(None)
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass without waking anybody yet: a process that was paused goes on."""
+        self._monotonic += seconds
+        self._now += timedelta(seconds=seconds)
+
     def turn_back(self, seconds: float) -> None:
         """Let the wall clock jump back, as an operator or NTP may; the monotonic reading does not."""
         self._now -= timedelta(seconds=seconds)

@@ -94,6 +94,7 @@ async def running_relay(
     directory: Path,
     *,
     emulator: Mapping[str, Any] | None = None,
+    handles: dict[str, str] | None = None,
     **overrides: Any,  # noqa: ANN401 - any field of Settings
 ) -> AsyncIterator[RunningRelay]:
     """Run all three.
@@ -101,15 +102,16 @@ async def running_relay(
     Args:
         directory: For the database and the keys.
         emulator: Settings of the emulator.
+        handles: Settings of the handle store, as its environment.
         overrides: Settings of the relay.
     """
     async with running_emulator(**(emulator or {})) as gemini, AsyncExitStack() as stored:
-        handles = await stored.enter_async_context(running_handles(directory))
+        store = await stored.enter_async_context(running_handles(directory, environ=handles))
         usual = Settings(
             client_address=ANY_PORT,
             control_address=ANY_PORT,
             metrics_address=ANY_PORT,
-            handles_address=handles.address,
+            handles_address=store.address,
             upstream_url=gemini.url,
             upstream_ca=gemini.ca_path,
             api_key="emulator",
@@ -117,7 +119,7 @@ async def running_relay(
             policy=QUICK,
             drain=AT_ONCE,
         )
-        async with _relay(replace(usual, **overrides), handles, gemini, stored.aclose) as relay:
+        async with _relay(replace(usual, **overrides), store, gemini, stored.aclose) as relay:
             yield relay
 
 

@@ -281,7 +281,18 @@ class AnyOrder(RuleBasedStateMachine):
             again = world.core.deadline(world.now)
             assert again is None or again > world.now, "a tick that does not help"
 
-    @rule(event=st.sampled_from([on.EndAsked("done"), on.DrainAsked(), on.Fenced(), None]), last_words=st.booleans())
+    @precondition(lambda self: not self.over)
+    @rule(patience=st.floats(1.0, 20.0))
+    def this_relay_will_go(self, patience: float) -> None:
+        """It gives the conversation back at a good moment, at the latest when patience is over."""
+        self.world.post(on.DrainAsked(patience))
+        deadline = self.world.core.deadline(self.world.now)
+        assert self.over or (deadline is not None and deadline <= self.world.now + patience)
+
+    @rule(
+        event=st.sampled_from([on.EndAsked("done"), on.DrainAsked(), on.TakenOver(), on.Fenced(), None]),
+        last_words=st.booleans(),
+    )
     def another_relay_attaches(self, event: on.Event | None, last_words: bool) -> None:  # noqa: FBT001
         """After an end, a drain, a fence or a crash; the writes that wait are taken by the store, or lost."""
         if event is not None:
