@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format, struct_pb2
+from websockets.asyncio.client import connect
 
 from filo.handles.v1 import resources_pb2 as resources
 from filo.handles.v1.resources_pb2 import AgentConfig, FeedbackPolicy
 from filo.relay.v1 import relay_pb2 as pb
 from tests.integration.relay.test_feedback import relay_process, send
-from tests.support.client import PATIENCE, Client, Speaker, connect
+from tests.support.client import Client, Speaker
 from tests.support.handles import until
-from tests.support.relay import AGENT, QUICK, RunningRelay, another_relay, running_relay
+from tests.support.relay import AGENT, QUICK, RunningRelay, running_relay
 
 REPLACE, REBASE = resources.FEEDBACK_POLICY_REPLACE, resources.FEEDBACK_POLICY_REBASE
 JUST_IN_TIME = resources.FEEDBACK_POLICY_JUST_IN_TIME
@@ -60,9 +61,7 @@ class Talk:
     async def settled(self, client: Client, policy: FeedbackPolicy.ValueType, rebuilt: int) -> None:
         """Where advice is stripped by a rebuild: that one is over."""
         if policy == REBASE:
-            async with asyncio.timeout(PATIENCE):
-                while len([m for m in client.all("session:rotated") if m["continuity"] == "rebased"]) < rebuilt:
-                    await asyncio.sleep(0.01)
+            await until(lambda: sum(m["continuity"] == "rebased" for m in client.all("session:rotated")) >= rebuilt)
 
 
 @pytest.mark.parametrize("policy", [REPLACE, REBASE])
@@ -186,10 +185,8 @@ class Mixed:
 
     async def _with_a_tool(self, number: int) -> None:
         writing = asyncio.create_task(self._write(f"Please use the tool lookup with part is P-{number}"))
-        async with asyncio.timeout(PATIENCE):
-            while not (calls := self.client.all("tool_call")) or calls[-1]["turn"] != number:
-                await asyncio.sleep(0.005)
-        (call,) = calls[-1]["calls"]
+        asked = await self.client.wait("tool_call", turn=number)
+        (call,) = asked["calls"]
         await self.client.send(
             type="tool_result", id=call["id"], name=call["name"], result={"price": number, "currency": "EUR"}
         )
@@ -198,9 +195,7 @@ class Mixed:
     async def _write(self, text: str) -> None:
         done = len(self.client.all("turn:complete"))
         await self.client.send(type="text", text=text)
-        async with asyncio.timeout(PATIENCE):
-            while len(self.client.all("turn:complete")) == done:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(self.client.all("turn:complete")) > done)
 
 
 @pytest.mark.parametrize(("policy", "turns"), [(JUST_IN_TIME, 201), (REPLACE, 61), (REBASE, 61)])
