@@ -8,8 +8,10 @@ together, where the test voice speaks. Whatever was heard of least recently is f
 """
 
 from collections import OrderedDict, deque
+from dataclasses import replace
 from typing import Any, Final
 
+from services.common import logs
 from services.emulator import reports, runs
 from services.emulator.closes import Close
 from services.emulator.effects import Answered, Asked, AudioReceived, Began, ContextChanged, Fact, Issued, VoiceHeard
@@ -72,7 +74,7 @@ class Account:
             case Answered():
                 record.bill.add(fact)
             case Issued():
-                record.handles.append(fact)
+                record.handles.append(replace(fact, handle=logs.fingerprint(fact.handle)))
                 del record.handles[:-HANDLES]
 
     def voice(self, stream: int) -> dict[str, Any] | None:
@@ -96,10 +98,11 @@ class Account:
 
     def _ask(self, record: Connection, asked: Asked) -> None:
         """A setup came; where it brings a handle of a conversation that is known, the connection belongs to it."""
-        record.model, record.backend, record.handle = asked.model, asked.backend, asked.handle
+        record.model, record.backend = asked.model, asked.backend
+        record.handle = logs.fingerprint(asked.handle) if asked.handle else ""
         record.belongs = asked.conversation
         if asked.handle and asked.conversation in self.conversations:
-            record.resumed_from = self._issuer(asked.conversation, asked.handle)
+            record.resumed_from = self._issuer(asked.conversation, record.handle)
             self._join(record)
 
     def _touch(self, conversation: str | None) -> None:

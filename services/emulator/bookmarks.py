@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Final
 
-from services.common import logs
 from services.emulator import replies
 from services.emulator.context import Context
 from services.emulator.effects import Issued, Send
@@ -58,5 +57,5 @@ class Bookmarks:
         if self._around.strike(Moment.UPDATE, due).suppressed:
             return
         handle = self._store.issue(Snapshot(self._lineage, self._model, context))
-        self._around.emit(Issued(logs.fingerprint(handle), len(context.turns), context.tokens.total))
+        self._around.emit(Issued(handle, len(context.turns), context.tokens.total))
         self._around.emit(Send(replies.resumable(handle, consumed if self._transparent else None)))

@@ -92,7 +92,7 @@ class Asked:
         model: The model it names.
         backend: The API it came to.
         conversation: The conversation that its handle belongs to, or the connection's own.
-        handle: Fingerprint of the handle it brings; empty if it brings none.
+        handle: The handle it brings; empty if it brings none.
     """
 
     model: str
@@ -110,7 +110,7 @@ class AudioReceived:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The client was told a handle, for a context of so many pieces; the handle as its fingerprint."""
+    """The client was told a handle, for a context of so many pieces and tokens."""
 
     handle: str
     pieces: int

@@ -71,7 +71,7 @@ class Connection:
         context: What the model knows; None where a newer connection of the conversation knows better.
         received: The frames of each test voice that reached it, in order of arrival.
         audio_seconds: Length of all audio that reached it.
-        handles: The handles it was told, oldest first.
+        handles: The handles it was told, as fingerprints, oldest first.
         bill: What it has cost.
         closed: How it ended; None while it is open.
     """

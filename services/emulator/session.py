@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final
 
-from services.common import logs
 from services.emulator import admission, closes, mishaps, replies, toolbox, wire
 from services.emulator.admission import Caller
 from services.emulator.age import Age
@@ -188,8 +187,7 @@ class Session:
         if handle and (known := self._shared.handles.peek(handle)) is not None:
             conversation.lineage = known.lineage
             conversation.voices |= known.context.voices
-        presented = logs.fingerprint(handle) if handle else ""
-        self._emit(Asked(setup.model, self._caller.backend, conversation.lineage, presented))
+        self._emit(Asked(setup.model, self._caller.backend, conversation.lineage, handle or ""))
 
     def _begin(self, setup: Setup, profile: Profile, context: Context, lineage: str) -> Dialogue:
         around = Surroundings(
