@@ -75,6 +75,11 @@ class Child:
     _ended: asyncio.Task[int] | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before its start."""
+        return self._process.pid if self._process else 0
+
     async def start(self, within: float) -> str:
         """Start it and wait until it is ready.
 

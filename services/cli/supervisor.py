@@ -85,6 +85,14 @@ class Supervisor:
         self._changed.set()
         return where
 
+    def pid(self, name: str) -> int:
+        """The process id of a service that runs.
+
+        Raises:
+            KeyError: None of that name does.
+        """
+        return {child.name: child.pid for child in self._children}[name]
+
     async def restart(self, name: str, number: signal.Signals, away: float) -> None:
         """End a service on purpose, and start it again. Not safe to cancel, but `stop` cleans up after it.
 
