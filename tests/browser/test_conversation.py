@@ -182,7 +182,7 @@ async def test_the_page_s_own_signs_make_it_ask(page: Page, files: str, event: s
         asked.set()
 
     async with relay(wait) as (url, _):
-        await opened(page, files, url)
+        await opened(page, files, url, policy={"pingAfter": 1000})
         target = "document" if event == "visibilitychange" else "window"
         await page.evaluate(f"{target}.dispatchEvent(new Event('{event}'))")
         async with asyncio.timeout(PATIENCE):
