@@ -30,6 +30,14 @@ train: $(READY) ## start a training run in the services of `make up`, and watch 
 browser-demo: $(READY) ## serve the browser client's page for the services of `make up`, at http://127.0.0.1:7480
 	@PYTHONPATH=.:gen:clients/python $(BIN)/python -m tools.browser_demo
 
+.PHONY: suite
+suite: $(READY) ## run every persona against every fault, in services of its own (a few minutes)
+	@$(BIN)/filo train --suite suites/limits.yaml --parallel 8 $(ARGS)
+
+.PHONY: two-hours
+two-hours: $(READY) ## two hours of conversation, sixty times as fast, across every ten-minute limit
+	@$(BIN)/filo train --suite suites/two-hours.yaml $(ARGS)
+
 ##@ Work on it
 
 .PHONY: setup
@@ -85,6 +93,10 @@ soak-emulator: $(READY) ## talk to the emulator in 200 conversations at once, fo
 .PHONY: storm
 storm: $(READY) ## refuse a thousand conversations everything for 30 s, and watch them recover
 	@$(BIN)/python -m bench.storm $(ARGS)
+
+.PHONY: bench-runs
+bench-runs: $(READY) ## 200 training runs at once in one simulator process: do they pass, and what does one cost?
+	@$(BIN)/python -m bench.runs $(ARGS)
 
 .PHONY: bench-handles
 bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations

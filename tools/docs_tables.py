@@ -30,7 +30,7 @@ from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
 from services.relay.core import capabilities, states, upstream_close
-from tools import client_tables, metrics_catalogue, network_paths
+from tools import client_tables, metrics_catalogue, network_paths, simulator_tables
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -154,9 +154,7 @@ def _relay_models() -> str:
 
 
 def _network_paths() -> str:
-    rows = (
-        (path.source, path.target, path.port, path.what, ", ".join(path.overlays)) for path in network_paths.PATHS
-    )
+    rows = ((path.source, path.target, path.port, path.what, ", ".join(path.overlays)) for path in network_paths.PATHS)
     return markdown(("from", "to", "port", "what for", "in"), rows)
 
 
@@ -213,6 +211,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,
+        **simulator_tables.tables(markdown),
         "common-metrics": _common_metrics,
         "network-paths": _network_paths,
         **{f"{service}-metrics": partial(_metrics, service) for service in metrics_catalogue.SERVICES},

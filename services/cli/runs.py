@@ -94,10 +94,12 @@ def watch(
 
     Exit code: 1 when it did not pass.
     """
-    from services.cli import report  # noqa: PLC0415 - only what runs is imported
+    from filo.simulator.v1 import simulator_pb2 as pb  # noqa: PLC0415 - only what runs is imported
+    from services.cli import report  # noqa: PLC0415 - the same
     from services.cli.screen import Screen  # noqa: PLC0415 - the same
     from services.cli.suite import watch as follow  # noqa: PLC0415 - the same
     from services.cli.train_view import TrainView  # noqa: PLC0415 - the same
+    from services.simulator.report import window  # noqa: PLC0415 - the same
 
     async def work(stub: "Stub") -> int:
         if as_json:
@@ -106,7 +108,8 @@ def watch(
             )
             return 0 if ended.report.passed else EXIT_NOT_WELL
         with Screen() as screen:
-            view = TrainView(0)
+            spec = (await stub.GetRun(pb.GetRunRequest(name=_name(run)))).run.spec
+            view = TrainView(spec.turns, window(spec.model))
 
             def see(event: "Event") -> None:
                 for line in view.lines(event):

@@ -25,6 +25,7 @@ from services.common.tls import Transport
 from services.simulator import agent, faultplan, persona
 from services.simulator import suite as documents
 from services.simulator.documents import DocumentError
+from services.simulator.report import window
 
 DOCUMENTS: Final[Mapping[str, Any]] = {"persona": persona, "agent": agent, "fault_plan": faultplan}
 """Which field of a spec names which kind of document."""
@@ -107,7 +108,7 @@ class Trainer:
         """
         answer = await self._stub.StartRun(pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=spec))
         self._name = answer.run.name
-        self._view = TrainView(answer.run.spec.turns)
+        self._view = TrainView(answer.run.spec.turns, window(answer.run.spec.model))
         self._screen.say(HEADING, style="dim")
 
     async def watch(self) -> pb.Run:

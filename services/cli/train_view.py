@@ -1,7 +1,7 @@
 """How a run looks in a terminal: events in, lines out. Pure; the terminal is somebody else's."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -32,6 +32,11 @@ class Kind(StrEnum):
     BACK = "bold green"
     BAD = "bold red"
 
+
+LETTERS: Final = {
+    "instruction": "I", "tools": "t", "user": "u", "model": "m", "feedback_live": "A", "feedback_stale": "a"
+}  # fmt: skip
+"""What stands for each category of the context in a bar; A and a are advice, live and stale."""
 
 HEADING: Final = "turn  context"
 """What the numbers before each line are."""
@@ -79,10 +84,13 @@ class TrainView:
 
     Args:
         planned: How many turns the run is to have.
+        window: The window of the agent's model in tokens; 0 where it is not known.
     """
 
-    def __init__(self, planned: int) -> None:
+    def __init__(self, planned: int, window: int = 0) -> None:
         self._planned = planned
+        self._window = window
+        self._ledger: dict[str, int] = {}
         self._turn = 0
         self._context = 0
         self._billed = 0
@@ -91,7 +99,10 @@ class TrainView:
 
     def status(self) -> str:
         """Where the run stands, in a few words for a line that is written over."""
-        return f"turn {self._turn} of {self._planned}, context {self._context:,} tokens, {self._billed:,} billed"
+        progress = f"turn {self._turn} of {self._planned}" if self._planned else f"turn {self._turn}"
+        of = f" of {self._window:,}" if self._window else ""
+        ledger = f"{bar(self._ledger, self._window)} " if self._ledger else ""
+        return f"{progress}, context {ledger}{self._context:,}{of} tokens, {self._billed:,} billed"
 
     def lines(self, event: pb.WatchRunResponse) -> list[Line]:
         """What to show for an event, in order; often one line, sometimes none."""
@@ -135,6 +146,7 @@ class TrainView:
 
     def _tokens_counted(self, event: pb.TokensCounted) -> list[Line]:
         self._context, self._billed = event.context, event.billed
+        self._ledger = dict(event.by_category)
         return []
 
     @staticmethod
@@ -192,6 +204,23 @@ class TrainView:
     def _finished(event: pb.Finished) -> list[Line]:
         good = event.run.outcome == pb.OUTCOME_COMPLETED
         return [Line(Kind.BACK if good else Kind.BAD, outcome(event.run), clean(event.run.reason))]
+
+
+def bar(ledger: Mapping[str, int], window: int, width: int = 40) -> str:
+    """The context by category as a bar of letters, for example ``|IIIuummmm......|``.
+
+    Args:
+        ledger: Tokens by category.
+        window: What the whole bar stands for; 0 for what there is.
+        width: In letters, without the ends.
+    """
+    whole = max(1, window, sum(ledger.values()))
+    known = [*LETTERS, *(name for name in ledger if name not in LETTERS)]
+    drawn, tokens = "", 0
+    for name in known:
+        tokens += ledger.get(name, 0)
+        drawn += LETTERS.get(name, "?") * (round(tokens / whole * width) - len(drawn))
+    return f"|{drawn.ljust(width, '.')}|"
 
 
 def summary(run: pb.Run) -> RenderableType:

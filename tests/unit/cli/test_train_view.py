@@ -7,7 +7,7 @@ from rich.console import Console
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.cli.screen import Screen
-from services.cli.train_view import Kind, Line, TrainView, summary
+from services.cli.train_view import Kind, Line, TrainView, bar, summary
 from tests.unit.cli import recorded
 
 PLAIN = """\
@@ -128,3 +128,29 @@ def test_the_summary_tells_what_was_counted(words: str) -> None:
     assert words in console.file.getvalue()
     assert "NOT OK" not in console.file.getvalue()
     assert "the emulator's own account" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("ledger", "window", "drawn"),
+    [
+        ({"instruction": 20_000, "user": 2_000, "model": 4_000}, 32_000, "|IIIIIIIIIIIIuumm....|"),
+        ({"instruction": 500, "user": 250, "model": 250}, 0, "|IIIIIIIIIIuuuuummmmm|"),
+        ({"user": 10, "feedback_live": 10, "feedback_stale": 20, "else": 40}, 80, "|uuAAAaaaaa??????????|"),
+        ({"user": 1}, 128_000, "|....................|"),
+        ({"user": 64_000}, 32_000, "|uuuuuuuuuuuuuuuuuuuu|"),
+    ],
+)
+def test_the_ledger_as_a_bar(ledger: dict[str, int], window: int, drawn: str) -> None:
+    """Every category has its share of the window, whatever is left is dots; more than the window fills it."""
+    shown = bar(ledger, window, width=20)
+    assert len(shown) == 22
+    assert shown == drawn
+
+
+def test_the_status_line_shows_progress_and_the_ledger() -> None:
+    """Written over as the run goes on."""
+    view = TrainView(9, window=1_000)
+    counted = pb.TokensCounted(context=500, billed=900, by_category={"instruction": 250, "user": 250})
+    view.lines(pb.WatchRunResponse(turn=3, tokens_counted=counted))
+    letters = f"|{'I' * 10}{'u' * 10}{'.' * 20}|"
+    assert view.status() == f"turn 3 of 9, context {letters} 500 of 1,000 tokens, 900 billed"
