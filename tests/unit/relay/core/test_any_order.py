@@ -283,11 +283,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.over)
     @rule(patience=st.floats(1.0, 20.0))
-    def this_relay_will_go(self, patience: float) -> None:
-        """It gives the conversation back at a good moment, at the latest when patience is over."""
-        self.world.post(on.DrainAsked(patience))
-        deadline = self.world.core.deadline(self.world.now)
-        assert self.over or (deadline is not None and deadline <= self.world.now + patience)
+    def this_relay_goes(self, patience: float) -> None:
+        """It gives the conversation back at a good moment; when none comes, at the latest when patience is over."""
+        world = self.world
+        world.post(on.DrainAsked(patience))
+        latest = world.now + patience
+        while not self.over:
+            deadline = world.core.deadline(world.now)
+            assert deadline is not None
+            assert deadline <= latest
+            world.now = max(world.now, deadline)
+            world.post(on.Tick())
+            again = world.core.deadline(world.now)
+            assert again is None or again > world.now, "a tick that does not help"
 
     @rule(
         event=st.sampled_from([on.EndAsked("done"), on.DrainAsked(), on.TakenOver(), on.Fenced(), None]),
