@@ -35,6 +35,7 @@ class Reason(StrEnum):
     UPSTREAM_REFUSED = "UPSTREAM_REFUSED"
     UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    RELAY_FULL = "RELAY_FULL"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     INTERNAL = "INTERNAL"
@@ -68,6 +69,7 @@ MEANING: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         Reason.UPSTREAM_REFUSED: Meaning(grpc.StatusCode.FAILED_PRECONDITION, 4502, retryable=False),
         Reason.UPSTREAM_UNAVAILABLE: Meaning(grpc.StatusCode.UNAVAILABLE, 1013, retryable=True),
         Reason.STORE_UNAVAILABLE: Meaning(grpc.StatusCode.UNAVAILABLE, 1013, retryable=True),
+        Reason.RELAY_FULL: Meaning(grpc.StatusCode.RESOURCE_EXHAUSTED, 1013, retryable=True),
         Reason.SERVICE_UNAVAILABLE: Meaning(grpc.StatusCode.UNAVAILABLE, 1013, retryable=True),
         Reason.DEADLINE_EXCEEDED: Meaning(grpc.StatusCode.DEADLINE_EXCEEDED, 1013, retryable=True),
         Reason.INTERNAL: Meaning(grpc.StatusCode.INTERNAL, 1011, retryable=True),

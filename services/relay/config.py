@@ -59,6 +59,7 @@ class Settings:
         close_timeout: Seconds in which the upstream must acknowledge a close.
         replay_seconds: Audio that is kept for a new connection, oldest out first.
         outbox_bytes: What is kept for a client that is away or slow, oldest out first.
+        conversations: As many conversations may be held at once; who comes beyond is sent to another replica.
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
         transport: What encrypts the calls between services.
         log_level: DEBUG, INFO, WARNING or ERROR.
@@ -87,6 +88,7 @@ class Settings:
     close_timeout: float = 3.0
     replay_seconds: float = 120.0
     outbox_bytes: int = 4 * 1024 * 1024
+    conversations: int = 1000
     session_metrics: int = 500
     transport: Transport = Transport()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
@@ -136,6 +138,7 @@ class Settings:
             close_timeout=env.duration("CLOSE_TIMEOUT", default.close_timeout, low=0.05),
             replay_seconds=env.duration("REPLAY", default.replay_seconds, low=1.0),
             outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
+            conversations=env.integer("CONVERSATIONS", default.conversations, low=1),
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
             transport=tls.read(shared, "relay", {"RELAY_CONTROL_ADDRESS": control, "HANDLES_ADDRESS": handles}),
             log_level=shared.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),

@@ -22,6 +22,9 @@ from services.relay.takeover import Takeover
 _RECENT: Final = 20
 """Turns that a client may have missed: while it is away at most the one in progress is completed."""
 
+_COME_AGAIN: Final = 5.0
+"""Seconds after which a relay that was full may have room again, or a load balancer knows of it."""
+
 
 class Registry:
     """Attaches conversations, and finds the ones that are attached.
@@ -54,6 +57,11 @@ class Registry:
         """What is kept for the clients of all conversations; may be asked from another thread."""
         return sum(live.outbox.weight for live in list(self._live.values()))
 
+    @property
+    def full(self) -> bool:
+        """Whether no further conversation is let in."""
+        return sum(not live.over for live in self._live.values()) >= self._around.settings.conversations
+
     def find(self, name: str) -> LiveConversation | None:
         """The conversation, if it is held here and not over."""
         live = self._live.get(name)
@@ -85,6 +93,10 @@ class Registry:
         if self.draining:
             raise ServiceError(Reason.SERVICE_UNAVAILABLE, "this relay is going away", retry_after=1.0)
         owner = _owner(claims, request)
+        if self.full and claims.conversation not in self._live:
+            most = self._around.settings.conversations
+            detail = f"this relay holds as many conversations as it may, {most}; come again in {_COME_AGAIN:g} s"
+            raise ServiceError(Reason.RELAY_FULL, detail, retry_after=_COME_AGAIN)
         async with self._locks.setdefault(claims.conversation, asyncio.Lock()):
             live = await self._held(claims, request, owner) or await self._attach(claims, request, owner)
         return live, await self._missed(live, request.last_seen)

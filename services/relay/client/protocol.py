@@ -270,6 +270,18 @@ def audio(frame: bytes) -> bytes:
     return frame
 
 
+def refusal(error: ServiceError) -> str:
+    """What a client is told before it is sent away for a while; it has no number, for nothing has begun."""
+    message = {
+        "type": "error",
+        "code": error.reason.value,
+        "message": error.detail,
+        "retryable": error.meaning.retryable,
+        "retryAfter": error.retry_after,
+    }
+    return msgspec.json.encode(message).decode()
+
+
 def _calls(calls: tuple[ToolCall, ...]) -> list[dict[str, Any]]:
     return [{"id": call.id, "name": call.name, "args": dict(call.args)} for call in calls]
 

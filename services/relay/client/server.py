@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final, cast
@@ -104,6 +104,9 @@ class ClientServer:
 
     async def _refuse(self, socket: ServerConnection, error: ServiceError) -> None:
         self._log.info("client refused", code=error.meaning.close, reason=error.reason.value)
+        if error.retry_after is not None:
+            with suppress(ConnectionClosed):
+                await socket.send(protocol.refusal(error))
         await self._close(socket, error.meaning.close, close_reason(error.detail))
 
     async def _close(self, socket: ServerConnection, code: int, reason: str) -> None:
@@ -116,7 +119,7 @@ class ClientServer:
         if path == protocol.PATH:
             return None
         if path == READY_PATH:
-            ready = self._readiness.ready
+            ready = self._readiness.ready and not self._registry.full
             status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
             return socket.respond(status, "ready\n" if ready else "not ready\n")
         return socket.respond(HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n")

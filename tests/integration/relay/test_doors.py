@@ -4,8 +4,10 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 
+import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -13,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from filo.handles.v1.resources_pb2 import MODE_ASSISTANT, Owner
 from filo.relay.v1 import relay_pb2 as pb
 from services.common.errors import Reason, ServiceError
+from services.relay.client.server import READY_PATH
 from services.relay.client.session_tokens import Claims, SessionTokens
 from tests.support.client import Client
 from tests.support.clock import ManualClock
@@ -202,3 +205,36 @@ async def test_a_conversation_that_has_no_such_name_is_told_by_its_field(relay: 
         await relay.control.GetSession(pb.GetSessionRequest(conversation="conversations/none"))
     assert refused.value.metadata == {"field": "conversation"}
     assert refused.value.detail.startswith("conversation: ")
+
+
+async def test_a_full_relay_says_when_to_come_again(tmp_path: Path) -> None:
+    """Beyond its limit a newcomer is told how long to wait and gets 1013; whoever is in may leave and come back."""
+    async with running_relay(tmp_path, conversations=1) as relay:
+        first, second = await relay.create(), await relay.create()
+        async with Client(relay.socket(first)) as client:
+            await client.wait("session:started")
+            assert await ready(relay) == HTTPStatus.SERVICE_UNAVAILABLE
+            async with connect(relay.url(query_of(second)), proxy=None) as socket:
+                told = json.loads(await socket.recv())
+                await socket.wait_closed()
+            assert (told["code"], told["retryable"], told["retryAfter"]) == (Reason.RELAY_FULL, True, 5.0)
+            assert socket.close_code == 1013
+            assert "come again in 5 s" in (socket.close_reason or "")
+        async with Client(relay.socket(first)) as client:
+            await client.wait("session:resumed")
+            await client.send(type="end")
+            await client.wait("conversation_end")
+        async with Client(relay.socket(second)) as client:
+            await client.wait("session:started")
+
+
+async def ready(relay: RunningRelay) -> int:
+    """What a load balancer is told at /ready."""
+    url = f"http://{relay.where.client_address}{READY_PATH}"
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        return answer.status
+
+
+def query_of(session: pb.CreateSessionResponse) -> dict[str, str]:
+    """The parameters of a session's socket."""
+    return {"mode": "sales_agent", "sessionToken": session.session_token, "shareToken": SHARE_TOKEN}
