@@ -106,6 +106,22 @@ bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up 
 bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs, beside the bare floor, google-genai and haproxy
 	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay $(ARGS)
 
+##@ Deploy it
+
+.PHONY: image
+image: $(READY) ## build the container image with buildah, on a Debian base made here: no daemon, no registry
+	@deploy/image/build.sh $(ARGS)
+
+.PHONY: deploy-smoke
+deploy-smoke: $(READY) ## build the image, start the manifests with podman, send a training run through them, remove everything
+	@BIN=$(BIN) deploy/smoke.sh $(ARGS)
+
+.PHONY: dashboard-pictures
+dashboard-pictures: $(READY) $(PROGRAMS) ## draw the dashboards from a real Prometheus while training runs talk (docs/images)
+	@PYTHONPATH=.:gen:clients/python $(BIN)/python -m bench.picture
+
+##@ Clean up
+
 .PHONY: clean
 clean: ## remove .venv, caches, reports, and the data of `make up`
 	@rm -rf $(VENV) .filo reports build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

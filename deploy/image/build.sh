@@ -15,8 +15,9 @@ readonly base=localhost/filo-base:bookworm
 
 say() { printf 'image: %s\n' "$*"; }
 
-# Files as they are, no kernel modules, no user namespaces: this also works inside a container.
-bud=(buildah --storage-driver vfs)
+# A store of its own, of plain files: no kernel module, no user namespace, and nothing of the machine's other images touched.
+readonly store=$PWD/build/containers
+bud=(buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs)
 
 make_base() {
   if "${bud[@]}" inspect --type image "$base" >/dev/null 2>&1; then
@@ -49,11 +50,11 @@ if [ -z "${PYTHON:-}" ]; then
   make_base
 fi
 say "building $tag"
-"${bud[@]}" bud --isolation chroot --format docker --layers --timestamp "$(git log -1 --format=%ct)" \
+"${bud[@]}" bud --isolation chroot --format docker --timestamp "$(git log -1 --format=%ct)" \
   --build-arg "PYTHON=${PYTHON:-$base}" "${secrets[@]}" \
   --ignorefile .dockerignore --file deploy/image/Dockerfile --tag "$tag" . >"$work/build.log" 2>&1 || {
   tail -n 40 "$work/build.log" >&2
   say "the build failed; all it printed is in $work/build.log" >&2
   exit 1
 }
-say "built $tag, $("${bud[@]}" inspect --type image --format '{{.FromImageDigest}}' "$tag"), $("${bud[@]}" images --format '{{.Size}}' "$tag")"
+say "built $tag: $("${bud[@]}" images --format '{{.Size}}' "$tag")"
