@@ -63,7 +63,7 @@ class SqlStore:
     def __init__(self, backend: Backend, codec: Codec) -> None:
         self._backend = backend
         self._codec = codec
-        self._remains = False
+        self._remains = True  # of what a process that ended before may have deleted
 
     async def create(self, new: NewConversation) -> Created:
         """Store a conversation, unless its request id is taken: then what is stored under it comes back."""

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from services.handles.config import Durability
 from services.handles.programs import MakeProgram
 from services.handles.sqlite_programs import connect, run
+from services.handles.sqlite_scrub import Wiper
 from services.handles.sqlite_writer import Writer
 from services.handles.store import unavailable
 
@@ -23,9 +24,6 @@ T = TypeVar("T")
 
 SYNCHRONOUS: Final = MappingProxyType({Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"})
 """What `synchronous` is at each durability."""
-
-VACUUM_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes of the largest file that is written anew after a deletion: nobody can write meanwhile."""
 
 
 class Sqlite:
@@ -46,6 +44,7 @@ class Sqlite:
         """The writer's, the event loop's own, and the reading thread's."""
         writing, self._looker, self._reader = self.connections
         self._writer = Writer(writing, committed)
+        self._wiper = Wiper(path)
         self._reading = ThreadPoolExecutor(1, "filo-sqlite-read")
 
     async def look(self, make: MakeProgram[T]) -> T:
@@ -69,14 +68,17 @@ class Sqlite:
         return await self._writer.do(lambda connection: run(connection, make()), alone=alone)
 
     async def scrub(self, *, deep: bool) -> bool:
-        """Fold the WAL into the file and empty it; `deep` writes the file anew before, unless it is too large for that.
-
-        SQLite zeroes what it deletes, but not what it left behind when it moved rows from page to page.
+        """Fold the WAL into the file and empty it; `deep` wipes the unused parts of all pages before, piece by piece.
 
         Returns:
             Whether all was done: a reader in another process may be in the way.
         """
-        return await self._writer.do(partial(_scrub, deep=deep), alone=True, bare=True)
+        at: int | None = 1 if deep else None
+        while at is not None:
+            at, done = await self._writer.do(partial(self._wiper.wipe, first=at), alone=True, bare=True)
+            if not done:
+                return False
+        return await self._writer.do(self._wiper.empty, alone=True, bare=True)
 
     async def close(self) -> None:
         """Finish what waits, and close every connection; the last one out folds the WAL into the file."""
@@ -84,6 +86,7 @@ class Sqlite:
         self._reading.shutdown()
         for connection in reversed(self.connections):
             connection.close()
+        self._wiper.close()
 
 
 def _reading(connection: sqlite3.Connection, make: MakeProgram[T]) -> T:
@@ -92,11 +95,3 @@ def _reading(connection: sqlite3.Connection, make: MakeProgram[T]) -> T:
         return run(connection, make())
     finally:
         connection.rollback()
-
-
-def _scrub(connection: sqlite3.Connection, *, deep: bool) -> bool:
-    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    if deep and pages * size <= VACUUM_LIMIT:
-        connection.execute("VACUUM")
-    busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    return not busy

@@ -12,6 +12,7 @@ import pytest
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1.resources_pb2 import MODE_ASSISTANT, AgentConfig, Conversation, Owner, Turn
 from services.common.errors import Reason, ServiceError
+from services.handles.sqlite_scrub import unused
 from tests.support import postgres
 from tests.support.clock import ManualClock
 from tests.support.handles import OWNER, RunningHandles, postgres_environ, running_handles, turn, until
@@ -123,22 +124,42 @@ def _files(server: postgres.Server, database: str) -> list[Path]:
 
 
 async def test_what_rows_left_where_they_had_been_goes_too(tmp_path: Path) -> None:
-    """SQLite leaves copies in the gaps when it moves rows: the sweeper's round has the file written anew."""
-    clock = ManualClock()
+    """SQLite leaves copies in the gaps when it moves rows: the sweeper's round wipes the unused parts of every page."""
+    clock, path = ManualClock(), tmp_path / "handles.db"
     async with running_handles(tmp_path, clock=clock) as handles:
-        created = [await handles.create() for _ in range(120)]
-        for number in range(1, 4):
-            for conversation in created:
-                if number == 1:
-                    await handles.attach(conversation)
-                await handles.checkpoint(conversation, 1, number)
-        doomed = created[::3]
-        for conversation in doomed:
-            await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=conversation.name))
+        created = [await handles.create() for _ in range(60)]
+        for conversation in created:
+            await handles.attach(conversation)
+            await handles.checkpoint(conversation, 1, 1, secret="s")
+        await _swept(handles, clock)  # what a process before may have left
+        await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=created[7].name))
+        assert _litter(path) > 20
         await _swept(handles, clock)
-        content = (tmp_path / "handles.db").read_bytes()
-        assert [one.name for one in doomed if one.name.partition("/")[2].encode() in content] == []
-        assert all(one.name.partition("/")[2].encode() in content for one in created[1::3])
+        content = path.read_bytes()
+        assert LITTER not in content
+        assert created[7].name.partition("/")[2].encode() not in content
+        assert all(one.name.partition("/")[2].encode() in content for one in (*created[:7], *created[8:]))
+        for conversation in created[:7]:  # and nobody brings it back
+            await handles.checkpoint(conversation, 1, 2, secret="t")
+    assert LITTER not in path.read_bytes()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+LITTER = b"what a row left behind"
+
+
+def _litter(path: Path) -> int:
+    """Write into the unused parts of all pages, as a row would that has moved; how many there were."""
+    content, count = path.read_bytes(), 0
+    with path.open("r+b") as file:
+        for number in range(1, len(content) // 4096 + 1):
+            for start, end in unused(content[(number - 1) * 4096 : number * 4096], number, 4096):
+                if end - start > len(LITTER):
+                    file.seek((number - 1) * 4096 + start)
+                    file.write(LITTER)
+                    count += 1
+    return count
 
 
 async def _swept(handles: RunningHandles, clock: ManualClock) -> None:
