@@ -36,6 +36,8 @@ _NOT_TOLD: Final = {
 }
 _USE: Final = re.compile(r"\buse (?:the )?tool (\w+)(?: with ([^.?!]*))?", re.IGNORECASE)
 _ARGUMENT: Final = re.compile(r"(\w+) (?:is|as|=) (.+?)(?: and |$)", re.IGNORECASE)
+_SUMMARISES: Final = re.compile(r"\s*summari[sz]e\b", re.IGNORECASE)
+"""An instruction that begins so wants the facts that were told, and nothing else."""
 _UNKNOWN: Final = re.compile(r"\(unknown speech, [\d.]+ s\)")
 _SUBJECT_LENGTH: Final = 40
 _SHORT_WORD: Final = 3
@@ -88,6 +90,9 @@ class Brain:
         return Answer(f"{greeting(context.instruction)} {words}", greeting=True)
 
     def _words(self, unanswered: list[Turn], said: str, context: Context) -> str:
+        if _SUMMARISES.match(context.instruction):
+            known = facts(context.turns)
+            return " ".join(f"My {subject} is {value}." for subject, value in known.items()) or "Nothing."
         results = " ".join(turn.text for turn in unanswered if turn.kind is Kind.TOOL)
         if results and unanswered[-1].kind is Kind.TOOL:
             return f"The tool has answered. {results}"

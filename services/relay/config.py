@@ -58,6 +58,8 @@ class Settings:
         connect_timeout: Seconds for one dial, setup included.
         close_timeout: Seconds in which the upstream must acknowledge a close.
         replay_seconds: Audio that is kept for a new connection, oldest out first.
+        summary_model: The Gemini text model that summarises what `history_budget` leaves out, for example
+            ``gemini-2.5-flash``; it is dropped where this is empty. Only with the Developer API.
         outbox_bytes: What is kept for a client that is away or slow, oldest out first.
         conversations: As many conversations may be held at once; who comes beyond is sent to another replica.
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
@@ -87,6 +89,7 @@ class Settings:
     connect_timeout: float = 10.0
     close_timeout: float = 3.0
     replay_seconds: float = 120.0
+    summary_model: str = ""
     outbox_bytes: int = 4 * 1024 * 1024
     conversations: int = 1000
     session_metrics: int = 500
@@ -137,6 +140,7 @@ class Settings:
             connect_timeout=env.duration("CONNECT_TIMEOUT", default.connect_timeout, low=0.1),
             close_timeout=env.duration("CLOSE_TIMEOUT", default.close_timeout, low=0.05),
             replay_seconds=env.duration("REPLAY", default.replay_seconds, low=1.0),
+            summary_model=env.text("SUMMARY_MODEL", default.summary_model),
             outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
             conversations=env.integer("CONVERSATIONS", default.conversations, low=1),
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
@@ -147,6 +151,8 @@ class Settings:
             breaker=_breaker(env),
             policy=_policy(env),
         )
+        if settings.summary_model and backend != "developer":
+            env.problems.append("FILO_RELAY_SUMMARY_MODEL: only the Developer API is asked; leave it empty")
         if 0 < settings.policy.max_age < settings.policy.stable_after:
             env.problems.append("FILO_RELAY_MAX_AGE: is less than FILO_RELAY_STABLE_AFTER; nothing would be stable")
         shared.check()

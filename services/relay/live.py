@@ -38,8 +38,10 @@ from services.relay.store import Attached, Store
 from services.relay.tally import Tally
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Dialler
+from services.relay.upstream.history import History
 from services.relay.upstream.inputs import Inputs, cancelled
 from services.relay.upstream.link import UpstreamLink
+from services.relay.upstream.summaries import Ask
 
 _FAREWELLS: Mapping[do.Farewell, int] = {
     do.Farewell.OVER: 1000,
@@ -55,7 +57,7 @@ _FAREWELLS: Mapping[do.Farewell, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every conversation of a relay uses."""
+    """What every conversation of a relay uses; `ask` summarises history, where that is wanted."""
 
     settings: Settings
     clock: Clock
@@ -63,6 +65,7 @@ class Surroundings:
     dialler: Dialler
     tokens: SessionTokens
     metrics: Metrics
+    ask: Ask | None = None
 
 
 class LiveConversation:
@@ -111,7 +114,7 @@ class LiveConversation:
         self._upstream = UpstreamLink(
             attached.conversation.agent,
             dialler=around.dialler,
-            store=around.store,
+            history=self._history(),
             inputs=self.inputs,
             outbox=self.outbox,
             post=self.post,
@@ -125,6 +128,10 @@ class LiveConversation:
         self._posting = False
         self._rearm = asyncio.Event()
         self._stopped = asyncio.Event()
+
+    def _history(self) -> History:
+        around, name = self._around, self.name
+        return History(lambda after: around.store.turns(name, after), around.settings.policy.history_budget, around.ask)
 
     @property
     def over(self) -> bool:

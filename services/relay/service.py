@@ -41,6 +41,7 @@ from services.relay.upstream.breaker import Breaker, BreakerState, Gate
 from services.relay.upstream.connection import Dialler
 from services.relay.upstream.inputs import cancelled
 from services.relay.upstream.setup import warm_up
+from services.relay.upstream.summaries import Ask
 
 _STORE_INTERVAL: Final = 0.5
 """Seconds between two questions to a handle store that is not there yet, and for its answer."""
@@ -90,7 +91,7 @@ async def running(
         warm_up()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         peers = Peers(settings.transport, settings.takeover_timeout)
-        around = Surroundings(settings, clock, store, dialler, tokens, counts)
+        around = Surroundings(settings, clock, store, dialler, tokens, counts, _ask(settings))
         registry = Registry(around, group, Takeover(store, peers, counts))
         LevelsCollector(prometheus, _levels(breaker, gate, registry))
         desk = Desk(store, registry, clock, peers, counts)
@@ -164,6 +165,15 @@ def _levels(breaker: Breaker, gate: Gate, registry: Registry) -> Levels:
 def _calls(prometheus: CollectorRegistry) -> GrpcMetrics:
     service = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
     return GrpcMetrics(prometheus, "client", [service])
+
+
+def _ask(settings: Settings) -> Ask | None:
+    """Who summarises, if anybody does."""
+    if not settings.summary_model:
+        return None
+    from services.relay.upstream.text_model import TextModel  # noqa: PLC0415 - only who wants summaries pays for it
+
+    return TextModel(settings.summary_model, settings.api_key, settings.upstream_url, settings.upstream_ca).ask
 
 
 def _backend(settings: Settings) -> backend.Backend:

@@ -1,11 +1,18 @@
-"""The transcript as a connection without a handle is told it: the newest turns that a budget allows."""
+"""The transcript as a connection without a handle is told it: the newest turns that a budget allows.
 
+What the budget leaves out is dropped, or summarised where there is somebody to do it (see `summaries`).
+"""
+
+import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
 
+from services.common import logs
 from services.relay.core import effects as do
 from services.relay.core.ledger import text_tokens
 from services.relay.core.model import Told, Turn
+from services.relay.upstream.summaries import Ask, SummaryError, as_turn, prompt
 
 
 class History:
@@ -13,16 +20,45 @@ class History:
 
     Args:
         stored: Streams the stored turns after one.
+        budget: Tokens that a rebuilt session will be told; 0 for all of it.
+        ask: Summarises what the budget leaves out; None drops it.
     """
 
-    def __init__(self, stored: Callable[[int], AsyncIterable[Turn]]) -> None:
+    def __init__(self, stored: Callable[[int], AsyncIterable[Turn]], budget: int = 0, ask: Ask | None = None) -> None:
         self._stored = stored
+        self._budget = budget
+        self._ask = ask
         self._left_out = 0
+        self._summary = ""
+        self._summarised = 0 if ask else math.inf
+        self._one_at_a_time = asyncio.Lock()
+        self._log = logs.get("relay")
+
+    async def prepare(self) -> None:
+        """Summarise what the next rebuilt session will not be told, if that is wanted. Safe to cancel.
+
+        Raises:
+            ServiceError: The store does not give the transcript.
+        """
+        if self._ask is None or not self._budget:
+            return
+        async with self._one_at_a_time:
+            turns, out = Budget(self._budget), list[Turn]()
+            async for turn in self._stored(int(self._summarised)):
+                out += turns.add(turn)
+            if not out:
+                return
+            try:
+                self._summary = await self._ask(prompt(self._summary, out))
+            except SummaryError as error:
+                self._log.warning("the history was not summarised", turns=len(out), reason=str(error))
+            self._summarised = out[-1].number
 
     async def content(self, effect: do.OpenUpstream) -> tuple[list[Turn], Told]:
         """The turns to send, and what they are.
 
-        A budget that has once left a turn out leaves it out for good: the talk only grows.
+        A budget that has once left a turn out leaves it out for good: the talk only grows. Where there are summaries,
+        only what is summarised is left out.
 
         Args:
             effect: What the core asked for.
@@ -30,38 +66,52 @@ class History:
         Raises:
             ServiceError: The store does not give the transcript.
         """
-        turns = Budget(effect.history_budget)
+        if effect.handle is not None:
+            kept = [turn for turn in effect.content if turn.user_text or turn.agent_text]
+            return kept, told(kept, 0)
+        if effect.history_budget and not self._summarised:
+            await self.prepare()
+        turns = Budget(effect.history_budget, self._summarised)
         if effect.history_through:
             async for turn in self._stored(self._left_out):
                 if turn.number <= effect.history_through:
-                    turns.add(turn)
+                    self._left_out += len(turns.add(turn))
         for turn in effect.content:
-            turns.add(turn)
-        if effect.handle is None:
-            self._left_out += turns.left_out
-        kept = [turn for turn in turns.kept if turn.user_text or turn.agent_text]
-        return kept, told(kept, self._left_out if effect.handle is None else 0)
+            self._left_out += len(turns.add(turn))
+        summary = [as_turn(self._summary)] if self._summary else []
+        kept = [turn for turn in (*summary, *turns.kept) if turn.user_text or turn.agent_text]
+        return kept, told(kept, self._left_out)
 
 
 class Budget:
     """The newest turns that so many tokens hold; 0 for all of them.
 
     The very newest is always among them.
+
+    Args:
+        tokens: How many.
+        may_leave_out: The newest turn that may be left out.
     """
 
-    def __init__(self, tokens: int) -> None:
+    def __init__(self, tokens: int, may_leave_out: float = math.inf) -> None:
         self.kept: deque[Turn] = deque()
-        self.left_out = 0
         self._tokens = tokens
+        self._may_leave_out = may_leave_out
         self._spent = 0
 
-    def add(self, turn: Turn) -> None:
-        """A turn, newer than those before."""
+    def add(self, turn: Turn) -> list[Turn]:
+        """A turn, newer than those before; gives those that are left out for it."""
         self.kept.append(turn)
         self._spent += cost(turn)
-        while self._tokens and self._spent > self._tokens and len(self.kept) > 1:
-            self._spent -= cost(self.kept.popleft())
-            self.left_out += 1
+        out = []
+        while self._over and len(self.kept) > 1 and self.kept[0].number <= self._may_leave_out:
+            out.append(self.kept.popleft())
+            self._spent -= cost(out[-1])
+        return out
+
+    @property
+    def _over(self) -> bool:
+        return 0 < self._tokens < self._spent
 
 
 def cost(turn: Turn) -> int:

@@ -14,7 +14,6 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.model import NOTHING_TOLD
 from services.relay.lease import Lease
-from services.relay.store import Store
 from services.relay.upstream import wire
 from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
 from services.relay.upstream.history import History
@@ -30,7 +29,7 @@ class UpstreamLink:
     Args:
         agent: Its configuration, sent whole at every connection.
         dialler: Makes connections.
-        store: Gives the transcript where there is no handle.
+        history: Gives the transcript where there is no handle.
         inputs: What is sent.
         outbox: Where the agent's voice goes.
         post: Told what happens.
@@ -43,7 +42,7 @@ class UpstreamLink:
         agent: resources.AgentConfig,
         *,
         dialler: Dialler,
-        store: Store,
+        history: History,
         inputs: Inputs,
         outbox: Outbox,
         post: Callable[[on.Event], None],
@@ -53,13 +52,12 @@ class UpstreamLink:
         name = lease.name
         self._agent = agent
         self._dialler = dialler
-        self._store = store
         self._inputs = inputs
         self._outbox = outbox
         self._post = post
         self._clock = clock
         self._lease = lease
-        self._history = History(lambda after: store.turns(name, after))
+        self._history = history
         self._told = NOTHING_TOLD
         self._open: Upstream | None = None
         self._standby: Standby | None = None
@@ -98,7 +96,13 @@ class UpstreamLink:
     async def prepare(self) -> None:
         """Hold a connection in readiness for the next `connect`. Cancelling drops it."""
         self._standby = Standby(self._dialler)
-        await self._standby.hold(lambda: self._post(on.UpstreamPrepared()))
+        await asyncio.gather(self._standby.hold(lambda: self._post(on.UpstreamPrepared())), self._prepare_history())
+
+    async def _prepare_history(self) -> None:
+        try:
+            await self._history.prepare()
+        except ServiceError as error:
+            self._log.warning("the history was not prepared", reason=error.detail)
 
     async def close(self) -> None:
         """Close what is open, and wait, bounded, until it is closed on both sides. `connect` reads on meanwhile."""

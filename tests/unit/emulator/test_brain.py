@@ -128,3 +128,17 @@ def test_a_result_that_nobody_reacts_to_is_no_question() -> None:
     result = Turn(Role.USER, Kind.TOOL, "get_price: {}", NONE)
     known = context("My dog is Rex.", "Noted.").plus(result, text_turn(Role.USER, "What is my dog?"))
     assert Brain().answer(known).text == "You told me your dog is Rex."
+
+
+@pytest.mark.parametrize(
+    ("said", "summary"),
+    [
+        ("Client: My launch code is 7421. And my dog is Rex.\nAgent: I see.", "My launch code is 7421. My dog is Rex."),
+        ("Client: What is my dog?", "Nothing."),
+    ],
+)
+def test_a_summary_is_made_of_facts(said: str, summary: str) -> None:
+    """Whoever is told to summarise keeps what was told, and so recalls it from the summary later."""
+    asked = context(said, instruction="Summarise what was said.")
+    assert Brain().answer(asked, greets=False).text == summary
+    assert brain.facts([text_turn(Role.USER, summary)]) == brain.facts(asked.turns)

@@ -55,6 +55,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_REPLAY": "1s",
             "FILO_RELAY_OUTBOX_BYTES": "65536",
             "FILO_RELAY_SESSION_METRICS": "7",
+            "FILO_RELAY_CONVERSATIONS": "8",
             "FILO_RELAY_BACKEND": "vertex",
             "FILO_RELAY_ACCESS_TOKEN": "ya29.token",
             "FILO_RELAY_BREAKER_FAILURES": "3",
@@ -74,7 +75,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     )
     default = Settings()
     kept = [field.name for field in fields(Settings) if getattr(settings, field.name) == getattr(default, field.name)]
-    assert kept == ["api_key"], "which Vertex AI does not take"
+    assert kept == ["api_key", "summary_model"], "which Vertex AI does not take"
     assert [getattr(settings.policy, name) for name in numbers] == [2] * len(numbers)
     assert settings.policy.feedback_policy is FeedbackPolicy.REBASE
     assert settings.policy.feedback_signal is FeedbackSignal.UPSTREAM

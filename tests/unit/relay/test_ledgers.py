@@ -1,6 +1,6 @@
 """The ledger on the wire."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +20,8 @@ def test_a_ledger_comes_back_as_it_went(
 ) -> None:
     """From one relay to the next: every category, what was billed and what was saved."""
     usage = Usage(max(1, held.total - response), min(response, held.total - 1), {"TEXT": 5}, 0, {"AUDIO": 7})
-    names = [field.name for field in fields(Ledger)][3:]
-    before = replace(Ledger(held, estimate, usage if held.total > 1 else None), **dict(zip(names, counts, strict=True)))
-    before = replace(before, given=estimate.feedback_live + estimate.feedback_stale + more)
+    given = estimate.feedback_live + estimate.feedback_stale + more
+    before = replace(Ledger(held, estimate, usage if held.total > 1 else None, *counts), given=given)
     after = ledger(ledger_message(before))
     assert after == before
     assert ledger_message(after).context_tokens == held.total
