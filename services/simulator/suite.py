@@ -273,4 +273,4 @@ def _seeds(given: Fields) -> list[int]:
     for at, seed in enumerate(listed):
         if type(seed) is not int:
             given.wrong(f"seeds[{at}]", f"must be a whole number, not {seed!r}")
-    return [seed for seed in listed if type(seed) is int]
+    return [seed for seed in listed if type(seed) is int] or [0]

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from prometheus_client import CollectorRegistry
 
 from filo.simulator.v1 import simulator_pb2 as pb
@@ -55,9 +56,9 @@ def test_the_persona_of_the_page_can_be_used() -> None:
 def test_the_agent_of_the_page_can_be_used() -> None:
     """With a script of the length it asks for, and its tool declared."""
     (example,) = examples("agent")
-    config = agent.parse(example, "page").config("models/x")
-    assert 20_000 <= len(config.system_instruction) / 4 < 21_000
-    assert config.tools[0]["functionDeclarations"][0]["name"] == "price_list"
+    config = MessageToDict(agent.parse(example, "page").config("models/x"))
+    assert 20_000 <= len(config["systemInstruction"]) / 4 < 21_000
+    assert config["tools"][0]["functionDeclarations"][0]["name"] == "price_list"
 
 
 def test_the_fault_plan_of_the_page_can_be_used() -> None:
