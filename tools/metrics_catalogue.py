@@ -19,6 +19,7 @@ from services.simulator.metrics import Metrics as SimulatorMetrics
 
 _HANDLES: Final = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
 _RELAY: Final = relay_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name
+_REPLICA: Final = relay_pb2.DESCRIPTOR.services_by_name["ReplicaService"].full_name
 _SIMULATOR: Final = simulator_pb2.DESCRIPTOR.services_by_name["SimulatorService"].full_name
 _SHOWN: Final = 12
 """A label with more values than this is told without them."""
@@ -50,7 +51,7 @@ def _handles(registry: CollectorRegistry) -> None:
 def _relay(registry: CollectorRegistry) -> None:
     RelayMetrics(registry)
     LevelsCollector(registry, Levels(lambda: False, *[lambda: 0] * 4))
-    GrpcMetrics(registry, "server", [_RELAY])
+    GrpcMetrics(registry, "server", [_RELAY, _REPLICA])
     GrpcMetrics(registry, "client", [_HANDLES])
 
 

@@ -29,6 +29,9 @@ _OPTIONS: Final = (
     ("grpc.max_connection_age_ms", 300_000),  # a caller then asks anew who is there; its streams go on where they are
 )
 
+LIVE: Final = "live"
+"""The health of the process itself, by the name that a probe asks for: it serves although it may not be ready."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 Guard = Callable[[str, Context], None]
@@ -159,6 +162,7 @@ async def _shown(
             await changed.wait()
             await show()
 
+    await checker.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
     readiness.follow(lambda _: changed.set())
     await show()
     following = asyncio.create_task(follow())

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import fields
 from typing import Any, Final
 
 import kubernetes_validate
@@ -10,15 +9,16 @@ import pytest
 from cloudcoil.models.prometheus_operator import v1 as operator
 
 from services.cli.settings import settings
-from services.common.config import parse_address
-from services.relay.core.model import Policy
+from services.common.config import parse_address, parse_duration
+from services.common.grpc_server import LIVE
+from services.relay.config import DrainPolicy
 from tests.deploy import kube
 from tests.deploy.kube import OVERLAYS, RENDERED, ROOT, containers, environment, pod_of, ports, selects, workloads
 
 VERSION: Final = "1.37"
 CUSTOM: Final[dict[str, Any]] = {"PodMonitor": operator.PodMonitor, "PrometheusRule": operator.PrometheusRule}
 GRACE_LEFT: Final = 10
-"""Seconds that must be left of the grace period when all that the relay waits for has taken its longest."""
+"""Seconds of the grace period that must be left."""
 
 
 @pytest.mark.parametrize("overlay", RENDERED)
@@ -117,21 +117,24 @@ def test_a_variable_is_made_before_it_is_used(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_server_is_probed(overlay: str) -> None:
-    """By gRPC health on its own port, from its start on; liveness is more patient than readiness."""
+    """By gRPC health on its own port; who is not ready (the store is away, it drains) is alive, and is not killed."""
     for workload in kube.of(overlay, "Deployment"):
         (container,) = pod_of(workload)["spec"]["containers"]
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[kind]["grpc"]["port"] == ports(container)["health"]
+            alive = kind != "readinessProbe"
+            assert container[kind]["grpc"].get("service") == (LIVE if alive else None)
         ready, alive = container["readinessProbe"], container["livenessProbe"]
         assert alive["periodSeconds"] * alive["failureThreshold"] > ready["periodSeconds"] * ready["failureThreshold"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_relay_has_time_to_drain(overlay: str) -> None:
-    """The grace period holds preStop, the drain, and what the last writes and closes may take."""
+    """The grace period holds preStop and the drain, whether its time is set or the relay's own, and some to spare."""
     spec = pod_of(kube.named(overlay, "Deployment", "filo-relay"))["spec"]
-    wait = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drain = max([30.0, *(getattr(Policy(), field.name) for field in fields(Policy) if "drain" in field.name)])
+    (relay,) = spec["containers"]
+    wait = relay["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = parse_duration(environment(relay).get("FILO_RELAY_DRAIN_TIMEOUT", f"{DrainPolicy().timeout:g}s"))
     assert spec["terminationGracePeriodSeconds"] >= wait + drain + GRACE_LEFT
 
 

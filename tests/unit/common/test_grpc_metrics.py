@@ -16,6 +16,7 @@ from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.grpc_metrics import GrpcMetrics, code_name, counted
 from services.common.grpc_wrapping import Wrapping
+from services.common.readiness import Readiness
 
 HEALTH = "grpc.health.v1.Health"
 ANYWHERE = Address("127.0.0.1", 0)
@@ -151,18 +152,28 @@ async def test_a_stream_is_counted_when_it_ends(name: str, code: str) -> None:
             await made.counted(side, "Watch", code, 1)
 
 
+async def until_not_serving(stub: Any) -> None:  # noqa: ANN401 - has no public type
+    """Wait until health tells that it is not ready."""
+    async with asyncio.timeout(10):
+        while (await stub.Check(ask(""))).status == health_pb2.HealthCheckResponse.SERVING:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.005)
+
+
 async def test_health_is_served_in_the_clear_besides() -> None:
-    """A probe without a certificate reaches health, and nothing else, on a port of its own."""
+    """A probe without a certificate reaches health, and nothing else; what is not ready is alive all the same."""
+    readiness = Readiness()
     with_free_port = grpc_server.serving(ANYWHERE, [HEALTH], lambda _: None)
     async with with_free_port as free:
         pass
     async with (
-        grpc_server.serving(ANYWHERE, [], lambda _: None, probes=free),
+        grpc_server.serving(ANYWHERE, [], lambda _: None, probes=free, readiness=readiness),
         grpc.aio.insecure_channel(str(free)) as channel,
     ):
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        answer = await stub.Check(ask(""))
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert (await stub.Check(ask(""))).status == health_pb2.HealthCheckResponse.SERVING
+        readiness.set(ready=False)
+        await until_not_serving(stub)
+        assert (await stub.Check(ask(grpc_server.LIVE))).status == health_pb2.HealthCheckResponse.SERVING
         reflect: Any = channel.unary_unary("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await reflect(b"")
