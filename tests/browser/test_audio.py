@@ -122,21 +122,23 @@ async def test_a_speaker_knows_when_to_be_silent(page: Page, files: str) -> None
           const { Speaker } = await import(base + "/filo-client.js");
           const speaker = await Speaker.open();
           const pcm = () => Uint8Array.from(hex.match(/../g), (byte) => parseInt(byte, 16)).buffer;
-          const settled = () => new Promise((resolve) => setTimeout(resolve, 250));
+          const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+          const until = async (reached) => {
+            while (!reached()) await pause();
+          };
           const seconds = [];
           speaker.take({ type: "session:started", epoch: 1 });
-          for (const silencer of [
-            { type: "session:resumed", epoch: 1 },
-            { type: "interrupted" },
-            { type: "turn:restarted" },
-            { type: "session:resumed", epoch: 2 },
+          for (const [silencer, left] of [
+            [{ type: "interrupted" }, 0],
+            [{ type: "turn:restarted" }, 0],
+            [{ type: "session:resumed", epoch: 2 }, 0],
+            [{ type: "session:resumed", epoch: 2 }, 1.4],
           ]) {
-            for (let at = 0; at < 3; at++) speaker.take({ type: "audio", pcm: pcm() });
+            for (let at = 0; at < 2; at++) speaker.take({ type: "audio", pcm: pcm() });
+            await until(() => speaker.seconds > 1.5);
             speaker.take(silencer);
-            await settled();
+            await until(() => speaker.seconds <= left);
             seconds.push(speaker.seconds);
-            speaker.flush();
-            await settled();
           }
           await speaker.close();
           return seconds;
@@ -144,5 +146,5 @@ async def test_a_speaker_knows_when_to_be_silent(page: Page, files: str) -> None
         """,
         [files, piece],
     )
-    assert waiting[0] > 1.5
-    assert waiting[1:] == [0, 0, 0]
+    assert waiting[:3] == [0, 0, 0]
+    assert waiting[3] > 0, "it plays on"
