@@ -86,6 +86,11 @@ bench-rotation: $(READY) ## measure rotations from the client's clock, idle and 
 	@$(BIN)/python -m bench.rotation $(ARGS)
 	@$(BIN)/python -m tools.generate
 
+.PHONY: bench-context
+bench-context: $(READY) ## compare the policies for advice: turns, context, tokens billed, rebuilds; fills docs/feedback.md
+	@PYTHONPATH=.:gen $(BIN)/python -m bench.context $(ARGS)
+	@$(BIN)/python -m tools.generate
+
 .PHONY: soak-emulator
 soak-emulator: $(READY) ## talk to the emulator in 200 conversations at once, for a minute
 	@PYTHONPATH=.:gen $(BIN)/python -m tests.soak.emulator.soak --conversations 200 --seconds 60 $(ARGS)

@@ -30,7 +30,7 @@ from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
 from services.relay.core import capabilities, states, upstream_close
-from tools import client_tables, metrics_catalogue, network_paths, simulator_tables
+from tools import client_tables, feedback_tables, metrics_catalogue, network_paths, simulator_tables
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -144,13 +144,14 @@ def _relay_models() -> str:
     rows = (
         (
             f"`{row.model}`" if row.model else "any other",
+            row.backend,
             "yes" if row.mid_session_content else "no",
             f"{row.window:,}",
             row.evidence,
         )
         for row in capabilities.CAPABILITIES
     )
-    return markdown(("name begins with", "content in mid-session", "window", "evidence"), rows)
+    return markdown(("name begins with", "API", "content in mid-session", "window", "evidence"), rows)
 
 
 def _network_paths() -> str:
@@ -211,6 +212,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,
+        **feedback_tables.tables(markdown),
         **simulator_tables.tables(markdown),
         "common-metrics": _common_metrics,
         "network-paths": _network_paths,

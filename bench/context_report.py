@@ -1,0 +1,37 @@
+"""What is kept of a run of the context bench."""
+
+from typing import Any
+
+from bench.context_table import AT
+from bench.context_talk import Course
+from filo.handles.v1.resources_pb2 import Ledger
+
+
+def summary(course: Course, seconds: float, code: str) -> dict[str, Any]:
+    """What is kept of one conversation."""
+    ledgers = course.ledgers
+    at, last = ledgers[min(AT, len(ledgers)) - 1], ledgers[-1]
+    return {
+        "policy": course.name,
+        "turns": len(ledgers),
+        "ended": course.ended,
+        "at": _bill(at),
+        "last": _bill(last),
+        "rebuilds": last.rebase_count,
+        "unverified": last.unverified_removal_count,
+        "gaps_ms": course.gaps,
+        "recalls": code in course.recalls if not course.ended else None,
+        "seconds": round(seconds, 1),
+        "context": [ledger.context_tokens for ledger in ledgers],
+        "advice": [ledger.feedback_live_tokens + ledger.feedback_stale_tokens for ledger in ledgers],
+    }
+
+
+def _bill(ledger: Ledger) -> dict[str, int]:
+    return {
+        "context": ledger.context_tokens,
+        "uncached": ledger.billed_uncached_tokens,
+        "cached": ledger.billed_cached_tokens,
+        "responses": ledger.billed_response_tokens,
+        "saved": ledger.saved_billed_tokens,
+    }
