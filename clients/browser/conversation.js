@@ -4,13 +4,12 @@
 import { CUT } from "./comeback.js";
 import { Dialogue } from "./dialogue.js";
 import { Session } from "./session.js";
+import { now, Timer } from "./timer.js";
 
 const AWAY = 3001; // a page may close with 1000 and 3000 to 4999; the relay's echo is met like a cut: come back
 const BUFFER_MARK = 1024 * 1024; // bytes that the browser may hold for the socket
 const BUFFER_PAUSE = 0.05; // seconds until it is looked at again
 const LARGEST_AUDIO = 64 * 1024;
-
-const now = () => performance.now() / 1000;
 
 /** The conversation is over, or never began; `over` tells how. */
 export class ConversationError extends Error {
@@ -35,8 +34,7 @@ export class Conversation extends EventTarget {
   #session;
   #renew;
   #socket = null;
-  #timer = null;
-  #timerAt = Infinity;
+  #timer = new Timer(() => this.#tick());
   #flushing = null;
   #over = null;
   #unhear = [];
@@ -191,6 +189,7 @@ export class Conversation extends EventTarget {
 
   /** Timers of a hidden page are slow and a sleeping machine has none: whatever is due is looked at, and the relay asked. */
   #network() {
+    this.#timer.stop();
     this.#tick();
     if (!this.#over) this.#after(this.#session.network(navigator.onLine, now()));
   }
@@ -265,7 +264,7 @@ export class Conversation extends EventTarget {
 
   #finish(over) {
     this.#over = over;
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     clearTimeout(this.#flushing);
     const ws = this.#socket?.ws;
     this.#socket = null;
@@ -277,19 +276,13 @@ export class Conversation extends EventTarget {
 
   // The time. ---------------------------------------------------------------------------------------------------------
 
-  /** One timer for whatever is due next. A deadline that moves on with every frame does not move the timer. */
   #arm() {
-    const deadline = this.#over ? null : this.#session.deadline;
-    if (deadline === null || deadline >= this.#timerAt) return;
-    clearTimeout(this.#timer);
-    this.#timerAt = deadline;
-    this.#timer = setTimeout(() => this.#tick(), Math.max(0, deadline - now()) * 1000);
+    if (!this.#over) this.#timer.arm(this.#session.deadline);
   }
 
   #tick() {
-    clearTimeout(this.#timer);
-    this.#timerAt = Infinity;
-    const deadline = this.#over ? null : this.#session.deadline;
+    if (this.#over) return;
+    const { deadline } = this.#session;
     if (deadline !== null && now() >= deadline) this.#due();
     else this.#arm();
   }

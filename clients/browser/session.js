@@ -8,21 +8,10 @@
 import { Comeback, CUT, Pulse } from "./comeback.js";
 import { Outbox } from "./outbox.js";
 import { POLICY, TRANSITIONS } from "./tables.js";
+import { parse, write } from "./wire.js";
 
 const ENDED = new Set([1000, 4410]); // the conversation is over: now, or since before this socket
 const GREETINGS = new Set(["session:started", "session:resumed"]);
-
-const write = (type, fields = {}) => JSON.stringify({ type, ...fields });
-
-function parse(text) {
-  try {
-    const message = JSON.parse(text);
-    const numbered = Number.isInteger(message?.epoch) && Number.isInteger(message?.n);
-    return numbered && typeof message.type === "string" ? message : null;
-  } catch {
-    return null;
-  }
-}
 
 export class Session {
   #credentials;
