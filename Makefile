@@ -111,6 +111,14 @@ bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up 
 bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs, beside the bare floor, google-genai and haproxy
 	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay $(ARGS)
 
+.PHONY: bench-rotating
+bench-rotating: $(READY) ## measure whether rotations in a tenth of the conversations are felt in the others
+	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.rotating $(ARGS)
+
+.PHONY: soak-relay
+soak-relay: $(READY) ## hold 1,000 conversations in one relay, 300 of them talking, for ten minutes
+	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.soak $(ARGS)
+
 ##@ Deploy it
 
 .PHONY: image

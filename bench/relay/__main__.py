@@ -58,7 +58,8 @@ async def _round(contender: Contender, seconds: float) -> dict[str, float]:
     }
 
 
-async def _gemini(stack: ExitStack) -> Upstream:
+async def gemini(stack: ExitStack) -> Upstream:
+    """Gemini's stand-in, in this process, on the second core."""
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     certificates = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     secure = tls.server_context(certificates, "127.0.0.1", datetime.now(UTC))
@@ -91,7 +92,7 @@ async def _measure(contenders: list[Contender], wanted: argparse.Namespace) -> F
 async def bench(wanted: argparse.Namespace) -> dict[str, Any]:
     """Measure what is wanted; gives the report."""
     with ExitStack() as stack:
-        upstream = await _gemini(stack)
+        upstream = await gemini(stack)
         async with ready(wanted.only.split(","), upstream) as contenders:
             found = await _measure(contenders, wanted)
     return {

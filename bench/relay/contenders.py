@@ -9,7 +9,7 @@ import uuid
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -27,7 +27,9 @@ LOAD_CORE: Final = "1"
 """Where the load and the handle store run."""
 _START: Final = 60.0
 _OWNER: Final = Owner(share_token="share-token-of-the-bench")  # noqa: S106 - made up
-_AGENT: Final = AgentConfig(model="models/any", system_instruction="Sell the thread. " * 6)
+_INSTRUCTION: Final = "Sell the thread. " * 6
+RESTLESS: Final = "Sell the thread, restlessly."
+"""The instruction of a conversation whose connections Gemini's stand-in ends when it is told to."""
 _SOCKETS: Final = tuple(
     f"FILO_{name}_ADDRESS" for name in ("HANDLES", "HANDLES_METRICS", "RELAY_CLIENT", "RELAY_CONTROL", "RELAY_METRICS")
 )
@@ -81,13 +83,15 @@ class Contender:
         url: Gives the URL for one more client.
         speaks_gemini: Clients speak Gemini's own protocol; otherwise audio is binary.
         beside: Another process that works for it, counted apart.
+        metrics: Where it tells its own figures, ``host:port``, if it does.
     """
 
     name: str
     process: Process | None
-    url: Callable[[], Awaitable[str]]
+    url: Callable[..., Awaitable[str]]
     speaks_gemini: bool = False
-    beside: Process | None = field(default=None)
+    beside: Process | None = None
+    metrics: str | None = None
 
 
 async def _spawn(
@@ -130,15 +134,16 @@ async def filo(stack: AsyncExitStack, upstream: Upstream, **settings: str) -> Co
     channel = await stack.enter_async_context(grpc_client.channel(where["FILO_RELAY_CONTROL_ADDRESS"]))
     control = rpc.RelayServiceStub(channel)
 
-    async def url() -> str:
+    async def url(instruction: str = _INSTRUCTION) -> str:
+        agent = AgentConfig(model="models/any", system_instruction=instruction)
         request = pb.CreateSessionRequest(
-            request_id=str(uuid.uuid4()), mode=MODE_SALES_AGENT, owner=_OWNER, agent=_AGENT, test=True
+            request_id=str(uuid.uuid4()), mode=MODE_SALES_AGENT, owner=_OWNER, agent=agent, test=True
         )
         session = await control.CreateSession(request)
         query = {"mode": "sales_agent", "sessionToken": session.session_token, "shareToken": _OWNER.share_token}
         return f"ws://{where['FILO_RELAY_CLIENT_ADDRESS']}/ws/ai-voice?{urlencode(query)}"
 
-    return Contender("Filo", relay, url, beside=store)
+    return Contender("Filo", relay, url, beside=store, metrics=str(where["FILO_RELAY_METRICS_ADDRESS"]))
 
 
 def _python(name: str, module: str) -> Callable[[AsyncExitStack, Upstream], Awaitable[Contender]]:

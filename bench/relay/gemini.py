@@ -33,6 +33,7 @@ REPLY: Final = json.dumps(
 _AUDIO: Final = (b'{"realtimeInput"', b'{"realtime_inpu')
 """How audio begins; google-genai writes the names of the protos."""
 _READY: Final = b'{"setupComplete":{}}'
+_GO_AWAY: Final = b'{"goAway":{"timeLeft":"0s"}}'
 
 
 class Gemini(WSListener):
@@ -40,13 +41,18 @@ class Gemini(WSListener):
 
     Attributes:
         heard: Audio messages that reached Gemini, on all connections.
+        restless_after: A restless connection says goAway after so many audio messages; None for never.
+        departures: How many did.
     """
 
     heard = 0
+    restless_after: int | None = None
+    departures = 0
 
     def __init__(self) -> None:
         self._mine = 0
         self._turn = 0
+        self._restless = False
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Answer audio with audio, a setup with its completion; swallow the rest."""
@@ -58,6 +64,7 @@ class Gemini(WSListener):
         if head.startswith(_AUDIO):
             self._answer(transport)
         elif b'"setup"' in head:
+            self._restless = b"restlessly" in frame.get_payload_as_bytes()
             transport.send(WSMsgType.TEXT, _READY)
             self._handle(transport)
 
@@ -65,6 +72,10 @@ class Gemini(WSListener):
         Gemini.heard += 1
         self._mine += 1
         transport.send(WSMsgType.TEXT, REPLY)
+        if self._restless and Gemini.restless_after is not None and self._mine >= Gemini.restless_after:
+            self._restless = False
+            Gemini.departures += 1
+            transport.send(WSMsgType.TEXT, _GO_AWAY)
         if self._mine % TURN == 0:
             self._turn += 1
             transport.send(WSMsgType.TEXT, _turn_over(self._turn))

@@ -4,7 +4,7 @@ Audio never becomes a model object: up, it is put between two halves of a consta
 while it parses. Fields that are not known are ignored: Google adds some without notice.
 """
 
-import base64
+import binascii
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ Received = on.Event | SetupComplete | AgentAudio
 
 def audio(pcm: bytes) -> bytes:
     """A frame of the client's voice: PCM16 little-endian mono 16 kHz."""
-    return _AUDIO_HEAD + base64.b64encode(pcm) + _AUDIO_TAIL
+    return _AUDIO_HEAD + binascii.b2a_base64(pcm, newline=False) + _AUDIO_TAIL
 
 
 def text(words: str) -> bytes:

@@ -1,0 +1,198 @@
+"""A guard on the price of a frame: it counts work, not time, so it says the same on every machine.
+
+The real sockets, inputs and outbox, with a transport that only remembers. A frame that needs a task, a queue, a second
+write, or notably more calls than today fails here long before anybody measures it.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import FrameType, SimpleNamespace
+from typing import Any, Final, cast
+
+import pytest
+from websockets.asyncio.connection import Connection
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+
+from services.relay.client.intake import Intake
+from services.relay.client.link import ClientLink
+from services.relay.client.outbox import Outbox
+from services.relay.client.speech import SpeechDetector
+from services.relay.core import events as on
+from services.relay.core.model import START
+from services.relay.sockets import ClientSocket, UpstreamSocket
+from services.relay.upstream.connection import Upstream
+from services.relay.upstream.inputs import Inputs, cancelled
+from services.relay.upstream.link import UpstreamLink
+
+VOICE: Final = bytes(range(1, 161)) * 4
+REPLY: Final = bytes(range(240)) * 4
+WARM, COUNTED = 20, 100
+MOST_UP, MOST_DOWN = 102, 83
+"""Calls, of Python and of C, for one frame on its way to Gemini, and for one on its way to the client: a tenth more
+than they were when this was written, two thirds of them within websockets."""
+
+
+class Wire:
+    """A transport that takes everything."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Remember it."""
+        self.written.append(data)
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+    def set_write_buffer_limits(self, *_: int) -> None:
+        """There is no buffer."""
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read."""
+
+
+class Relayed:
+    """One conversation's audio path between two sockets.
+
+    Attributes:
+        posted: What the core was told.
+    """
+
+    def __init__(self) -> None:
+        self.posted: list[on.Event] = []
+        self.client_wire, self.upstream_wire = Wire(), Wire()
+        self.client = ClientSocket(ServerProtocol(state=State.OPEN), cast("Any", None), ping_interval=None)
+        self.client.request = cast("Any", object())
+        protocol = ClientProtocol(parse_uri("ws://gemini"), state=State.OPEN)
+        self.gemini = UpstreamSocket(protocol, ping_interval=None)
+        self.gemini.response = cast("Any", object())
+        Connection.connection_made(self.client, cast("Any", self.client_wire))
+        Connection.connection_made(self.gemini, cast("Any", self.upstream_wire))
+        self.inputs, self.outbox = Inputs(0, 120.0), Outbox(1, 4 << 20)
+        self.lease = SimpleNamespace(name="conversations/c", in_doubt=False)
+        self.metrics = SimpleNamespace()
+
+    def spoken(self) -> bytes:
+        """A frame of the client's, as its socket brings it."""
+        return Frame(Opcode.BINARY, VOICE).serialize(mask=True)
+
+    def answered(self) -> bytes:
+        """A frame of the agent's, as Gemini sends it."""
+        data = base64.b64encode(REPLY).decode()
+        part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": data}}
+        message = {"serverContent": {"modelTurn": {"parts": [part]}}}
+        return Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=False)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All its tasks, each at the point where it waits for what comes."""
+        upstream = Upstream(self.gemini)
+        intake = Intake(self.inputs, self.outbox, SpeechDetector(), self.posted.append, cast("Any", self.metrics))
+        client = ClientLink(self.client, self.outbox, None, first_here=True, lease=cast("Any", self.lease))
+        link = UpstreamLink(
+            cast("Any", None),
+            dialler=cast("Any", None),
+            store=cast("Any", SimpleNamespace(turns=None)),
+            inputs=self.inputs,
+            outbox=self.outbox,
+            post=self.posted.append,
+            clock=cast("Any", SimpleNamespace(monotonic=lambda: 0.0)),
+            lease=cast("Any", self.lease),
+        )
+        self.inputs.start(START)
+        client.welcome({"type": "session:started"})
+        work = [
+            intake.read(self.client),
+            client.write(),
+            self.inputs.feed(upstream, cast("Any", self.lease)),
+            link._read(upstream),
+        ]
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one) for one in work]
+        try:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            yield
+            assert not any(task.done() for task in tasks)
+        finally:
+            for task in tasks:
+                await cancelled(task)
+
+
+@pytest.fixture
+async def relayed() -> AsyncIterator[Relayed]:
+    """A conversation under way."""
+    conversation = Relayed()
+    async with conversation.running():
+        yield conversation
+
+
+def calls(work: Callable[[], None]) -> int:
+    """How many functions are called."""
+    count = 0
+
+    def see(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(see)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def price(socket: ClientSocket | UpstreamSocket, data: bytes) -> float:
+    """Calls for one frame that a socket brings."""
+    for _ in range(WARM):
+        socket.data_received(data)
+
+    def counted() -> None:
+        for _ in range(COUNTED):
+            socket.data_received(data)
+
+    return calls(counted) / COUNTED
+
+
+async def test_a_frame_to_gemini(relayed: Relayed) -> None:
+    """It leaves before the read that brought it returns: one write, no task woken, a bounded number of calls."""
+    spent = price(relayed.client, relayed.spoken())
+    assert len(relayed.upstream_wire.written) == WARM + COUNTED, "one write a frame, at once"
+    assert relayed.inputs.sent == relayed.inputs.newest
+    assert [type(event) for event in relayed.posted] == [on.SpeechBegan], (
+        "the core hears of an utterance, not of frames"
+    )
+    assert spent <= MOST_UP, f"{spent:.1f} calls a frame"
+
+
+async def test_a_frame_to_the_client(relayed: Relayed) -> None:
+    """The same downwards; it is the agent's bytes as they are."""
+    said = len(relayed.client_wire.written)
+    spent = price(relayed.gemini, relayed.answered())
+    written = relayed.client_wire.written[said:]
+    assert len(written) == WARM + COUNTED, "one write a frame, at once"
+    assert all(frame.endswith(REPLY) for frame in written)
+    assert [type(event) for event in relayed.posted] == [on.AnswerBegan], "once an answer, not once a frame"
+    assert spent <= MOST_DOWN, f"{spent:.1f} calls a frame"
+
+
+async def test_what_is_kept_of_a_frame(relayed: Relayed) -> None:
+    """Each frame of the client's is kept once, for a replay; of the agent's, no more than may still be on its way."""
+    for _ in range(500):
+        relayed.client.data_received(relayed.spoken())
+        relayed.gemini.data_received(relayed.answered())
+    assert relayed.inputs.weight <= 500 * (len(VOICE) + 64)
+    assert relayed.outbox.weight <= 512 * 1024
