@@ -293,7 +293,7 @@ class LiveConversation:
         self.inputs.send_control(wire.tool_response(effect.id, effect.name, effect.result))
 
     def _advise(self, effect: do.Advise) -> None:
-        self.inputs.send_control(wire.advice(effect.channel, effect.text, self._instruction))
+        self.inputs.send_control(wire.advice(effect.channel, effect.text, self._instruction), advice=bool(effect.text))
 
     # The rest.
 

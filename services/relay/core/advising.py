@@ -158,6 +158,7 @@ class Advisor:
         self._to_clear = False
 
     def _report(self) -> None:
+        self._coverage.advice_is_live = any(item.held for item in self._advice.live)
         self._accounts.given(self._advice.take_given())
         self._coverage.ledger = self._accounts.carried_into(self._coverage.ledger)
         for change in self._advice.changes():

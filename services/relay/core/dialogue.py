@@ -125,8 +125,9 @@ class Dialogue:
 
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
-            known = event.consumed is not None and (event.advised or event.consumed > self.talk.boundary)
-            self.coverage.handle_updated(event.secret, event.consumed if known else None, advised=event.advised)
+            advised = event.advised and self.coverage.advice_is_live
+            known = event.consumed is not None and (advised or event.consumed > self.talk.boundary)
+            self.coverage.handle_updated(event.secret, event.consumed if known else None, advised=advised)
             if self.coverage.handle is not None:
                 self.accounts.covered(self.coverage.handle.covers_turn)
 

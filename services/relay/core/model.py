@@ -55,6 +55,18 @@ class Mark(NamedTuple):
     seq: int
 
 
+class Consumed(NamedTuple):
+    """What a context holds of what one connection was sent.
+
+    Args:
+        mark: The newest input.
+        advised: The newest advice is in it.
+    """
+
+    mark: Mark
+    advised: bool = False
+
+
 START = Mark(0, 0)
 """Before the first input."""
 

@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from services.relay.client.speech import Sound
-from services.relay.core.model import START, Mark
+from services.relay.core.model import START, Consumed, Mark
 from services.relay.lease import Lease
 from services.relay.log import Log
 from services.relay.upstream import wire
@@ -60,8 +60,9 @@ class Inputs:
         self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * _OVERHEAD))
         self._sending = False
         self._ever_sent = 0
-        self._control: deque[bytes] = deque()
+        self._control: deque[tuple[bytes, bool]] = deque()
         self._index = 0
+        self._advised_at = 0
         self._resting: Callable[[bytes], bool] | None = None
         self._relief: Callable[[], None] | None = None
         self._transparent = False
@@ -90,15 +91,17 @@ class Inputs:
             transparent: It will ask which input a message was.
         """
         self._index = already
+        self._advised_at = 0
         self.spoken = 0.0
         self._transparent = transparent
         self._marks.clear()
 
-    def consumed(self, index: int) -> Mark:
-        """The newest input among the connection's messages up to an index; what is older is not asked for again."""
+    def consumed(self, index: int) -> Consumed:
+        """What is among the connection's messages up to an index; what is older is not asked for again."""
         while len(self._marks) > 1 and self._marks[1][0] <= index:
             self._marks.popleft()
-        return self._marks[0][1] if self._marks and self._marks[0][0] <= index else START
+        mark = self._marks[0][1] if self._marks and self._marks[0][0] <= index else START
+        return Consumed(mark, 0 < self._advised_at <= index)
 
     def take(self, payload: bytes, seq: int, *, is_audio: bool, sound: Sound = Sound.FAINT) -> int:
         """Add an input.
@@ -175,9 +178,14 @@ class Inputs:
         """Inputs up to this position are covered."""
         self._log.forget(through)
 
-    def send_control(self, message: bytes) -> None:
-        """Send a message that is not a client's input, before the inputs that wait."""
-        self._control.append(message)
+    def send_control(self, message: bytes, *, advice: bool = False) -> None:
+        """Send a message that is not a client's input, before the inputs that wait.
+
+        Args:
+            message: Ready for the wire.
+            advice: It brings advice to the agent; where it is, the connection may be asked.
+        """
+        self._control.append((message, advice))
         self._log.wake()
 
     async def feed(self, upstream: Upstream, lease: Lease | None = None) -> None:
@@ -197,7 +205,9 @@ class Inputs:
                 return
             if self._control:
                 self._index += 1
-                await upstream.send(self._control.popleft())
+                message, advice = self._control.popleft()
+                self._advised_at = self._index if advice else self._advised_at
+                await upstream.send(message)
             elif self._sending and (entry := self._log.after(self.sent.position)):
                 await self._send(upstream, *entry)
             else:

@@ -14,7 +14,7 @@ import msgspec
 
 from services.relay.core import events as on
 from services.relay.core.capabilities import Channel
-from services.relay.core.model import Mark, ToolCall, Turn, Usage
+from services.relay.core.model import Consumed, Mark, ToolCall, Turn, Usage
 
 _AUDIO_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
 _AUDIO_TAIL: Final = b'"}}}'
@@ -186,14 +186,14 @@ class Reader:
     def __init__(self) -> None:
         self._answering = False
 
-    def read(self, frame: bytes | str, sent: Mark, consumed: Callable[[int], Mark] | None = None) -> list[Received]:
+    def read(self, frame: bytes | str, sent: Mark, consumed: Callable[[int], Consumed] | None = None) -> list[Received]:
         """What a message says, in the order in which it is to be acted upon.
 
         Args:
             frame: One WebSocket message, text or binary.
             sent: The newest input that has been sent to this connection.
-            consumed: The newest input among this connection's messages up to an index, counted from the setup, which
-                is 0; for handles that tell it.
+            consumed: What is among this connection's messages up to an index, counted from the setup, which is 0; for
+                handles that tell it.
 
         Raises:
             ValueError: It is not a JSON object of the known shape.
@@ -245,11 +245,13 @@ class Reader:
             found.append(on.AnswerBegan(sent))
 
 
-def _handle(update: _Resumption, consumed: Callable[[int], Mark] | None) -> on.HandleUpdated:
+def _handle(update: _Resumption, consumed: Callable[[int], Consumed] | None) -> on.HandleUpdated:
     if not (update.resumable and update.new_handle):
         return on.HandleUpdated(None)
     index = update.last_consumed_client_message_index
-    return on.HandleUpdated(update.new_handle, None if index is None or consumed is None else consumed(index))
+    if index is None or consumed is None:
+        return on.HandleUpdated(update.new_handle)
+    return on.HandleUpdated(update.new_handle, *consumed(index))
 
 
 def _usage(usage: _UsageMetadata) -> on.UsageCounted:

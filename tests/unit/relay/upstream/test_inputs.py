@@ -280,3 +280,23 @@ async def test_the_clients_voice_is_counted_for_each_connection() -> None:
     for _ in range(2):
         await sent_again(inputs, START)
         assert round(inputs.spoken, 2) == 2.0
+
+
+async def test_whether_advice_was_consumed() -> None:
+    """By the index of the message that brought it; of another connection's nothing is known."""
+    inputs, memory = with_frames(1), Memory()
+    inputs.connected(already=1, transparent=True)
+    inputs.start(Mark(0, 0))
+    async with feeding(inputs, memory):
+        await settle()
+        inputs.send_control(b"tool")
+        inputs.send_control(b"advice", advice=True)
+        await settle()
+        inputs.take(frame(2), 2, is_audio=True)
+        await settle()
+    assert memory.got == [*said(1), b"tool", b"advice", *said(2)]
+    assert inputs.consumed(3) == (Mark(1, 1), False)
+    assert inputs.consumed(4) == (Mark(1, 1), True)
+    assert inputs.consumed(5) == (Mark(2, 2), True)
+    inputs.connected(already=1, transparent=True)
+    assert inputs.consumed(9) == (Mark(0, 0), False)

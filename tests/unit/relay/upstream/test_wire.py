@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.core import events as on
-from services.relay.core.model import Mark, ToolCall, Turn
+from services.relay.core.capabilities import Channel
+from services.relay.core.model import START, Consumed, Mark, ToolCall, Turn, Usage
 from services.relay.upstream import wire
-from services.relay.upstream.wire import AgentAudio, SetupComplete
+from services.relay.upstream.wire import AgentAudio, Reader, SetupComplete
 
 SENT = Mark(7, 107)
 BEGAN = on.AnswerBegan(SENT)
@@ -216,3 +217,62 @@ def test_turns_as_content(complete: bool) -> None:  # noqa: FBT001
             "turnComplete": complete,
         }
     }
+
+
+def test_what_a_handle_holds_is_asked_by_its_index() -> None:
+    """Vertex's transparent mode: the newest input, and whether the advice is in it."""
+    update = {"newHandle": "h", "resumable": True, "lastConsumedClientMessageIndex": "42"}
+    frame = json.dumps({"sessionResumptionUpdate": update}).encode()
+    (event,) = Reader().read(frame, START, lambda index: Consumed(Mark(index, index), advised=True))
+    assert event == on.HandleUpdated("h", Mark(42, 42), advised=True)
+
+
+@pytest.mark.parametrize(
+    ("channel", "words", "message"),
+    [
+        (
+            Channel.CONTENT,
+            "be brief",
+            {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "be brief"}]}], "turnComplete": False}},
+        ),
+        (Channel.TEXT, "be brief", {"realtimeInput": {"text": "be brief"}}),
+        (
+            Channel.CONTEXT_UPDATE,
+            "be brief",
+            {"contextUpdate": {"systemInstruction": {"parts": [{"text": "Sell.\n\nbe brief"}]}}},
+        ),
+        (Channel.CONTEXT_UPDATE, "", {"contextUpdate": {"systemInstruction": {"parts": [{"text": "Sell."}]}}}),
+        (
+            Channel.SYSTEM_ROLE,
+            "be brief",
+            {
+                "clientContent": {
+                    "turns": [{"role": "system", "parts": [{"text": "Sell.\n\nbe brief"}]}],
+                    "turnComplete": False,
+                }
+            },
+        ),
+    ],
+)
+def test_advice(channel: Channel, words: str, message: dict[str, Any]) -> None:
+    """In the talk it asks for no answer; in the instruction it stands after the conversation's own."""
+    assert json.loads(wire.advice(channel, words, "Sell.")) == message
+
+
+def test_an_instruction_without_a_word_is_still_one() -> None:
+    """Content must not be empty."""
+    assert b'" "' in wire.advice(Channel.CONTEXT_UPDATE, "", "")
+
+
+def test_what_a_turn_cost() -> None:
+    """Prompt and answer by modality, and what came from the cache; Vertex calls the answer candidates."""
+    for name in ("response", "candidates"):
+        usage = {
+            "promptTokenCount": 120,
+            f"{name}TokenCount": 30,
+            "cachedContentTokenCount": 90,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 100}, {"modality": "AUDIO", "tokenCount": 20}],
+            f"{name}TokensDetails": [{"modality": "AUDIO", "tokenCount": 30}],
+        }
+        (event,) = Reader().read(json.dumps({"usageMetadata": usage}).encode(), START)
+        assert event == on.UsageCounted(Usage(120, 30, {"TEXT": 100, "AUDIO": 20}, 90, {"AUDIO": 30}))
