@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 import matplotlib.dates
+import matplotlib.ticker
 from cycler import cycler
 from matplotlib import pyplot as plt
 
@@ -27,16 +28,17 @@ from tools.dashboards.model import Dashboard, Kind, Panel, Unit
 
 IMAGES: Final = Path(__file__).resolve().parent.parent / "docs/images"
 RUNS: Final = (
-    ("--turns", "40", "--cut-client-at", "8,21,30", "--seed", "1"),
-    ("--turns", "34", "--cut-client-at", "15", "--seed", "2", "--persona", "skeptical"),
-    ("--turns", "28", "--seed", "3", "--persona", "talkative"),
+    ("--turns", "44", "--cut-client-at", "8,21,30", "--seed", "1", "--manager", "rules"),
+    ("--turns", "36", "--cut-client-at", "15", "--seed", "2", "--persona", "skeptical", "--manager", "rules"),
+    ("--turns", "24", "--seed", "3", "--persona", "talkative", "--manager", "rules"),
 )
 TIMES: Final = 20
 """An hour is three minutes here."""
+_KILO: Final = 1000
 _FORMATS: Final = {
     Unit.SECONDS: lambda value: f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s",
     Unit.SHARE: lambda value: f"{value:.1%}",
-    Unit.RATE: lambda value: f"{value:.2g}/s",
+    Unit.RATE: lambda value: f"{_short(value)}/s",
 }
 _STYLE: Final[Any] = {
     "figure.facecolor": "#111217",
@@ -69,10 +71,11 @@ def main() -> int:
                     subprocess.Popen([*words, *run], env=os.environ, cwd=home, stdout=subprocess.DEVNULL)  # noqa: S603 - its own
                     for run in RUNS
                 ]
-                codes = [talk.wait(timeout=600) for talk in talks]
-                time.sleep(3)  # what is counted at the end is scraped
+                talks[-1].wait(timeout=600)
+                time.sleep(8)  # what is counted at its end is scraped, and the others go on
                 for made in (CONVERSATIONS, CONTEXT):
                     draw(made, prometheus, since, IMAGES / f"{made.uid}.png")
+                codes = [talk.wait(timeout=600) for talk in talks]
     print(f"runs ended with {codes}; pictures are in docs/images")
     return max(codes)
 
@@ -89,7 +92,8 @@ def draw(made: Dashboard, prometheus: Prometheus, since: float, into: Path) -> N
         grid = figure.add_gridspec(len(heights), 12, height_ratios=heights)
         for number, panel in enumerate(stats):
             width = 12 // len(stats)
-            _number(figure.add_subplot(grid[0, number * width : (number + 1) * width]), panel, prometheus, since)
+            place = grid[0, number * width : (number + 1) * width]
+            _number(figure.add_subplot(place), panel, prometheus, since)
         for number, panel in enumerate(graphs):
             row, column = number // 2 + bool(stats), number % 2
             _graph(figure.add_subplot(grid[row, column * 6 : (column + 1) * 6]), panel, prometheus, since)
@@ -111,7 +115,11 @@ def _series(panel: Panel, prometheus: Prometheus, since: float) -> list[tuple[st
 
 
 def _told(panel: Panel, value: float) -> str:
-    return _FORMATS.get(panel.unit, lambda number: f"{number:,.3g}")(value)
+    return _FORMATS.get(panel.unit, _short)(value)
+
+
+def _short(value: float) -> str:
+    return f"{value / _KILO:,.3g} k" if value >= _KILO else f"{value:.3g}"
 
 
 def _colour(panel: Panel, value: float) -> str:
@@ -143,7 +151,9 @@ def _graph(axes: Any, panel: Panel, prometheus: Prometheus, since: float) -> Non
     for limit, colour in ((panel.warn, "#ff9830"), (panel.bad, "#f2495c")):
         if limit is not None and limit <= highest * 1.5:
             axes.axhline(limit, color=colour, ls="--", lw=0.8)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=None if drawn and highest > 0 else 1)
+    axes.set_xlim(_time(since), _time(time.time()))
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
     axes.yaxis.set_major_formatter(lambda value, _: _told(panel, value))
     axes.xaxis.set_major_formatter(mpl.dates.DateFormatter("%H:%M:%S"))  # type: ignore[no-untyped-call]
     if drawn:

@@ -46,6 +46,7 @@ CHECKS: Final = (
     ),
     Check("lint: ruff, every rule", tool("ruff", "check", "--quiet", ".")),
     Check("format: ruff", tool("ruff", "format", "--check", "--quiet", "--diff", ".")),
+    Check("image: hadolint", tool("hadolint", "deploy/image/Dockerfile")),
     Check("contracts: buf lint", tool("buf", "lint")),
     Check("contracts: buf format", tool("buf", "format", "--diff", "--exit-code")),
     Check(

@@ -1,10 +1,13 @@
 """What Prometheus reads of the simulator."""
 
+import itertools
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from filo.simulator.v1 import simulator_pb2 as pb
+from services.simulator import judge, verdicts
 
 OUTCOMES: Final = {
     pb.OUTCOME_COMPLETED: "completed",
@@ -16,6 +19,8 @@ OUTCOMES: Final = {
 
 CAUSES: Final = ("go_away", "cut", "silent", "closed")
 RESULTS: Final = ("resumed", "failed")
+_PASSED: Final = "passed"
+_FAILED: Final = "failed"
 _GAP_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
 
 
@@ -43,6 +48,14 @@ class Metrics:
             buckets=_GAP_BUCKETS,
             registry=registry,
         )
+        self._checks = Counter(
+            "filo_simulator_checks_total",
+            "Checks of runs that have ended, by name and by whether they passed.",
+            ["check", "result"],
+            registry=registry,
+        )
+        for check, result in itertools.product(sorted({*verdicts.NAMES, *judge.RUBRIC}), (_PASSED, _FAILED)):
+            self._checks.labels(check, result)
         for outcome in OUTCOMES.values():
             self._runs.labels(outcome)
         for cause in CAUSES:
@@ -58,6 +71,11 @@ class Metrics:
         self._running.dec()
         if outcome is not None:
             self._runs.labels(OUTCOMES[outcome]).inc()
+
+    def checked(self, checks: Iterable[pb.Check]) -> None:
+        """The checks of a run that has ended."""
+        for check in checks:
+            self._checks.labels(check.name, _PASSED if check.passed else _FAILED).inc()
 
     def turn_completed(self) -> None:
         """An answer was heard to its end."""

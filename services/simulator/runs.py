@@ -221,6 +221,7 @@ class Runs:
             log.exception("run not kept")
         del self._live[run.name]
         self._tools.metrics.run_ended(None if training.fenced else run.outcome)
+        self._tools.metrics.checked(() if training.fenced else run.report.checks)
         if training.fenced:
             log.warning("run left to another simulator")
             return

@@ -50,6 +50,32 @@ TRAINING: Final = Dashboard(
             ),
         ),
         Section(
+            "Checks",
+            (
+                Panel(
+                    "Checks, by whether they passed",
+                    "Every check of every run that has ended, within the hour.",
+                    Kind.STACK,
+                    Unit.COUNT,
+                    (Query(f"sum by (result) (increase(filo_simulator_checks_total{{{NS}}}[1h]))", "{{result}}"),),
+                    alert="FiloTrainingRunsLost",
+                ),
+                Panel(
+                    "Checks that failed, by name",
+                    "What a run did not hold: its report shows the turns.",
+                    Kind.STACK,
+                    Unit.COUNT,
+                    (
+                        Query(
+                            f'sum by (check) (increase(filo_simulator_checks_total{{{NS}, result="failed"}}[1h]))',
+                            "{{check}}",
+                        ),
+                    ),
+                    alert="FiloTrainingRunsLost",
+                ),
+            ),
+        ),
+        Section(
             "Cuts",
             (
                 Panel(

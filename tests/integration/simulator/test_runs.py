@@ -43,6 +43,8 @@ async def test_a_run_crosses_the_limits_and_its_own_cuts(stack: Stack) -> None:
     assert report.tokens.billed > report.tokens.context_by_turn[-1] > 0
     assert sum(report.tokens.by_category.values()) == report.tokens.context_by_turn[-1]
     assert simulator.metric("filo_simulator_runs_total", outcome="completed") == 1
+    assert simulator.metric("filo_simulator_checks_total", check="lost_turns", result="passed") == 1
+    assert simulator.metric("filo_simulator_checks_total", check="lost_turns", result="failed") == 0
     assert simulator.metric("filo_simulator_reconnects_total", reason="cut", outcome="resumed") == 3
     assert simulator.metric("filo_simulator_turns_total") == 26
     assert simulator.metric("filo_simulator_runs_running") == 0
