@@ -4,12 +4,16 @@ Only one run goes through it. What it does to bytes it does to both directions.
 """
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Final
 
 _CHUNK: Final = 64 * 1024
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""Linger for no time: a close is a reset (socket(7))."""
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -28,14 +32,13 @@ class Network:
     _open: asyncio.Event = field(default_factory=asyncio.Event)
     _delay: float = 0.0
     _refusing: bool = False
-    _transports: set[asyncio.BaseTransport] = field(default_factory=set)
+    _transports: set[asyncio.WriteTransport] = field(default_factory=set)
     _later: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
     def cut(self) -> None:
         """End every connection without a word, as a dead network does."""
         for transport in list(self._transports):
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
+            _reset(transport)
 
     def stall(self, seconds: float) -> None:
         """Let nothing through for so long; then all of it."""
@@ -66,13 +69,12 @@ class Network:
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it."""
-        if self._refusing:
-            writer.transport.abort()
-            return
         try:
-            there = await asyncio.open_connection(*self._there)
+            there = None if self._refusing else await asyncio.open_connection(*self._there)
         except OSError:
-            writer.transport.abort()
+            there = None
+        if there is None:
+            _reset(writer.transport)
             return
         both = {writer.transport, there[1].transport}
         self._transports |= both
@@ -83,7 +85,7 @@ class Network:
         finally:
             self._transports -= both
             for transport in both:
-                transport.abort()
+                transport.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -95,6 +97,14 @@ class Network:
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
+
+
+def _reset(transport: asyncio.WriteTransport) -> None:
+    """End a connection by a reset, whatever is still to be sent on it."""
+    socket = transport.get_extra_info("socket")
+    if socket is not None and socket.fileno() >= 0:
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
+    transport.abort()
 
 
 @asynccontextmanager
