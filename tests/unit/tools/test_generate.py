@@ -13,10 +13,13 @@ PROTO = 'syntax = "proto3";\npackage demo.v1;\nmessage Thing { string name = 1; 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A small tree with one contract, generated, and the real documentation."""
+    """A small tree with one contract, generated, and the real documentation, deployment and requirements."""
     (tmp_path / "protos" / "demo" / "v1").mkdir(parents=True)
     (tmp_path / "protos" / "demo" / "v1" / "thing.proto").write_text(PROTO, encoding="utf-8")
-    shutil.copytree(generate.ROOT / "docs", tmp_path / "docs")
+    for directory in ("docs", "deploy"):
+        shutil.copytree(generate.ROOT / directory, tmp_path / directory)
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(generate.ROOT / name, tmp_path)
     (tmp_path / "gen").mkdir()
     generate.write(tmp_path)
     return tmp_path
