@@ -57,6 +57,10 @@ test-robustness: $(READY) ## kill handle stores under load, for minutes (DURATIO
 faults: $(READY) ## play every fault at every point of a conversation, and print the matrix (docs/faults.md)
 	@PYTHONPATH=.:gen $(BIN)/python -W error -m tests.faults.matrix $(ARGS)
 
+.PHONY: deploy-drill
+deploy-drill: $(READY) $(PROGRAMS) ## deploy, kill and pause two relays behind haproxy under 100 talking conversations, and print the table (docs/deploys.md)
+	@PYTHONPATH=.:gen GRPC_VERBOSITY=ERROR $(BIN)/python -m tests.drills.deploy $(ARGS)
+
 .PHONY: verify
 verify: $(READY) ## run every static check: lint, types, contracts, import rules, generated files
 	@$(BIN)/python -m tools.verify

@@ -39,6 +39,7 @@ class Caller:
         url: The relay, ``ws://host:port``.
         session: What `CreateSession` gave.
         speaker: The voice; it may outlive the caller.
+        policy: How stubborn the client is.
 
     Attributes:
         events: Everything the client was told, in order.
@@ -46,7 +47,7 @@ class Caller:
         tool_runs: The ids of the calls it was asked to make.
     """
 
-    def __init__(self, url: str, session: pb.CreateSessionResponse, speaker: Speaker) -> None:
+    def __init__(self, url: str, session: pb.CreateSessionResponse, speaker: Speaker, policy: Policy = _QUICK) -> None:
         path, token = session.websocket_path, session.session_token
         credentials = Credentials(url=f"{url}{path}", session_token=token, share_token=SHARE_TOKEN, test=True)
         self.speaker = speaker
@@ -54,7 +55,7 @@ class Caller:
         self.inputs: list[bytes] = []
         self.tool_runs: list[str] = []
         self.client = Client(
-            Session(credentials, _QUICK, random.Random(speaker.stream).random),  # noqa: S311 - a jitter
+            Session(credentials, policy, random.Random(speaker.stream).random),  # noqa: S311 - a jitter
             SystemClock(),
             logs.get("faults"),
         )
@@ -114,14 +115,14 @@ class Caller:
                 text = event.agent
         return text
 
-    async def until(self, what: str, come: Callable[[], bool]) -> None:
+    async def until(self, what: str, come: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait until something has come, or the conversation is over.
 
         Raises:
             AssertionError: It did not come in time.
         """
         try:
-            async with asyncio.timeout(PATIENCE), self._changed:
+            async with asyncio.timeout(patience), self._changed:
                 await self._changed.wait_for(lambda: come() or self.over is not None)
         except TimeoutError:
             raise AssertionError(f"{what} did not come") from None

@@ -1,0 +1,143 @@
+"""Many conversations at once, each of which talks on whatever happens, and what must be true of each in the end."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from filo.client import Event, Policy, Reconnected
+from filo.client import messages as told
+from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT
+from filo.relay.v1 import relay_pb2 as pb
+from tests.drills.fleet import Fleet
+from tests.faults import judge
+from tests.faults.caller import Caller
+from tests.support.client import Speaker
+from tests.support.relay import AGENT, SHARED
+
+STUBBORN: Final = Policy(
+    attempts=200, shortest_wait=0.05, first_wait=0.2, factor=1.3, longest_wait=1.0, ping_after=1.5, ping_timeout=1.5
+)
+"""A client that comes back soon, and notices soon that nobody is there."""
+TURN: Final = 90.0
+"""Seconds after which an answer never comes."""
+PIECE: Final = 0.02
+"""Seconds between two pieces of speech: four times as fast as a person, so that a drill is short."""
+
+
+@dataclass
+class Verdict:
+    """What became of a conversation.
+
+    Attributes:
+        turns: How many were talked through.
+        moves: How often its client came to a relay that had to attach it.
+        continuity: The worst that it was told.
+        restarts: Turns that were begun again, told or by a new epoch.
+        gap: The longest time without a socket or an upstream, in seconds.
+        problems: Whatever is not as it must be.
+    """
+
+    turns: int = 0
+    moves: int = 0
+    continuity: str = ""
+    restarts: int = 0
+    gap: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+class Talker:
+    """One conversation.
+
+    Args:
+        fleet: Where.
+        number: Makes its voice.
+        policy: Of its client.
+    """
+
+    def __init__(self, fleet: Fleet, number: int, policy: Policy = STUBBORN) -> None:
+        self.fleet = fleet
+        self.speaker = Speaker(20_000 + number)
+        self._policy = policy
+        self._chance = random.Random(number)  # noqa: S311 - a pace
+        self._problem = ""
+
+    async def create(self) -> None:
+        """Have a session made."""
+        relay = "ab"[self.speaker.stream % 2]
+        request = pb.CreateSessionRequest(
+            request_id=str(uuid.uuid4()), mode=MODE_SALES_AGENT, owner=SHARED, agent=AGENT, test=True
+        )
+        session = await self.fleet.stub(relay).CreateSession(request, timeout=20.0)
+        self.caller = Caller(self.fleet.door, session, self.speaker, self._policy)
+
+    async def talk(self, enough: asyncio.Event) -> None:
+        """Tell a fact, talk until it is enough, ask for the fact."""
+        async with self.caller.calling():
+            try:
+                await self._turn("My company is Brightwater.")
+                while not enough.is_set():
+                    await asyncio.sleep(self._chance.random())
+                    await self._turn(f"Tell me about point {len(self.speaker.lines)}.")
+                answer = await self._turn("What is my company?")
+                if "Brightwater" not in answer:
+                    self._problem = f"the fact is forgotten: {answer!r}"
+                number = len(self.speaker.lines)
+                await self.caller.until("covered", lambda: self._covers(number), TURN)
+            except AssertionError as error:
+                self._problem = str(error)
+            if self.caller.over is not None:
+                self._problem = f"it ended with {self.caller.over}"
+
+    def _covers(self, turn: int) -> bool:
+        return any(event.turn >= turn for event in self.caller.all(told.Covered))
+
+    async def _turn(self, line: str) -> str:
+        for piece in self.caller.say(line, part=slice(0)):
+            self.caller.go_on([piece])
+            await asyncio.sleep(PIECE)
+        number = len(self.speaker.lines)
+        await self.caller.until(f"the answer to {line!r}", lambda: self.caller.completed >= number, TURN)
+        return self.caller.said(number)
+
+    @property
+    def greetings(self) -> list[told.Greeting]:
+        """What each of its sockets began with."""
+        return [e for e in self.caller.events if isinstance(e, told.SessionStarted | told.SessionResumed)]
+
+    async def verdict(self) -> Verdict:
+        """Judge it, by the emulator's account."""
+        events, lines = self.caller.events, self.speaker.lines
+        account = await self.fleet.account(self.speaker.stream)
+        epochs = [greeting.epoch for greeting in self.greetings]
+        found = Verdict(
+            turns=len(lines),
+            moves=len(set(epochs)) - 1,
+            continuity=judge.continuity(events),
+            restarts=sum(isinstance(event, told.TurnRestarted) for event in events) + _begun_again(events),
+            gap=max((event.gap for event in events if isinstance(event, Reconnected)), default=0.0),
+        )
+        if self._problem:
+            found.problems.append(self._problem)
+        if account is None:
+            found.problems.append("Gemini has heard nothing")
+            return found
+        found.problems += [*judge.context(account, self.speaker), *judge.turns(events, len(lines))]
+        found.problems += [*judge.answers(events), *judge.inputs(events)]
+        if (greetings := judge.greetings(events)) != 1:
+            found.problems.append(f"the agent greeted {greetings} times")
+        return found
+
+
+def _begun_again(events: Sequence[Event]) -> int:
+    """Turns of which something was heard, and that another relay begins again: a new epoch says it."""
+    count, epoch, heard = 0, 0, 0
+    for event in events:
+        if isinstance(event, told.Transcript):
+            heard = event.turn
+        elif isinstance(event, told.SessionStarted | told.SessionResumed):
+            count += epoch not in {0, event.epoch} and heard > event.turn
+            epoch = event.epoch
+    return count
