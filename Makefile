@@ -59,7 +59,7 @@ faults: $(READY) ## play every fault at every point of a conversation, and print
 
 .PHONY: deploy-drill
 deploy-drill: $(READY) $(PROGRAMS) ## deploy, kill and pause two relays behind haproxy under 100 talking conversations, and print the table (docs/deploys.md)
-	@PYTHONPATH=.:gen GRPC_VERBOSITY=ERROR $(BIN)/python -m tests.drills.deploy $(ARGS)
+	@PYTHONPATH=.:gen:clients/python GRPC_VERBOSITY=ERROR $(BIN)/python -m tests.drills.deploy $(ARGS)
 
 .PHONY: verify
 verify: $(READY) ## run every static check: lint, types, contracts, import rules, generated files

@@ -25,8 +25,19 @@ PACE: Final = {
     "FILO_RELAY_RETRY_BASE": "0.1",
     "FILO_LOG_LEVEL": "INFO",
 }
-_SETTLED: Final = 2.0
-"""Seconds of talk before, between and after what happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a drill takes, in seconds.
+
+    Args:
+        settled: Talk before, between and after what happens.
+        away: How long the store is away.
+    """
+
+    settled: float = 2.0
+    away: float = 20.0
 
 
 @dataclass
@@ -35,12 +46,14 @@ class Report:
 
     Attributes:
         name: What happened.
+        times: How long it took by plan.
         verdicts: Of each conversation.
         notes: What else was measured or found wrong; a line that begins with FAIL is a failure.
         seconds: How long it took.
     """
 
     name: str
+    times: Times = Times()
     verdicts: list[Verdict] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -65,7 +78,7 @@ async def rolling(running: Fleet, _talkers: Sequence[Talker], report: Report) ->
         )
         await service.start()
         await running.until_ready()
-        await asyncio.sleep(_SETTLED)
+        await asyncio.sleep(report.times.settled)
 
 
 async def killed(running: Fleet, _talkers: Sequence[Talker], report: Report) -> None:
@@ -75,10 +88,10 @@ async def killed(running: Fleet, _talkers: Sequence[Talker], report: Report) -> 
         held = await running.metric(relay, "filo_relay_conversations")
         await service.end(signal.SIGKILL)
         report.notes.append(f"relay {relay} was killed with {held:.0f} conversations")
-        await asyncio.sleep(_SETTLED)
+        await asyncio.sleep(report.times.settled)
         await service.start()
         await running.until_ready()
-        await asyncio.sleep(_SETTLED)
+        await asyncio.sleep(report.times.settled)
 
 
 async def impatient(running: Fleet, _talkers: Sequence[Talker], report: Report) -> None:
@@ -140,13 +153,13 @@ async def store_away(running: Fleet, talkers: Sequence[Talker], report: Report) 
     before = sum(len(talker.greetings) for talker in talkers)
     await service.end(signal.SIGKILL)
     turns = sum(len(talker.speaker.lines) for talker in talkers)
-    await asyncio.sleep(20.0)
+    await asyncio.sleep(report.times.away)
     turns = sum(len(talker.speaker.lines) for talker in talkers) - turns
     await service.start()
     again = sum(len(talker.greetings) for talker in talkers) - before
     report.notes.append(f"turns begun while the store was away: {turns}")
     report.notes.append(f"{'FAIL: ' if again else ''}sockets that had to be opened again: {again}")
-    await asyncio.sleep(_SETTLED)
+    await asyncio.sleep(report.times.settled)
 
 
 DRILLS: Final[Mapping[str, Happening]] = {
@@ -158,15 +171,16 @@ DRILLS: Final[Mapping[str, Happening]] = {
 }
 
 
-async def drill(name: str, conversations: int, **settings: str) -> Report:
+async def drill(name: str, conversations: int, times: Times = Times(), **settings: str) -> Report:
     """Let a crowd talk while it happens, and judge.
 
     Args:
         name: One of `DRILLS`.
         conversations: How many.
+        times: How long.
         settings: More environment for all services.
     """
-    report, began = Report(name), time.monotonic()
+    report, began = Report(name, times), time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         async with fleet(Path(directory), **{**PACE, **settings}) as running:
             talkers = [Talker(running, number) for number in range(1, conversations + 1)]
@@ -177,7 +191,7 @@ async def drill(name: str, conversations: int, **settings: str) -> Report:
                 for talker in talkers:
                     group.create_task(talker.talk(enough))
                 await _all_talk(talkers)
-                await asyncio.sleep(_SETTLED)
+                await asyncio.sleep(report.times.settled)
                 await DRILLS[name](running, talkers, report)
                 enough.set()
             report.verdicts = [await talker.verdict() for talker in talkers]
