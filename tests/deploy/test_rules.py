@@ -9,12 +9,14 @@ import pytest
 import yaml
 
 from tests.deploy.promql import ADDED, ROOT, RULES, labels, queries, reads, rules
+from tools import metrics_catalogue
 from tools.dashboards import build
 
 TESTS: Final = ROOT / "deploy/prometheus/tests"
 RUNBOOK: Final = ROOT / "docs/runbook.md"
 ALERTS: Final = [rule for rule in rules() if rule.alert]
 RECORDED: Final = {rule.name for rule in rules() if not rule.alert}
+SHOWN_AS_RECONNECTS: Final = {"filo_relay_rotations_total", "filo_relay_client_joins_total"}
 SEVERITIES: Final = {"critical", "warning"}
 
 
@@ -92,6 +94,19 @@ def test_every_series_that_is_read_can_exist(where: str) -> None:
                 if has[label] and value != ".*":
                     unknown = set(value.split("|")) - set(has[label])
                     assert not unknown, f"{name}: {label} {operator} {unknown} is never so"
+
+
+def test_every_metric_is_shown_somewhere() -> None:
+    """On a dashboard or in a rule; those that are not say the same in other words."""
+    shown = {read.metric for _, expr in queries() for read in reads(expr)}
+    shown |= {read.metric for rule in rules() for read in reads(rule.expr)}
+    given = {
+        entry.name
+        for service in metrics_catalogue.SERVICES
+        for entry in metrics_catalogue.entries(service)
+        if entry.name.startswith("filo_") and not {entry.name, f"{entry.name}_bucket", f"{entry.name}_sum"} & shown
+    }
+    assert given == SHOWN_AS_RECONNECTS
 
 
 def test_what_is_recorded_is_used() -> None:

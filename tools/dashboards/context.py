@@ -33,6 +33,25 @@ CONTEXT: Final = Dashboard(
             ),
         ),
         Section(
+            "All conversations",
+            (
+                Panel(
+                    "Context of a turn, by category",
+                    "The 95th percentile of each category, over all conversations and without any session's name.",
+                    Kind.LINES,
+                    Unit.COUNT,
+                    (
+                        Query(
+                            "histogram_quantile(0.95, sum by (category, le) "
+                            f"(rate(filo_relay_context_category_tokens_bucket{{{NS}}}[{RATE}])))",
+                            "{{category}}",
+                        ),
+                    ),
+                    alert="FiloContextNearWindow",
+                ),
+            ),
+        ),
+        Section(
             "Sessions",
             (
                 Panel(

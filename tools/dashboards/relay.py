@@ -155,6 +155,14 @@ RELAY: Final = Dashboard(
                     alert="FiloCheckpointsDelayed",
                 ),
                 Panel(
+                    "Takeovers, by what the holder before did",
+                    "released: it let go; gone: nobody was there; unreachable: it was fenced at its next write.",
+                    Kind.STACK,
+                    Unit.RATE,
+                    (rate("filo_relay_takeovers_total", "result"),),
+                    alert="FiloLeaseConflicts",
+                ),
+                Panel(
                     "Conversations lost to another relay",
                     "This relay was fenced: another one holds them.",
                     Kind.LINES,

@@ -63,6 +63,42 @@ STORE: Final = Dashboard(
             ),
         ),
         Section(
+            "Writes",
+            (
+                Panel(
+                    "Conversations created, by result",
+                    "repeated: the same request came twice.",
+                    Kind.STACK,
+                    Unit.RATE,
+                    (rate("filo_handles_creates_total", "result"),),
+                ),
+                Panel(
+                    "Feedback given, by result",
+                    "Advice that was stored, to be delivered by whoever holds the conversation.",
+                    Kind.STACK,
+                    Unit.RATE,
+                    (rate("filo_handles_feedback_adds_total", "result"),),
+                ),
+                Panel(
+                    "Turns and checkpoints",
+                    "Turns stored for the first time, and checkpoints by result.",
+                    Kind.LINES,
+                    Unit.RATE,
+                    (
+                        Query(f"sum(rate(filo_handles_turns_total{{{NS}}}[{RATE}]))", "turns"),
+                        rate("filo_handles_checkpoints_total", "result", legend="checkpoint {{result}}"),
+                    ),
+                ),
+                Panel(
+                    "Writes that shared a commit",
+                    "SQLite only: its one writer puts those that wait into one commit.",
+                    Kind.LINES,
+                    Unit.COUNT,
+                    quantiles("filo_handles_commit_writes"),
+                ),
+            ),
+        ),
+        Section(
             "Leases",
             (
                 Panel(
@@ -108,16 +144,6 @@ STORE: Final = Dashboard(
                     Kind.LINES,
                     Unit.SECONDS,
                     quantiles("filo_handles_handle_age_seconds"),
-                ),
-                Panel(
-                    "Writes",
-                    "Turns stored for the first time, and checkpoints by result.",
-                    Kind.LINES,
-                    Unit.RATE,
-                    (
-                        Query(f"sum(rate(filo_handles_turns_total{{{NS}}}[{RATE}]))", "turns"),
-                        rate("filo_handles_checkpoints_total", "result", legend="checkpoint {{result}}"),
-                    ),
                 ),
             ),
         ),
