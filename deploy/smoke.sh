@@ -86,4 +86,7 @@ counted = len(rotations) if isinstance(rotations, list) else rotations
 print(f"smoke: {report['turns_completed']} turns, {counted} connections replaced, {report['lost_turns']} turns lost")
 sys.exit(not (report["outcome"] == "completed" and counted and not report["lost_turns"]))
 PYTHON
+for name in handles relay simulator; do
+  pod exec "filo-$name-pod-0-$name" filo health >/dev/null || fail "the health check of $name"
+done
 say "ok"
