@@ -18,7 +18,7 @@ from tests.support.client import Speaker
 from tests.support.relay import AGENT, SHARED
 
 STUBBORN: Final = Policy(
-    attempts=200, shortest_wait=0.05, first_wait=0.2, factor=1.3, longest_wait=1.0, ping_after=1.5, ping_timeout=1.5
+    attempts=200, shortest_wait=0.05, first_wait=0.2, factor=1.3, longest_wait=1.0, ping_after=3.0, ping_timeout=3.0
 )
 """A client that comes back soon, and notices soon that nobody is there."""
 TURN: Final = 90.0
@@ -54,10 +54,12 @@ class Talker:
     Args:
         fleet: Where.
         number: Makes its voice.
+        pause: Seconds between two turns, at most.
         policy: Of its client.
     """
 
-    def __init__(self, fleet: Fleet, number: int, policy: Policy = STUBBORN) -> None:
+    def __init__(self, fleet: Fleet, number: int, pause: float = 1.0, policy: Policy = STUBBORN) -> None:
+        self._pause = pause
         self.fleet = fleet
         self.speaker = Speaker(20_000 + number)
         self._policy = policy
@@ -79,7 +81,7 @@ class Talker:
             try:
                 await self._turn("My company is Brightwater.")
                 while not enough.is_set():
-                    await asyncio.sleep(self._chance.random())
+                    await asyncio.sleep(self._pause * self._chance.random())
                     await self._turn(f"Tell me about point {len(self.speaker.lines)}.")
                 answer = await self._turn("What is my company?")
                 if "Brightwater" not in answer:

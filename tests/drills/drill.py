@@ -11,7 +11,8 @@ from typing import Final
 
 from tests.drills.crowd import Talker, Verdict
 from tests.drills.fleet import RELAYS, Fleet, fleet
-from tests.support.handles import until
+from tests.support import postgres
+from tests.support.handles import postgres_environ, until
 
 PACE: Final = {
     "FILO_EMULATOR_SPEED": "8",
@@ -25,6 +26,10 @@ PACE: Final = {
     "FILO_RELAY_RETRY_BASE": "0.1",
     "FILO_LOG_LEVEL": "INFO",
 }
+
+
+_TALKERS: Final = 15
+"""So many talk without a pause; more of them take turns, for one machine is no data centre."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +167,30 @@ async def store_away(running: Fleet, talkers: Sequence[Talker], report: Report) 
     await asyncio.sleep(report.times.settled)
 
 
+async def database_away(running: Fleet, talkers: Sequence[Talker], report: Report) -> None:
+    """The handle store's PostgreSQL is killed and away for 20 s; the store itself stays."""
+    server = running.database
+    if server is None:
+        raise RuntimeError("this drill needs a database server")
+    before = sum(len(talker.greetings) for talker in talkers)
+    await asyncio.to_thread(server.kill)
+    turns = sum(len(talker.speaker.lines) for talker in talkers)
+    await asyncio.sleep(report.times.away)
+    turns = sum(len(talker.speaker.lines) for talker in talkers) - turns
+    await asyncio.to_thread(server.start)
+    again = sum(len(talker.greetings) for talker in talkers) - before
+    report.notes.append(f"turns begun while the database was away: {turns}")
+    report.notes.append(f"{'FAIL: ' if again else ''}sockets that had to be opened again: {again}")
+    await asyncio.sleep(report.times.settled)
+
+
 DRILLS: Final[Mapping[str, Happening]] = {
     "rolling deploy": rolling,
     "kill -9": killed,
     "second SIGTERM": impatient,
     "split brain": split_brain,
     "store away": store_away,
+    "database away": database_away,
 }
 
 
@@ -182,8 +205,17 @@ async def drill(name: str, conversations: int, times: Times = Times(), **setting
     """
     report, began = Report(name, times), time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        async with fleet(Path(directory), **{**PACE, **settings}) as running:
-            talkers = [Talker(running, number) for number in range(1, conversations + 1)]
+        place = Path(directory)
+        if DRILLS[name] is database_away:
+            server = await asyncio.to_thread(postgres.new_server)
+            await asyncio.to_thread(server.start)
+            settings = await asyncio.to_thread(postgres_environ, place, server) | settings
+        else:
+            server = None
+        async with fleet(place, server, **{**PACE, **settings}) as running:
+            talkers = [
+                Talker(running, number, max(1.0, conversations / _TALKERS)) for number in range(1, conversations + 1)
+            ]
             for talker in talkers:
                 await talker.create()
             enough = asyncio.Event()

@@ -21,6 +21,7 @@ from services.cli.stack import free_ports
 from services.common import grpc_client
 from services.common.config import Address
 from tests.support.handles import until
+from tests.support.postgres import Server
 
 START: Final = 60.0
 """Seconds in which a process is ready, on a busy machine."""
@@ -79,7 +80,7 @@ class Service:
         async with asyncio.timeout(START):
             line = await self.process.stdout.readline() if self.process.stdout else b""
         if b" ready: " not in line:
-            raise RuntimeError(f"{self.name} did not start; see {self.log}")
+            raise RuntimeError(f"{self.name} did not start: {self.log.read_text(encoding='utf-8')[-2000:]}")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -105,6 +106,7 @@ class Fleet:
         control: The control address of each relay.
         clients: The clients' address of each relay.
         account_url: The emulator's control API.
+        database: What the handle store stores in, where it is no file.
     """
 
     door: str
@@ -113,6 +115,7 @@ class Fleet:
     clients: Mapping[str, Address]
     metrics: Mapping[str, Address]
     account_url: str
+    database: Server | None = None
     _channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
 
     def stub(self, relay: str) -> "rpc.RelayServiceAsyncStub":
@@ -162,11 +165,12 @@ def _filo(name: str, environ: Mapping[str, str], directory: Path, log: str = "")
 
 
 @asynccontextmanager
-async def fleet(directory: Path, **settings: str) -> AsyncIterator[Fleet]:
+async def fleet(directory: Path, database: Server | None = None, **settings: str) -> AsyncIterator[Fleet]:
     """Run it while the context is open.
 
     Args:
         directory: For databases, keys and logs.
+        database: What the handle store stores in, where it is no file.
         settings: More environment for all of them.
 
     Raises:
@@ -203,9 +207,12 @@ async def fleet(directory: Path, **settings: str) -> AsyncIterator[Fleet]:
         control={relay: found[1] for relay, found in addresses.items()},
         metrics={relay: found[2] for relay, found in addresses.items()},
         account_url=f"http://{where[3]}",
+        database=database,
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(running.close)
+        if database is not None:
+            await _migrate(services["handles"])
         for service in services.values():
             stack.push_async_callback(_finish, service)
             await service.start()
@@ -217,6 +224,13 @@ async def fleet(directory: Path, **settings: str) -> AsyncIterator[Fleet]:
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     return Address(host, int(port))
+
+
+async def _migrate(handles: Service) -> None:
+    """Make the schema, as an operator does before a deploy."""
+    done = await asyncio.create_subprocess_exec(*handles.command, "migrate", env=dict(handles.environ), stdout=DEVNULL)
+    if await done.wait():
+        raise RuntimeError("the database was not migrated")
 
 
 async def _finish(service: Service) -> None:
