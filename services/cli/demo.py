@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.cli import records, report, stack, train, up
+from services.cli import records, report, stack, up
 from services.cli.child import ChildError
 from services.cli.interrupt import cancelled_by_signals
 from services.cli.report import Check
@@ -19,6 +19,7 @@ from services.cli.screen import Screen
 from services.cli.stack import Choices
 from services.cli.supervisor import Supervisor
 from services.cli.train_view import outcome, verdict
+from services.cli.trainer import conduct
 from services.common.config import Address
 from services.common.errors import ServiceError
 from services.common.lifecycle import EXIT_CANNOT_START, refuse
@@ -137,7 +138,7 @@ async def _act(act: Act, address: Address, directory: Path, screen: Screen) -> p
     screen.say(act.title, style="bold")
     screen.say(act.story)
     screen.say("")
-    ended = await train.conduct(address, act.spec, screen)
+    ended = await conduct(address, act.spec, screen)
     records.save_run(ended, directory)
     if ended.outcome == pb.OUTCOME_STOPPED:
         raise asyncio.CancelledError

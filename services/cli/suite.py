@@ -92,13 +92,29 @@ class Conductor:
     async def _run(self, planned: Planned) -> pb.Run:
         if planned.exclusive and self.supervisor is None:
             raise ServiceError(Reason.INVALID_ARGUMENT, "it breaks services, and these are not this command's own")
-        request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=planned.spec)
-        name = (await self.stub.StartRun(request)).run.name
+        name = await start(self.stub, planned.spec)
         wrecker = Wrecker(self.supervisor) if self.supervisor else None
         run = await watch(self.stub, name, wrecker.see if wrecker else lambda _: None)
         if wrecker:
             await wrecker.done()
         return run
+
+
+async def start(stub: "rpc.SimulatorServiceAsyncStub", spec: pb.RunSpec) -> str:
+    """Start a run at a simulator that may be busy; returns its name. Safe to cancel.
+
+    Raises:
+        ServiceError: The simulator refuses, or is away and does not come back.
+    """
+    request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=spec)
+    for _ in range(_RETRIES):
+        try:
+            return (await stub.StartRun(request)).run.name
+        except ServiceError as error:
+            if not error.meaning.retryable:
+                raise
+        await asyncio.sleep(_RETRY_WAIT)
+    return (await stub.StartRun(request)).run.name
 
 
 async def watch(

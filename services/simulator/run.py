@@ -5,21 +5,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Final
 
 import msgspec
 import structlog
 
 from filo.client import Over
-from filo.relay.v1 import relay_pb2
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
 from services.common.errors import ServiceError
-from services.simulator import checks, judge, meeting, modelmanager, report, verdicts
+from services.simulator import checks, meeting, modelmanager, report, verdicts
 from services.simulator import hold as holds
 from services.simulator.account import AccountError
 from services.simulator.advising import Advising
 from services.simulator.checks import Held
+from services.simulator.farewell import Farewell, Settled
 from services.simulator.hold import Hold
 from services.simulator.improvisation import Improvisation
 from services.simulator.journal import Journal
@@ -31,9 +30,6 @@ from services.simulator.spec import Cast
 from services.simulator.store import FencedError
 from services.simulator.talk import LostError
 from services.simulator.textmodel import TextModelError
-
-FAREWELL: Final = 2.0
-"""Seconds for the relay to store the last turn, to end the conversation, and to say so: each."""
 
 Keep = Callable[[bytes], Awaitable[None]]
 """Keeps what another process must know to go on."""
@@ -88,9 +84,8 @@ class TrainingRun:
         self._advising = Advising(who, run, journal, tools.relay, tools.clock, log)
         self._stopping = False
         self._scope: asyncio.Timeout | None = None
-        self._held: tuple[Held, str] | None = None
-        self._judged: list[pb.Check] = []
-        self._covered = 0
+        self._settled: Settled | None = None
+        self._met: Meeting | None = None
 
     def stop(self) -> None:
         """End after the turn in progress."""
@@ -136,27 +131,28 @@ class TrainingRun:
     def describe(self) -> None:
         """Bring `run` up to date: its report and its transcript. What the context has is counted at the end."""
         record = self.journal.record
-        if self._held is None and self.run.outcome:
-            self._held = checks.held_by_relay(record.completed, self._covered), report.BY_CLIENT
-        held, counted_by = self._held or (Held(), report.NOT_COUNTED)
+        if self._settled is None and self.run.outcome:
+            covered = self._met.session.outbox.covered if self._met else 0
+            self._settled = Settled(checks.held_by_relay(record.completed, covered), report.BY_CLIENT)
+        found = self._settled or Settled(Held(), report.NOT_COUNTED)
         self.run.turns_completed = len(record.completed)
-        self.run.report.CopyFrom(report.build(self.run, record, held, counted_by, self._verdicts(held)))
+        self.run.report.CopyFrom(report.build(self.run, record, found.held, found.counted_by, self._verdicts(found)))
         del self.run.transcript[:]
         self.run.transcript.extend(record.transcript())
 
-    def _verdicts(self, held: Held) -> list[pb.Check]:
+    def _verdicts(self, found: Settled) -> list[pb.Check]:
         if not self.run.outcome:
             return []
         spec, persona = self.run.spec, self._cast.persona
         case = Case(
             spec=spec,
             record=self.journal.record,
-            held=held,
+            held=found.held,
             phases=tuple(phase.name for phase in persona.phases),
             window=report.window(spec.model),
             pace=spec.speed * persona.manner.pace,
         )
-        return [*verdicts.judge(case), *self._judged]
+        return [*verdicts.judge(case), *found.judged]
 
     # The talk. ------------------------------------------------------------------------------------------------------
 
@@ -177,6 +173,7 @@ class TrainingRun:
         ):
             beside = (met.client.run(), met.talk.listen(), met.trouble.wait_for_seconds(), self._advising.watch())
             tasks = [group.create_task(work) for work in beside]
+            self._met = met
             ending = await self._turns(met)
             await self._settle(met, ending)
             for task in tasks:
@@ -275,46 +272,11 @@ class TrainingRun:
     # The end. -------------------------------------------------------------------------------------------------------
 
     async def _settle(self, met: Meeting, ending: Ending) -> None:
-        """Let the last turn be stored, look at what the agent's context has, end the conversation."""
-        record = self.journal.record
+        """Find out what is left of the talk, and end it."""
+        record, goodbye = self.journal.record, Farewell(self.run, self._hold.stream, self._tools, self._log)
         completed = record.completed
-        if completed:
-            outbox, last = met.session.outbox, completed[-1].last_input
-            await _briefly(met, lambda: outbox.covered >= last)
-        self._covered = met.session.outbox.covered
-        self._held = await self._count(record.turns if ending.outcome == pb.OUTCOME_LOST else completed)
-        await self._advising.settle()
-        await self._let_judge(completed)
-        request = relay_pb2.EndSessionRequest(conversation=self.run.conversation, reason="the run is over")
-        try:
-            await self._tools.relay.EndSession(request, timeout=FAREWELL)
-        except ServiceError as error:
-            self._log.info("conversation not ended", reason=error.reason, detail=error.detail)
-            return
-        await _briefly(met, lambda: met.hearing.over is not None)
-
-    async def _count(self, turns: Sequence[Turn]) -> tuple[Held, str]:
-        """What the agent's context has of these turns, and who says so."""
-        emulator = self._tools.emulator
-        if emulator is not None and self.run.spec.channel == pb.CHANNEL_VOICE:
-            try:
-                return checks.held_by_emulator(turns, await emulator.account(self._hold.stream)), report.BY_EMULATOR
-            except AccountError as error:
-                self._log.warning("no account", reason=str(error))
-        return checks.held_by_relay(turns, self._covered), report.BY_CLIENT
-
-    async def _let_judge(self, turns: Sequence[Turn]) -> None:
-        spec, model = self.run.spec, self._tools.text
-        if not spec.judge or model is None or not turns:
-            return
-        try:
-            self._judged = await judge.judge(model, spec.text_model, turns, spec.thresholds)
-        except TextModelError as error:
-            self._log.warning("no judge", reason=str(error))
-
-
-async def _briefly(met: Meeting, reached: Callable[[], bool]) -> None:
-    """Wait for something that should come soon, and do without it if it does not."""
-    with suppress(TimeoutError, LostError):
-        async with asyncio.timeout(FAREWELL):
-            await met.talk.until(reached)
+        turns = record.turns if ending.outcome == pb.OUTCOME_LOST else completed
+        self._settled = await goodbye.settle(met, turns, completed[-1].last_input if completed else 0)
+        with suppress(ServiceError):  # what became of the last advice is not known then
+            await self._advising.settle()
+        await goodbye.end(met)
