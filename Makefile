@@ -81,6 +81,10 @@ baseline: $(READY) ## accept the contracts as they are: what later changes must 
 	@$(BIN)/buf build --exclude-source-info --output protos/baseline.binpb
 	@echo "protos/baseline.binpb is the new baseline; say in the CHANGELOG what broke."
 
+.PHONY: contract
+contract: $(READY) ## hold a running server against the contract (TARGET=host:port CLIENTS=ws://host:port)
+	@PYTHONPATH=.:gen:clients/python $(BIN)/python -m services.contract $(or $(TARGET),$(error say TARGET=host:port)) $(if $(CLIENTS),--clients $(CLIENTS)) $(ARGS)
+
 .PHONY: mutate-tables
 mutate-tables: $(READY) ## spoil ten rows of the tables that decide, one at a time, and show which unit test notices
 	@$(BIN)/python -m tools.mutate_tables $(ARGS)

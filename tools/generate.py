@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tools import client_tables, deployment, docs_tables
+from tools import api_reference, client_tables, deployment, docs_tables
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The top of the tree."""
@@ -78,7 +78,8 @@ def stale(root: Path = ROOT) -> list[str]:
 
 def _texts(root: Path) -> dict[Path, str]:
     """What is made of tables in the code: pages, modules of the clients, dashboards and operator objects."""
-    return docs_tables.pages(root) | client_tables.files(root) | deployment.files(root)
+    reference = {root / api_reference.PAGE: api_reference.text(root)}
+    return docs_tables.pages(root) | client_tables.files(root) | deployment.files(root) | reference
 
 
 def _read(path: Path) -> str | None:
