@@ -1,7 +1,8 @@
 """SQLite as the store uses it: one writer, readers beside it, one sync for many commits.
 
 A look at a conversation is one statement by primary keys, answered by the page cache in some 20 microseconds: it runs
-on the event loop's own connection, since to ask a thread would take longer. Whatever may be large is read by a thread.
+on the event loop, since to ask a thread would take longer; on the writer's connection while it rests, whose cache every
+commit finds up to date, else on the loop's own. Whatever may be large is read by a thread.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class Sqlite:
     async def look(self, make: MakeProgram[T]) -> T:
         """Run a program of one small read."""
         try:
-            return run(self._looker, make())
+            return run(self._writer.at_rest() or self._looker, make())
         except sqlite3.OperationalError as error:
             raise unavailable(error) from error
 

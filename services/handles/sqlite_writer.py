@@ -123,6 +123,13 @@ class Writer:
             raise unavailable(error) from error
         return result
 
+    def at_rest(self) -> sqlite3.Connection | None:
+        """The connection, to read with until the loop's next turn; None while a transaction is under way on it.
+
+        What it keeps of the file is always up to date, where every commit makes another connection forget all it knew.
+        """
+        return None if self._doing else self._connection
+
     async def close(self) -> None:
         """Finish what waits."""
         await self.do(lambda _: None, alone=True, bare=True)
@@ -167,6 +174,7 @@ class Writer:
                 future.set_result(outcome.value)
             else:
                 future.set_exception(outcome.error)
+        self._doing = ()
         if self._waiting:
             self._loop.call_at(self._waiting[0].begin, self._next)
         else:
