@@ -1,5 +1,6 @@
 """Rendered manifests, and what can be asked of them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,27 @@ Object = dict[str, Any]
 @cache
 def render(overlay: str) -> tuple[Object, ...]:
     """Every object of an overlay, as kustomize makes it."""
+    return kustomize(ROOT / "deploy/kubernetes/overlays" / overlay)
+
+
+def with_component(name: str, directory: Path) -> tuple[Object, ...]:
+    """The base with one component.
+
+    Args:
+        name: Of the component.
+        directory: An empty one.
+    """
+    parts = {
+        part: os.path.relpath(ROOT / "deploy/kubernetes" / part, directory) for part in ("base", f"components/{name}")
+    }
+    made = {"resources": [parts["base"]], "components": [parts[f"components/{name}"]]}
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(made))
+    return kustomize(directory)
+
+
+def kustomize(where: Path) -> tuple[Object, ...]:
+    """What kustomize makes of a directory."""
     kubectl = Path(sys.executable).parent / "kubectl"
-    where = ROOT / "deploy/kubernetes/overlays" / overlay
     done = subprocess.run([kubectl, "kustomize", where], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))

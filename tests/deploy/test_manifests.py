@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import kubernetes_validate
@@ -11,6 +12,7 @@ from cloudcoil.models.prometheus_operator import v1 as operator
 from services.cli.settings import settings
 from services.common.config import parse_address, parse_duration
 from services.common.grpc_server import LIVE
+from services.relay.client.protocol import PATH
 from services.relay.config import DrainPolicy
 from tests.deploy import kube
 from tests.deploy.kube import OVERLAYS, RENDERED, ROOT, containers, environment, pod_of, ports, selects, workloads
@@ -193,12 +195,30 @@ def test_the_way_in_leads_to_clients_sockets_only() -> None:
     (ingress,) = kube.of("prod", "Ingress")
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]
-    assert path["path"] == "/ws/ai-voice"
+    assert path["path"] == PATH
     service = kube.named("prod", "Service", path["backend"]["service"]["name"])
     assert [port["name"] for port in service["spec"]["ports"]] == [path["backend"]["service"]["port"]["name"]]
     assert [port["port"] for port in service["spec"]["ports"]] == [7400]
     for timeout in ("read", "send"):
         assert int(ingress["metadata"]["annotations"][f"nginx.ingress.kubernetes.io/proxy-{timeout}-timeout"]) >= 3600
+
+
+def test_a_gateway_leads_there_too(tmp_path: Path) -> None:
+    """The other way in: the same path, the same port, and no limit on the life of a socket."""
+    made = kube.with_component("gateway", tmp_path)
+    (route,) = [found for found in made if found["kind"] == "HTTPRoute"]
+    (rule,) = route["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "Exact", "value": PATH}}]
+    assert rule["backendRefs"] == [{"name": "filo-relay", "port": 7400}]
+    assert set(rule["timeouts"].values()) == {"0s"}
+
+
+def test_every_component_is_chosen_by_an_overlay_or_tested_alone() -> None:
+    """So that none is written and never rendered."""
+    directory = ROOT / "deploy/kubernetes"
+    chosen = "".join(path.read_text() for path in directory.glob("overlays/*/kustomization.yaml"))
+    unused = {path.name for path in (directory / "components").iterdir() if f"components/{path.name}" not in chosen}
+    assert unused == {"gateway"}
 
 
 def test_grpc_is_balanced_by_the_caller() -> None:
