@@ -185,6 +185,22 @@ async def test_a_relay_that_stops_takes_nobody_and_lets_turns_end(tmp_path: Path
         assert shown.session.continuity == CONTINUITY_HANDLE
 
 
+async def test_a_drain_comes_to_its_end_whatever_hangs(tmp_path: Path) -> None:
+    """Gemini does not answer the close, and the store does not answer at all: what is left is dropped in time."""
+    slow = {"close_delay": 30.0}
+    drain = DrainPolicy(timeout=1.0, spread=0.0)
+    async with running_relay(tmp_path, emulator=slow, drain=drain, close_timeout=20.0) as relay:
+        session = await relay.create()
+        async with Client(relay.socket(session)) as client:
+            await client.wait_handles(1)
+            await relay.stop_store()
+            began = asyncio.get_running_loop().time()
+            await relay.where.registry.drain()
+            assert asyncio.get_running_loop().time() - began < 3.0
+            assert (await client.wait_closed())[0] == 1001
+        await until(lambda: relay.where.registry.find(session.conversation) is None)
+
+
 async def test_readiness_comes_with_the_store_and_goes_with_the_drain(tmp_path: Path) -> None:
     """A relay may be started before the handle store: it waits, unready, and does not fall over."""
     async with running_relay(tmp_path) as first:

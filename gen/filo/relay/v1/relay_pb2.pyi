@@ -49,7 +49,7 @@ class Session(_message.Message):
     state: _resources_pb2.Conversation.State.ValueType
     """What the conversation is doing."""
     attached: _builtins.bool
-    """True while this relay holds the conversation."""
+    """True while a relay holds the conversation."""
     client_connected: _builtins.bool
     """True while a client's socket is open at this relay."""
     turn_count: _builtins.int

@@ -87,15 +87,17 @@ class RelayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSession(self, request, context):
-        """Reads what a conversation is doing. Errors: CONVERSATION_NOT_FOUND.
+        """Reads what a conversation is doing, at whichever replica: the one that holds it answers.
+        Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when that one cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EndSession(self, request, context):
-        """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
-        Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+        """Ends the conversation for good, at whichever replica: the client is told `conversation_end` and its socket closes with
+        1000. Where the replica that holds it cannot be reached, the end is stored, and that one learns of it from its next
+        heartbeat. Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

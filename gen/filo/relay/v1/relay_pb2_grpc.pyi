@@ -43,10 +43,13 @@ class RelayServiceStub:
     Errors: REQUEST_ID_REUSED.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_relay_pb2.GetSessionRequest, _relay_pb2.GetSessionResponse]
-    """Reads what a conversation is doing. Errors: CONVERSATION_NOT_FOUND."""
+    """Reads what a conversation is doing, at whichever replica: the one that holds it answers.
+    Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when that one cannot be reached.
+    """
     EndSession: _grpc.UnaryUnaryMultiCallable[_relay_pb2.EndSessionRequest, _relay_pb2.EndSessionResponse]
-    """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
-    Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+    """Ends the conversation for good, at whichever replica: the client is told `conversation_end` and its socket closes with
+    1000. Where the replica that holds it cannot be reached, the end is stored, and that one learns of it from its next
+    heartbeat. Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
     """
     SendFeedback: _grpc.UnaryUnaryMultiCallable[_relay_pb2.SendFeedbackRequest, _relay_pb2.SendFeedbackResponse]
     """Gives the agent private advice, for example from a sales manager who reads along. It is stored first, then handed to the
@@ -84,10 +87,13 @@ class RelayServiceAsyncStub(RelayServiceStub):
     Errors: REQUEST_ID_REUSED.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_relay_pb2.GetSessionRequest, _relay_pb2.GetSessionResponse]  # type: ignore[assignment]
-    """Reads what a conversation is doing. Errors: CONVERSATION_NOT_FOUND."""
+    """Reads what a conversation is doing, at whichever replica: the one that holds it answers.
+    Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when that one cannot be reached.
+    """
     EndSession: _aio.UnaryUnaryMultiCallable[_relay_pb2.EndSessionRequest, _relay_pb2.EndSessionResponse]  # type: ignore[assignment]
-    """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
-    Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+    """Ends the conversation for good, at whichever replica: the client is told `conversation_end` and its socket closes with
+    1000. Where the replica that holds it cannot be reached, the end is stored, and that one learns of it from its next
+    heartbeat. Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
     """
     SendFeedback: _aio.UnaryUnaryMultiCallable[_relay_pb2.SendFeedbackRequest, _relay_pb2.SendFeedbackResponse]  # type: ignore[assignment]
     """Gives the agent private advice, for example from a sales manager who reads along. It is stored first, then handed to the
@@ -134,7 +140,9 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _relay_pb2.GetSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_relay_pb2.GetSessionResponse, _abc.Awaitable[_relay_pb2.GetSessionResponse]]:
-        """Reads what a conversation is doing. Errors: CONVERSATION_NOT_FOUND."""
+        """Reads what a conversation is doing, at whichever replica: the one that holds it answers.
+        Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when that one cannot be reached.
+        """
 
     @_abc_1.abstractmethod
     def EndSession(
@@ -142,8 +150,9 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _relay_pb2.EndSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_relay_pb2.EndSessionResponse, _abc.Awaitable[_relay_pb2.EndSessionResponse]]:
-        """Ends the conversation for good: the client is told `conversation_end` and its socket closes with 1000.
-        Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
+        """Ends the conversation for good, at whichever replica: the client is told `conversation_end` and its socket closes with
+        1000. Where the replica that holds it cannot be reached, the end is stored, and that one learns of it from its next
+        heartbeat. Ending an ended one changes nothing. Errors: CONVERSATION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
