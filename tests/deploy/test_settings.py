@@ -58,6 +58,8 @@ def test_every_service_accepts_its_environment(overlay: str, mounted: Path) -> N
             if container["name"] == "relay":
                 assert str(made.advertise_address) == "10.1.2.3:7401", "where other relays reach this one"
                 assert made.transport.encrypted is (overlay == "prod")
+            if container["name"] == "simulator":
+                assert made.channel == ("text" if overlay == "prod" else "voice"), "Gemini does not hear the test voice"
             if container["name"] == "handles":
                 assert made.embedded is (overlay == "dev")
 
