@@ -156,6 +156,16 @@ class Metrics:
         """
         return Call(self, name)
 
+    def refused(self, name: str, error: ServiceError) -> None:
+        """Count a call that was refused before it began.
+
+        Args:
+            name: The RPC.
+            error: Why.
+        """
+        if name in REFUSALS:
+            self.ended(name, error.reason.value.lower(), fenced=False)
+
     def ended(self, name: str, result: str, *, fenced: bool) -> None:
         """Count a call.
 

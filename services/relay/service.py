@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2
 from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
+from services.common import grpc_access, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.errors import ServiceError
@@ -22,7 +22,7 @@ from services.relay.client import server as client_server
 from services.relay.client import session_tokens
 from services.relay.client.server import ClientServer
 from services.relay.config import Settings
-from services.relay.control import replicas
+from services.relay.control import access, replicas
 from services.relay.control import servicer as control
 from services.relay.control.desk import Desk
 from services.relay.control.replicas import ReplicaServicer
@@ -104,6 +104,7 @@ async def running(
                 [control.SERVICE, replicas.SERVICE],
                 _register(servicer, ReplicaServicer(registry)),
                 transport=settings.transport,
+                guard=grpc_access.guard("relay", access.TABLE) if settings.transport.encrypted else None,
                 registry=prometheus,
                 probes=settings.health_address,
                 readiness=readiness,

@@ -14,9 +14,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1 import handles_pb2_grpc
 from services.common.errors import Reason, ServiceError
+from services.common.grpc_access import Caller
 from services.common.grpc_client import channel
 from services.common.tls import Transport
-from services.handles.access import CALLERS, Caller
+from services.handles.access import CALLERS
 from tests.support.certificates import Authority, environ
 from tests.support.handles import RunningHandles, running_handles
 
