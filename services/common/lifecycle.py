@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
 import uvloop
@@ -22,6 +22,10 @@ EXIT_CANNOT_START = 2
 
 class StartupError(Exception):
     """The service cannot start; the text says what is wrong and what to do."""
+
+
+class NotYetError(StartupError):
+    """The service cannot start yet: something that it needs is not there, and may come."""
 
 
 def port_error(address: Address, error: Exception) -> StartupError:
@@ -89,9 +93,17 @@ async def _serve(name: str, start: Callable[[], AbstractAsyncContextManager[str]
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_or_die)
-    async with start() as where:
+    async with AsyncExitStack() as stack:
+        starting = asyncio.ensure_future(stack.enter_async_context(start()))
+        told = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+            return
+        where = await starting
         gc.collect()
         gc.freeze()  # what is there now stays: to look through all of it again would stop every conversation for 0.1 s
         print(f"{name} ready: {where}", flush=True)  # noqa: T201 - whoever started the process waits for this line
-        await stop.wait()
+        await told
         structlog.stdlib.get_logger("filo").info("stopping", room=name)

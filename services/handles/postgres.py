@@ -16,7 +16,7 @@ from sqlalchemy import Dialect, Executable
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import URL
 
-from services.common.lifecycle import StartupError
+from services.common.lifecycle import NotYetError, StartupError
 from services.handles.config import Durability
 from services.handles.programs import Answer, Ask, MakeProgram
 from services.handles.statements import Compiled, compiled
@@ -203,4 +203,5 @@ def _compiled(statement: Executable) -> Compiled:
 def unusable(url: URL, error: BaseException) -> StartupError:
     """What to tell when the database cannot be used."""
     why = " ".join(str(error).split()) or type(error).__name__
-    return StartupError(f"cannot use the database {url.render_as_string(hide_password=True)}: {why}")
+    kind = NotYetError if isinstance(error, OSError | TimeoutError | asyncpg.CannotConnectNowError) else StartupError
+    return kind(f"cannot use the database {url.render_as_string(hide_password=True)}: {why}")
