@@ -26,7 +26,10 @@ NOBODY = Address("127.0.0.1", 9)
 
 @asynccontextmanager
 async def two_relays(
-    tmp_path: Path, *, reachable: bool = True, **settings: Any
+    tmp_path: Path,
+    *,
+    reachable: bool = True,
+    **settings: Any,  # noqa: ANN401 - any field of Settings
 ) -> AsyncIterator[tuple[RunningRelay, RunningRelay]]:
     """Two replicas; the second may or may not be able to reach the first."""
     settings |= {} if reachable else {"advertise_address": NOBODY}
