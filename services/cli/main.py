@@ -89,6 +89,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
     faults: options.Faults = "",
     chaos: options.Chaos = 0.0,
     report: options.Report = None,
+    baseline: options.Baseline = None,
     seed: options.Seed = 0,
     rotation: options.RotationOption = options.Rotation.RELAY,
     cut_client_at: options.Cuts = "",
@@ -113,10 +114,11 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
     Exit code: 0 every check passed, 1 one failed or the run did not complete, 2 bad input, 3 could not run.
     """
     from services.cli import train as command  # noqa: PLC0415 - only what runs is imported
+    from services.cli.records import Wanted  # noqa: PLC0415 - the same
 
     where = options.address("--address", address or options.SIMULATOR)
     if suite is not None:
-        results = report or Path("reports") / suite.stem
+        results = Wanted(report or Path("reports") / suite.stem, baseline)
         running = where if address and not own else None
         raise typer.Exit(command.run_suite(suite, parallel, running, results, os.environ, no_resume=no_resume))
     spec = command.specification(
@@ -142,7 +144,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
         goaway_lead=options.seconds("--goaway-lead", goaway_lead),
         speed=speed or stack.OWN_SPEED,
     )
-    raise typer.Exit(command.run(where, spec, report, os.environ, choices if own else None))
+    raise typer.Exit(command.run(where, spec, Wanted(report, baseline), os.environ, choices if own else None))
 
 
 @app.command()

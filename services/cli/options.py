@@ -83,8 +83,20 @@ Chaos = Annotated[
 Report = Annotated[
     Path | None,
     typer.Option(
-        help="Write what is left of the run there.  [a suite's default: reports/ and its name]", metavar="DIR"
+        help="Write what is left of the run there; only the page if it ends in .html."
+        "  [a suite's default: reports/ and its name]",
+        metavar="DIR|FILE.html",
     ),
+]
+Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="Compare the report with this run.json or suite.json.", metavar="FILE"),
+]
+HtmlPage = Annotated[
+    Path, typer.Option("--html", help="Where the page goes; a directory gets every file.", metavar="FILE.html|DIR")
+]
+RunOrFile = Annotated[
+    str, typer.Argument(help="The run, `runs/ID` or ID; or a run.json or suite.json.", metavar="RUN|FILE")
 ]
 ProspectOption = Annotated[Prospect, typer.Option("--prospect", help="Who finds the prospect's words.")]
 Thresholds = Annotated[

@@ -141,6 +141,45 @@ def stop(run: options.RunName, address: options.SimulatorAddress = "", *, as_jso
     _ask(address, work)
 
 
+@app.command(name="report")
+def write_report(
+    run: options.RunOrFile,
+    html: options.HtmlPage = Path("report.html"),
+    baseline: options.Baseline = None,
+    address: options.SimulatorAddress = "",
+) -> None:
+    """Write the report of a run, or of a suite's record, as one HTML page.
+
+    Of a run in progress it shows what is known so far. A file needs no simulator.
+    """
+    from filo.simulator.v1 import simulator_pb2 as pb  # noqa: PLC0415 - only what runs is imported
+    from services.cli import reading  # noqa: PLC0415 - the same
+    from services.cli.records import Wanted  # noqa: PLC0415 - the same
+
+    wanted = Wanted(html, baseline)
+
+    def keep(found: "pb.Run | pb.SuiteResult") -> int:
+        wanted.prepare()
+        if isinstance(found, pb.Run):
+            wanted.keep_run(found, wanted.baseline_run())
+        else:
+            wanted.keep_suite(found, wanted.baseline_suite())
+        print(html)
+        return 0
+
+    async def work(stub: "Stub") -> int:
+        return keep((await stub.GetRun(pb.GetRunRequest(name=_name(run)))).run)
+
+    try:
+        if Path(run).exists():
+            raise typer.Exit(keep(reading.load(Path(run))))
+        _ask(address, work)
+    except reading.RecordError as error:
+        raise typer.Exit(_fail(str(error), EXIT_BAD_INPUT)) from error
+    except OSError as error:
+        raise typer.Exit(_fail(f"{html}: {error.strerror or error}", EXIT_BAD_INPUT)) from error
+
+
 def _ask(address: str, work: "Callable[[Stub], Awaitable[int]]") -> None:
     """Ask the simulator; ends the command with its exit code."""
     import os  # noqa: PLC0415 - only where a command runs

@@ -3,15 +3,17 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.cli import ownstack, records, stack, suite
+from services.cli import ownstack, stack, suite
 from services.cli.child import ChildError
 from services.cli.ownstack import Wrecker
+from services.cli.reading import RecordError
+from services.cli.records import Wanted
 from services.cli.screen import Screen
 from services.cli.stack import Choices
 from services.cli.train_view import checks, clean, summary
@@ -98,14 +100,14 @@ async def conduct_alone(own: Own, spec: pb.RunSpec, directory: Path, screen: Scr
 
 
 def run(
-    address: Address, spec: pb.RunSpec, directory: Path | None, environ: Mapping[str, str], own: Choices | None = None
+    address: Address, spec: pb.RunSpec, wanted: Wanted, environ: Mapping[str, str], own: Choices | None = None
 ) -> int:
     """The command for one run.
 
     Args:
         address: The simulator.
         spec: What to run.
-        directory: Where the report goes, if anywhere.
+        wanted: Where the report goes, if anywhere, and what it compares the run with.
         environ: Where the certificates are named, if there are any; the simulator's own will do.
         own: Run in a stack of its own, made so, instead of at `address`.
 
@@ -117,6 +119,9 @@ def run(
     try:
         read(spec)
         _check_possible(spec, own)
+        baseline = wanted.baseline_run()
+    except RecordError as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
     except DocumentError as error:
         return _fail("\n".join(["this run cannot be used:", *error.problems]), EXIT_BAD_INPUT)
 
@@ -128,18 +133,16 @@ def run(
                 else conduct_alone(Own(own, environ), spec, Path(scratch), screen)
             )
             ended = asyncio.run(work)
-        if directory:
-            records.save_run(ended, directory)
-        return _tell(ended, directory, screen)
+        return _tell(ended, wanted.keep_run(ended, baseline), screen)
 
-    return _guarded(perform, directory, environ, address)
+    return _guarded(perform, wanted, environ, address)
 
 
 def run_suite(
     path: Path,
     parallel: int,
     address: Address | None,
-    directory: Path,
+    wanted: Wanted,
     environ: Mapping[str, str],
     *,
     no_resume: bool = False,
@@ -150,7 +153,7 @@ def run_suite(
         path: The suite's file.
         parallel: How many runs at once.
         address: A simulator that runs already; None for a stack of its own.
-        directory: Where the results go.
+        wanted: Where the results go, and what the report compares them with.
         environ: The user's environment.
         no_resume: Run everything in the world before Filo.
 
@@ -159,23 +162,26 @@ def run_suite(
     """
     screen = Screen()
     try:
-        wanted = documents.load(path, no_resume=no_resume)
+        planned = documents.load(path, no_resume=no_resume)
+        baseline = wanted.baseline_suite()
+    except RecordError as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
     except DocumentError as error:
         return _fail("\n".join(["this suite cannot be used:", *error.lines]), EXIT_BAD_INPUT)
 
     def perform(transport: Transport) -> int:
         with tempfile.TemporaryDirectory(prefix="filo-suite-") as scratch:
-            work = suite.conduct(wanted, parallel, address, environ, Path(scratch), screen, transport)
+            work = suite.conduct(planned, parallel, address, environ, Path(scratch), screen, transport)
             result = asyncio.run(work)
-        records.save_suite(result, directory)
+        written = wanted.keep_suite(result, baseline)
         screen.show(suite.table(result))
         screen.say(suite.conclusion(result), style="bold green" if result.passed else "bold red")
-        screen.say(f"Results: {directory / 'suite.json'}, {directory / 'junit.xml'}")
+        screen.say(f"Results: {', '.join(map(str, written))}")
         if any(one.error for one in result.runs):
             return EXIT_CANNOT_RUN
         return 0 if result.passed else EXIT_NOT_WELL
 
-    return _guarded(perform, directory, environ, address or Address(stack.LOOPBACK, 0))
+    return _guarded(perform, wanted, environ, address or Address(stack.LOOPBACK, 0))
 
 
 def _check_possible(spec: pb.RunSpec, own: Choices | None) -> None:
@@ -185,17 +191,14 @@ def _check_possible(spec: pb.RunSpec, own: Choices | None) -> None:
         raise DocumentError("run", "", [f"{spec.fault_plan}: breaks services, which is possible only with --own"])
 
 
-def _guarded(
-    perform: Callable[[Transport], int], directory: Path | None, environ: Mapping[str, str], address: Address
-) -> int:
+def _guarded(perform: Callable[[Transport], int], wanted: Wanted, environ: Mapping[str, str], address: Address) -> int:
     """Do the work; what goes wrong is one line and an exit code."""
     env = Environment(environ)
     transport = tls.read(env, "simulator", {"SIMULATOR_ADDRESS": address})
     if env.problems:
         return _fail("; ".join(env.problems), EXIT_BAD_INPUT)
     try:
-        if directory:
-            directory.mkdir(parents=True, exist_ok=True)
+        wanted.prepare()
         return perform(transport)
     except ServiceError as error:
         return _refused(error, address)
@@ -204,10 +207,10 @@ def _guarded(
     except (TimeoutError, asyncio.CancelledError):
         return _fail("left; the simulator keeps the run", EXIT_NOT_WELL)
     except OSError as error:
-        return _fail(f"{directory}: {error.strerror or error}", EXIT_BAD_INPUT)
+        return _fail(f"{wanted.path}: {error.strerror or error}", EXIT_BAD_INPUT)
 
 
-def _tell(ended: pb.Run, directory: Path | None, screen: Screen) -> int:
+def _tell(ended: pb.Run, written: Sequence[Path], screen: Screen) -> int:
     screen.show(summary(ended))
     screen.show(checks(ended))
     wrong = [check for check in ended.report.checks if not check.passed]
@@ -215,8 +218,8 @@ def _tell(ended: pb.Run, directory: Path | None, screen: Screen) -> int:
         screen.say(f"Failed: {check.name}: {clean(check.finding)}", style="bold red")
         for shown in check.evidence[:3]:
             screen.say(f"  turn {shown.turn}: {clean(shown.text)}", style="red")
-    if directory:
-        screen.say(f"Report: {directory / 'report.json'}, {directory / 'transcript.txt'}, {directory / 'run.json'}")
+    if written:
+        screen.say(f"Report: {', '.join(map(str, written))}")
     return EXIT_NOT_WELL if wrong or ended.outcome != pb.OUTCOME_COMPLETED else 0
 
 
