@@ -36,6 +36,7 @@ class Verdict:
         moves: How often its client came to a relay that had to attach it.
         continuity: The worst that it was told.
         restarts: Turns that were begun again, told or by a new epoch.
+        twice: Answers that were heard to their end twice: a relay died between the end and its checkpoint.
         gap: The longest time without a socket or an upstream, in seconds.
         problems: Whatever is not as it must be.
     """
@@ -44,6 +45,7 @@ class Verdict:
     moves: int = 0
     continuity: str = ""
     restarts: int = 0
+    twice: int = 0
     gap: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -86,23 +88,26 @@ class Talker:
                 answer = await self._turn("What is my company?")
                 if "Brightwater" not in answer:
                     self._problem = f"the fact is forgotten: {answer!r}"
-                number = len(self.speaker.lines)
-                await self.caller.until("covered", lambda: self._covers(number), TURN)
+                await self.caller.until("covered", lambda: self._covers(len(self.caller.inputs)), TURN)
             except AssertionError as error:
                 self._problem = str(error)
             if self.caller.over is not None:
                 self._problem = f"it ended with {self.caller.over}"
 
-    def _covers(self, turn: int) -> bool:
-        return any(event.turn >= turn for event in self.caller.all(told.Covered))
+    def _covers(self, inputs: int) -> bool:
+        """Whether so many inputs are stored: then they are answered, if need be two utterances by one answer."""
+        return any(event.seq >= inputs for event in self.caller.all(told.Covered))
 
     async def _turn(self, line: str) -> str:
+        before = self.caller.completed
         for piece in self.caller.say(line, part=slice(0)):
             self.caller.go_on([piece])
             await asyncio.sleep(PIECE)
-        number = len(self.speaker.lines)
-        await self.caller.until(f"the answer to {line!r}", lambda: self.caller.completed >= number, TURN)
-        return self.caller.said(number)
+        number, inputs = before + 1, len(self.caller.inputs)
+        await self.caller.until(
+            f"the answer to {line!r}", lambda: self.caller.completed >= number or self._covers(inputs), TURN
+        )
+        return self.caller.said(self.caller.completed)
 
     @property
     def greetings(self) -> list[told.Greeting]:
@@ -126,7 +131,11 @@ class Talker:
         if account is None:
             found.problems.append("Gemini has heard nothing")
             return found
-        found.problems += [*judge.context(account, self.speaker), *judge.turns(events, len(lines))]
+        done = [event.turn for event in events if isinstance(event, told.TurnComplete | told.TurnMissed)]
+        found.twice = len(done) - len(set(done))
+        if set(done) != set(range(1, max(done, default=0) + 1)):
+            found.problems.append(f"the turns {done} were told to be complete")
+        found.problems += judge.context(account, self.speaker)
         found.problems += [*judge.answers(events), *judge.inputs(events)]
         if (greetings := judge.greetings(events)) != 1:
             found.problems.append(f"the agent greeted {greetings} times")

@@ -16,6 +16,7 @@ def test_nothing_is_lost_or_doubled(name: str) -> None:
     """By the emulator's account every turn is in the context once; every answer was heard whole, once."""
     report = uvloop.run(drill(name, 6, Times(settled=0.5, away=4.0), **QUICK))
     assert [one.problems for one in report.verdicts if one.problems] == []
+    assert not report.failed
     assert [note for note in report.notes if note.startswith("FAIL")] == []
     assert len(report.verdicts) == 6
     if name in MOVES:
