@@ -202,7 +202,7 @@ class Mixed:
 @pytest.mark.timeout(300)
 async def test_the_ledger_knows_the_context(tmp_path: Path, policy: FeedbackPolicy.ValueType, turns: int) -> None:
     """Category by category, by the estimate alone, after turns of all kinds and rotations between them: within 5 %."""
-    settings = replace(QUICK, rebase_tokens=200, rebase_interval=0.0, max_age=4.0, stable_after=0.5, compression=False)
+    settings = replace(QUICK, rebase_tokens=200, rebase_interval=0.0, max_age=1.5, stable_after=0.5, compression=False)
     emulator = {"window": 128_000, "session_audio": 10_000.0, "speed": 200.0}
     async with running_relay(tmp_path, emulator=emulator, policy=settings, **VERTEX) as relay:
         session = await relay.create(agent=with_tools(policy))
