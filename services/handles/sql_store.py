@@ -134,5 +134,9 @@ class SqlStore:
     async def scrub(self) -> bool:
         """Remove what rows deleted since the last time left behind; False where something was in the way."""
         if self._remains:
-            self._remains = not await self._backend.scrub(deep=True)
+            self._remains = done = False  # what is deleted from now on may come too late for this time
+            try:
+                done = await self._backend.scrub(deep=True)
+            finally:
+                self._remains |= not done
         return not self._remains

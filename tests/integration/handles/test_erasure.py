@@ -3,21 +3,37 @@
 import asyncio
 import sqlite3
 import uuid
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1.resources_pb2 import MODE_ASSISTANT, AgentConfig, Conversation, Owner, Turn
+from services.common.clock import SystemClock
 from services.common.errors import Reason, ServiceError
+from services.handles import database, keyfile, rotation
+from services.handles.codec import Sealing
+from services.handles.config import Settings
 from services.handles.sqlite_scrub import unused
 from tests.support import postgres
 from tests.support.clock import ManualClock
 from tests.support.handles import OWNER, RunningHandles, postgres_environ, running_handles, turn, until
 
 MARKER = "Zanzibar-"
+SEALED = (
+    ("turns", "body", "number"),
+    ("agents", "body"),
+    ("upstream_handles", "secret"),
+    ("feedback", "text", "number"),
+)
+"""What is encrypted: the table, the column, and what ends its key."""
+
+VALUES = 9
+"""How many encrypted values a conversation that `fill` made has."""
 
 
 async def fill(handles: RunningHandles, number: int) -> tuple[Conversation, list[bytes]]:
@@ -43,16 +59,16 @@ def sealed(path: Path, conversation: Conversation) -> list[bytes]:
     with closing(sqlite3.connect(path)) as connection:
         found = [
             row[0]
-            for table, column in (
-                ("turns", "body"),
-                ("agents", "body"),
-                ("upstream_handles", "secret"),
-                ("feedback", "text"),
-            )
+            for table, column, *_ in SEALED
             for row in connection.execute(f"SELECT {column} FROM {table} WHERE conversation_id = ?", [identity])  # noqa: S608 - our own names
         ]
-    assert len(found) == 9
-    return [value[at : at + 24] for value in found for at in range(20, len(value) - 24, 997)]
+    assert len(found) == VALUES
+    return pieces(found)
+
+
+def pieces(values: Iterable[bytes]) -> list[bytes]:
+    """What can be recognised of ciphertext in a file, however it is cut."""
+    return [value[at : at + 24] for value in values for at in range(20, len(value) - 24, 997)]
 
 
 async def test_nothing_is_left_in_the_file_or_the_wal(tmp_path: Path) -> None:
@@ -101,21 +117,74 @@ async def test_the_deleted_is_unknown(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_left_in_postgresqls_tables(tmp_path: Path) -> None:
-    """After a VACUUM no file of a table or an index holds id, owner or address. Its log is another matter."""
+    """After a VACUUM FULL no file of a table or an index holds id, owner, address or ciphertext."""
     environ = postgres_environ(tmp_path)
     async with running_handles(tmp_path, environ=environ) as handles:
         filled = [await fill(handles, number) for number in range(10)]
         doomed, marks = filled[3]
+        marks += pieces((await _stored(environ, doomed)).values())
         await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=doomed.name))
     server = postgres.server()
-    database = environ["FILO_HANDLES_DATABASE_URL"].rpartition("/")[2].partition("?")[0]
-    database = environ["FILO_HANDLES_DATABASE_URL"].partition("@/")[2].partition("?")[0]
+    name = environ["FILO_HANDLES_DATABASE_URL"].partition("@/")[2].partition("?")[0]
     for command in ("VACUUM FULL", "CHECKPOINT"):
-        await asyncio.to_thread(server.sql, command, database)
-    files = await asyncio.to_thread(lambda: [entry.read_bytes() for entry in _files(server, database)])
+        await asyncio.to_thread(server.sql, command, name)
+    files = await asyncio.to_thread(lambda: [entry.read_bytes() for entry in _files(server, name)])
     assert any(filled[4][1][0] in content for content in files)
     for mark in marks:
         assert not any(mark in content for content in files), mark
+
+
+async def test_what_postgresqls_log_keeps_no_key_opens(tmp_path: Path) -> None:
+    """The log outlives a deletion, as backups do: it holds ciphertext, for which a rotation leaves no key."""
+    server = await asyncio.to_thread(postgres.new_server)
+    await asyncio.to_thread(server.start)
+    environ = postgres_environ(tmp_path, server)
+    settings = Settings.from_env(environ)
+    await database.migrate(settings)
+    async with running_handles(tmp_path, environ=environ) as handles:
+        kept, doomed = [(await fill(handles, number))[0] for number in range(2)]
+        stored = await _stored(environ, doomed)
+        await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=doomed.name))
+        async with database.opened(settings) as opened:
+            before = opened.sealing.ring
+            rotation.add_key(settings.key_file)
+            await database.take_keys(opened, settings.key_file)
+            await rotation.reencrypt(opened.store, SystemClock())
+            assert await rotation.forget(opened, settings.key_file, SystemClock()) == [before.newest]
+        turns = await handles.turns(kept)
+        assert [one.number for one in turns] == [1, 2, 3, 4, 5, 6]
+    await asyncio.to_thread(server.sql, "CHECKPOINT")
+    log = await asyncio.to_thread(_log, server)
+    await asyncio.to_thread(server.stop)
+    assert all(piece in log for piece in pieces(stored.values()))
+    for said in (turns[2].agent_text[:40], f"{MARKER}1{MARKER}1{MARKER}1", f"{MARKER}secret-1"):
+        assert said.encode() not in log
+    old, ring = Sealing(before), keyfile.load(settings.key_file)
+    assert ring is not None
+    for place, value in stored.items():
+        assert MARKER.encode() in old.open(value, place)
+        with pytest.raises(ValueError, match="which is not in the key file"):
+            Sealing(ring).open(value, place)
+
+
+def _log(server: postgres.Server) -> bytes:
+    return b"".join(entry.read_bytes() for entry in (server.data / "pg_wal").iterdir() if entry.is_file())
+
+
+async def _stored(environ: Mapping[str, str], conversation: Conversation) -> dict[str, bytes]:
+    """Every encrypted value of a conversation on PostgreSQL, by its place."""
+    identity = conversation.name.partition("/")[2]
+    found: dict[str, bytes] = {}
+    connection = await asyncpg.connect(environ["FILO_HANDLES_DATABASE_URL"])
+    try:
+        for table, column, *keys in SEALED:
+            query = f"SELECT {', '.join((column, *keys))} FROM {table} WHERE conversation_id = $1"  # noqa: S608 - our own names
+            for value, *key in await connection.fetch(query, identity):
+                found["/".join((table, identity, *map(str, key)))] = bytes(value)
+    finally:
+        await connection.close()
+    assert len(found) == VALUES
+    return found
 
 
 def _files(server: postgres.Server, database: str) -> list[Path]:
@@ -132,8 +201,8 @@ async def test_what_rows_left_where_they_had_been_goes_too(tmp_path: Path) -> No
             await handles.attach(conversation)
             await handles.checkpoint(conversation, 1, 1, secret="s")
         await _swept(handles, clock)  # what a process before may have left
-        await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=created[7].name))
         assert _litter(path) > 20
+        await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=created[7].name))
         await _swept(handles, clock)
         content = path.read_bytes()
         assert LITTER not in content
