@@ -15,6 +15,7 @@ from typing import Final
 from filo.client import messages as told
 from services.common.config import Address
 from services.emulator.faults import Fault, GoAwayFault, Moment, StallFault
+from services.relay.core import events as on
 from services.relay.live import LiveConversation
 from tests.faults.caller import Caller
 from tests.faults.scene import DOING, Scene
@@ -180,7 +181,7 @@ class EdgeScene(Scene):
         if mishap is Mishap.KILLED:
             _kill(live)
         if mishap is Mishap.DRAINED:
-            live.drain()
+            live.post(on.DrainAsked())
 
     async def returned(self) -> None:
         """Wait until the client is back by itself, and has its answer."""
