@@ -152,11 +152,23 @@ def figure(
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Content]], caption: str) -> Html:
-    """A table whose first column names its rows; wider than the screen it moves by itself, not the page."""
-    head = el("thead", el("tr", [el("th", heading, scope="col") for heading in headings]))
-    body = el("tbody", [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows])
-    shown = el("table", el("caption", caption, cls="hidden"), head, body)
-    return el("div", shown, cls="wide", tabindex="0", role="region", aria_label=caption)
+    """A table whose first column names its rows; wider than the screen it moves by itself, not the page.
+
+    The roles are said because a browser forgets them where a small screen lays a row out anew.
+    """
+    head = el("tr", [el("th", heading, scope="col", role="columnheader") for heading in headings], role="row")
+    body = [_row(row) for row in rows]
+    parts = [
+        el("caption", caption, cls="hidden"),
+        el("thead", head, role="rowgroup"),
+        el("tbody", body, role="rowgroup"),
+    ]
+    return el("div", el("table", parts, role="table"), cls="wide", tabindex="0", role="region", aria_label=caption)
+
+
+def _row(cells: Sequence[Content]) -> Html:
+    rest = [el("td", cell, role="cell") for cell in cells[1:]]
+    return el("tr", el("th", cells[0], scope="row", role="rowheader"), rest, role="row")
 
 
 def _cursor(height: float) -> Html:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.simulator.html import findings, timeline, tokens, transcript, words
+from services.simulator.html import findings, gaps, timeline, tokens, transcript, words
 from services.simulator.html.markup import Content, Html, el
 from services.simulator.html.page import document, section
 from services.simulator.html.story import Story, tell
@@ -112,7 +112,7 @@ def sections(story: Story, baseline: Story | None = None) -> list[tuple[str, str
         ("timeline", "Timeline", _pace(story), timeline.draw(story)),
         ("context", "Context", "Tokens in the agent's context after each turn, by what they are for.",
          tokens.context(story, baseline)),
-        ("gaps", "Gaps", "How long the conversation was without a connection, cut by cut.", tokens.gaps(story)),
+        ("gaps", "Gaps", "How long the conversation was without a connection, cut by cut.", gaps.draw(story)),
         ("billed", "Billed", "Every turn bills the whole context again; this is the sum since the run began.",
          tokens.billed(story, baseline)),
         ("checks", "Checks", "", findings.checks(story, told.checks) if told.checks else None),

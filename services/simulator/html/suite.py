@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.simulator.html import findings, plots, run, timeline, tokens, transcript, words
+from services.simulator.html import findings, gaps, plots, run, timeline, tokens, transcript, words
 from services.simulator.html.findings import Figure, share, verdict
 from services.simulator.html.markup import Content, Html, el
 from services.simulator.html.page import document, section
@@ -207,7 +207,7 @@ def _story(number: int, one: pb.SuiteRun, story: Story, before: pb.SuiteRun | No
         findings.compared(story, baseline) if baseline else None,
         timeline.draw(story, anchor),
         [el("h4", "Context"), tokens.context(story, baseline, anchor)] if story.largest_context else None,
-        [el("h4", "Gaps"), tokens.gaps(story, anchor)] if story.cuts else None,
+        [el("h4", "Gaps"), gaps.draw(story, anchor)] if story.cuts else None,
         [el("h4", "Advice"), findings.advice(story, anchor)] if story.run.report.advice else None,
         el("h4", "Transcript"),
         transcript.draw(story, anchor),

@@ -1,20 +1,14 @@
 """Plots over the turns: context tokens by category within the window, tokens billed, and gaps of the connection."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.simulator.html import plots, words
-from services.simulator.html.markup import Content, Html, el
-from services.simulator.html.plots import Key, Point, label, level, mark, pc, px, stretched
-from services.simulator.html.story import Event, Kind, Story
-from services.simulator.html.timeline import SHAPES
+from services.simulator.html import columns, plots, words
+from services.simulator.html.markup import Html, el
+from services.simulator.html.plots import Key, Point, level, pc, px, stretched
+from services.simulator.html.story import Story
 
-_HEIGHT: Final = 220
-_TOP: Final = 22
-_BOTTOM: Final = 196
-_AXIS: Final = 214
 _FAR: Final = 2.5
 """How many times the largest context the window may be and still be drawn to scale."""
 
@@ -38,17 +32,17 @@ def context(story: Story, baseline: Story | None = None, anchor: str = "") -> Ht
     window = story.run.report.context_window
     near = 0 < window <= _FAR * most
     scale = plots.ticks(max(most, window if near else 0) * 1.02)
-    y = _linear(scale[-1])
+    y = columns.linear(scale[-1])
     turns = _width(story, baseline)
     names = _categories(parts)
     drawn = [[level(y(value), f"{value:,.0f}") for value in scale[:-1] if value], _stack(parts, names, turns, y)]
     drawn += [_baseline(baseline, turns, lambda line: line.context_tokens, y)] if baseline else []
-    drawn += [_cuts(story, turns), _turn_axis(turns)]
+    drawn += [columns.cuts(story, turns), columns.turn_axis(turns)]
     drawn += [level(y(window), f"window: {window:,} tokens", "limit")] if near else []
     return plots.figure(
         "Context tokens by turn",
         f"The context has {story.largest_context:,} tokens at most, of a window of {window:,}.",
-        _HEIGHT,
+        columns.HEIGHT,
         drawn,
         points=_context_points(story, parts, names, turns, baseline, anchor),
         keys=[Key(f"c-{_known(name)}", words.CATEGORIES.get(name, name)) for name in names]
@@ -64,99 +58,39 @@ def billed(story: Story, baseline: Story | None = None, anchor: str = "") -> Htm
     if not _most_billed(story):
         return None
     scale = plots.ticks(most * 1.02)
-    y, turns = _linear(scale[-1]), _width(story, baseline)
+    y, turns = columns.linear(scale[-1]), _width(story, baseline)
     numbers = [turn.line.billed_tokens for turn in story.turns]
     area = el("path", d=_steps(_held(numbers), [0] * len(numbers), y), cls="billed")
-    drawn = [[level(y(value), f"{value:,.0f}") for value in scale[:-1] if value], stretched(turns, _BOTTOM, area)]
+    drawn = [
+        [level(y(value), f"{value:,.0f}") for value in scale[:-1] if value],
+        stretched(turns, columns.BOTTOM, area),
+    ]
     drawn += [_baseline(baseline, turns, lambda line: line.billed_tokens, y)] if baseline else []
     points = []
     for at, (turn, total) in enumerate(zip(story.turns, _held(numbers), strict=True)):
         before = _held(numbers)[at - 1] if at else 0
         told = [("billed", "Billed so far", f"{total:,}"), ("", "in this turn", f"{total - before:,}")]
         told += _compared(baseline, at, lambda line: line.billed_tokens)
-        points.append(Point(_middle(at, turns), f"Turn {turn.line.turn}", told, f"{anchor}turn-{turn.line.turn}"))
+        points.append(
+            Point(columns.middle(at, turns), f"Turn {turn.line.turn}", told, f"{anchor}turn-{turn.line.turn}")
+        )
     keys = [Key("billed", "this run"), Key("baseline", "baseline", "line")] if baseline else []
     said = f"{_most_billed(story):,} tokens were billed."
     return plots.figure(
-        "Tokens billed", said, _HEIGHT, drawn, _cuts(story, turns), _turn_axis(turns), points=points, keys=keys
-    )
-
-
-def gaps(story: Story, anchor: str = "") -> Html | None:
-    """How long there was no connection, cut by cut, on a logarithmic scale; None where there was no cut."""
-    cuts = story.cuts
-    if not cuts:
-        return None
-    allowed = next((check.threshold for check in story.run.report.checks if check.name == "longest_gap_ms"), 0.0)
-    shortest = min(max(1, event.gap_ms) for event in cuts)
-    most = max(story.longest_gap, allowed) * 1.5
-    scale = [step for step in plots.decades(shortest * 0.8, most) if step <= most]
-    low, high = math.log10(scale[0]), math.log10(most)
-
-    def y(value: float) -> float:
-        return _BOTTOM - (math.log10(max(value, 1)) - low) / (high - low) * (_BOTTOM - _TOP)
-
-    turns = max(1, len(story.turns))
-    places = _places(cuts, turns)
-    drawn: list[Content] = [
-        [level(y(value), words.gap(value)) for value in scale[1:] if value != allowed],
-        _turn_axis(turns),
-    ]
-    drawn += [level(y(allowed), f"allowed: {words.gap(allowed)}", "limit")] if allowed else []
-    for event, x in zip(cuts, places, strict=True):
-        cls = f"{event.kind}{' lost' if event.lost else ''}"
-        drawn += [el("line", x1=pc(x), x2=pc(x), y1=px(_BOTTOM), y2=px(y(event.gap_ms)), cls=f"stem {cls}")]
-        drawn += [mark(x, y(event.gap_ms), SHAPES[event.kind], cls)]
-    points = [
-        Point(
-            x,
-            f"Turn {event.turn} · {words.gap(event.gap_ms)}",
-            [(event.kind, event.title, event.detail)],
-            f"{anchor}turn-{min(event.turn, len(story.turns))}",
-        )
-        for event, x in zip(cuts, places, strict=True)
-    ]
-    rows = [[str(event.turn), event.title, event.detail, words.gap(event.gap_ms)] for event in cuts]
-    return plots.figure(
-        "Gaps",
-        f"{words.count(len(cuts), 'cut')}; the longest gap was {words.gap(story.longest_gap)}.",
-        _HEIGHT,
+        "Tokens billed",
+        said,
+        columns.HEIGHT,
         drawn,
+        columns.cuts(story, turns),
+        columns.turn_axis(turns),
         points=points,
-        keys=[Key(kind, name, SHAPES[kind]) for kind, name in _kinds(cuts)],
-        table=plots.table(("Turn", "What happened", "Why, and what was kept", "Gap"), rows, "Gaps of the connection"),
+        keys=keys,
     )
-
-
-def _kinds(events: Sequence[Event]) -> list[tuple[Kind, str]]:
-    return list({event.kind: event.title for event in events}.items())
-
-
-def _places(cuts: Sequence[Event], turns: int) -> list[float]:
-    """Where each cut is drawn: in its turn, side by side with the others of the turn."""
-    by_turn: dict[int, int] = {}
-    for event in cuts:
-        by_turn[event.turn] = by_turn.get(event.turn, 0) + 1
-    seen: dict[int, int] = {}
-    places = []
-    for event in cuts:
-        seen[event.turn] = seen.get(event.turn, 0) + 1
-        slot = min(max(event.turn, 1), turns) - 1
-        places.append((slot + seen[event.turn] / (by_turn[event.turn] + 1)) / turns * 100)
-    return places
-
-
-def _linear(most: float) -> Callable[[float], float]:
-    return lambda value: _BOTTOM - value / most * (_BOTTOM - _TOP)
 
 
 def _width(story: Story, baseline: Story | None) -> int:
     """How many turns the plot has room for."""
     return max(1, len(story.turns), len(baseline.turns) if baseline else 0)
-
-
-def _middle(at: int, turns: int) -> float:
-    return (at + 0.5) / turns * 100
 
 
 def _known(name: str) -> str:
@@ -184,7 +118,7 @@ def _stack(parts: Sequence[Mapping[str, int]], names: Sequence[str], turns: int,
         above = [bottom + part.get(name, 0) for bottom, part in zip(below, parts, strict=True)]
         layers.append(el("path", d=_steps(above, below, y), cls=f"c-{_known(name)}"))
         below = above
-    return stretched(turns, _BOTTOM, layers)
+    return stretched(turns, columns.BOTTOM, layers)
 
 
 def _steps(above: Sequence[int], below: Sequence[int], y: Callable[[float], float]) -> str:
@@ -199,20 +133,7 @@ def _baseline(
 ) -> Html:
     numbers = _held([number(turn.line) for turn in baseline.turns])
     line = "".join(f"{'L' if at else 'M'}{at} {px(y(value))}H{at + 1}" for at, value in enumerate(numbers))
-    return stretched(turns, _BOTTOM, el("path", d=line or "M0 0", cls="baseline"))
-
-
-def _cuts(story: Story, turns: int) -> list[Html]:
-    """A thin line wherever a connection was replaced or came back."""
-    return [el("line", x1=pc(x), x2=pc(x), y1=px(_TOP), y2=px(_BOTTOM), cls="cut") for x in _places(story.cuts, turns)]
-
-
-def _turn_axis(turns: int) -> list[Html]:
-    drawn = [el("line", x1="0", x2="100%", y1=px(_BOTTOM), y2=px(_BOTTOM), cls="axis")]
-    for turn in plots.turn_ticks(turns):
-        x = _middle(turn - 1, turns)
-        drawn.append(label(x, _AXIS, f"turn {turn}" if turn == 1 else str(turn), "grid-label", plots.anchor(x)))
-    return drawn
+    return stretched(turns, columns.BOTTOM, el("path", d=line or "M0 0", cls="baseline"))
 
 
 def _context_points(
@@ -232,7 +153,9 @@ def _context_points(
         ]
         told += _compared(baseline, at, lambda line: line.context_tokens)
         told += [(event.kind, event.title, words.kept_of(event.detail)) for event in turn.events if event.is_cut]
-        points.append(Point(_middle(at, turns), f"Turn {turn.line.turn}", told, f"{anchor}turn-{turn.line.turn}"))
+        points.append(
+            Point(columns.middle(at, turns), f"Turn {turn.line.turn}", told, f"{anchor}turn-{turn.line.turn}")
+        )
     return points
 
 

@@ -68,7 +68,7 @@ def test_every_element_is_closed_and_every_link_leads_somewhere(page: str) -> No
 
 def test_a_table_has_headers_and_a_name(page: str) -> None:
     """Columns and rows are named for someone who cannot see them, and so is the part that scrolls."""
-    tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    tables = re.findall(r"<table .*?</table>", page, re.DOTALL)
     assert all("<caption" in table and 'scope="col"' in table for table in tables)
     assert page.count('role="region" aria-label=') == len(tables)
 

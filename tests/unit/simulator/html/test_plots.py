@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.simulator.html import plots, timeline, tokens
+from services.simulator.html import gaps, plots, timeline, tokens
 from services.simulator.html.story import tell
 from tests.unit.simulator.html.recorded import good_run, line
 
@@ -107,7 +107,7 @@ def test_what_was_billed_is_told_in_sum_and_by_turn() -> None:
 
 def test_every_gap_is_a_mark_in_its_turn() -> None:
     """Each within its turn's column, side by side; longer ones higher; the allowance is a line."""
-    plot = tokens.gaps(tell(good_run())) or ""
+    plot = gaps.draw(tell(good_run())) or ""
     points = shown(plot)
     assert [round(float(str(point[0])), 1) for point in points] == [37.5, 58.3, 66.7, 87.5]
     assert [point[1] for point in points] == [
@@ -154,7 +154,7 @@ def test_nothing_is_drawn_of_nothing() -> None:
     bare = pb.Run(transcript=[pb.TranscriptLine(turn=1, prospect="Hello.")])
     for story in (tell(pb.Run()), tell(bare)):
         assert timeline.draw(story) == []
-        assert (tokens.context(story), tokens.billed(story), tokens.gaps(story)) == (None, None, None)
+        assert (tokens.context(story), tokens.billed(story), gaps.draw(story)) == (None, None, None)
 
 
 def test_a_category_of_a_newer_relay_is_shown_too() -> None:
