@@ -21,15 +21,17 @@ from bench import rotation_table
 from filo.handles.v1.handles_pb2 import HandleResult
 from services.cli.main import SERVICES
 from services.cli.settings import settings
-from services.common import close_codes, errors
+from services.common import close_codes, errors, grpc_access
 from services.emulator import closes, profiles
-from services.handles import access
+from services.handles import access as handles_access
 from services.handles import policy as handle_policy
 from services.handles.limits import LIMITS
 from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
+from services.relay.control import access as relay_access
 from services.relay.core import capabilities, states, upstream_close
+from services.simulator import access as simulator_access
 from tools import client_tables, feedback_tables, metrics_catalogue, network_paths, simulator_tables
 
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -103,8 +105,9 @@ def _handles_errors() -> str:
     return markdown(("call", "refusals"), rows)
 
 
-def _handles_access() -> str:
-    rows = ((f"`{call}`", ", ".join(f"`{name}`" for name in sorted(names))) for call, names in access.CALLERS.items())
+def _access(table: grpc_access.Table) -> str:
+    calls = ((path.rpartition("/")[2], names) for path, names in table.items())
+    rows = ((f"`{call}`", ", ".join(f"`{name}`" for name in sorted(names))) for call, names in calls)
     return markdown(("call", "certificate for"), rows)
 
 
@@ -203,15 +206,17 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "error-reasons": _error_reasons,
         "emulator-closes": _emulator_closes,
         "emulator-models": _emulator_models,
-        "handles-access": _handles_access,
+        "handles-access": partial(_access, handles_access.TABLE),
         "handles-errors": _handles_errors,
         "handles-judgement": _handles_judgement,
         "handles-limits": _handles_limits,
         "handles-sqlite": _handles_sqlite,
+        "relay-access": partial(_access, relay_access.TABLE),
         "relay-models": _relay_models,
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,
+        "simulator-access": partial(_access, simulator_access.TABLE),
         **feedback_tables.tables(markdown),
         **simulator_tables.tables(markdown),
         "common-metrics": _common_metrics,
