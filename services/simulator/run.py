@@ -184,10 +184,11 @@ class TrainingRun:
         """Talk turn by turn, as long as there is somebody to talk to."""
         spec, record = self.run.spec, self.journal.record
         try:
+            unfinished = len(record.turns) > len(record.completed)  # its answer may be told as soon as the socket opens
             await met.talk.until(lambda: met.hearing.open)
             lines = [self._prospect.speak(turn.disturbances) for turn in record.turns]
             self._tell_takeover(record.turns)
-            if record.turns and not record.turns[-1].completed:
+            if unfinished:
                 await self._go_on(met, record.turns[-1], lines[-1])
             for number in range(len(record.turns) + 1, spec.turns + 1):
                 if self._stopping:
@@ -250,7 +251,7 @@ class TrainingRun:
         """Finish a turn that another process began: say what the relay does not have of its line, hear the answer."""
         written = self.run.spec.channel == pb.CHANNEL_TEXT
         whole = 1 if written else voice.frame_count(turn.prospect)
-        spoken = self._hold.spoken(turn.number, met.session.outbox.next, whole)
+        spoken = whole if turn.completed else self._hold.spoken(turn.number, met.session.outbox.next, whole)
         self._log.info("run goes on", turn=turn.number, spoken=spoken, whole=whole)
         async with asyncio.timeout(self._tools.settings.turn_timeout):
             await met.talk.take_turn(turn, interrupts=line.interrupts, spoken=spoken)
