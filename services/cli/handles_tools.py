@@ -81,7 +81,7 @@ def sweep(environ: Mapping[str, str], *, as_json: bool) -> int:
 
     async def act(opened: Opened, settings: Settings, _now: datetime) -> dict[str, int]:
         clock = SystemClock()
-        metrics = Metrics(CollectorRegistry(), clock)
+        metrics = Metrics(CollectorRegistry())
         swept = await Sweeper(opened.store, settings.rules, settings.retention, clock, metrics).once()
         return {kind.value: count for kind, count in swept.items()}
 
