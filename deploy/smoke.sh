@@ -14,6 +14,7 @@ readonly overlay=deploy/kubernetes/overlays/podman
 readonly work=build/smoke
 readonly simulator=127.0.0.1:17403
 readonly bin=${BIN:-.venv/bin}
+export FILO_API_KEY=filo_for-development-only # the overlay's own
 export CONTAINERS_CONF=$PWD/$overlay/containers.conf
 
 say() { printf 'smoke: %s\n' "$*"; }

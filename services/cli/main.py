@@ -158,6 +158,19 @@ def demo(reports: options.DemoReports = Path("reports/demo")) -> None:
     raise typer.Exit(command.run(os.environ, reports))
 
 
+@app.command(name="api-key")
+def api_key(
+    name: options.KeyName,
+    role: options.RoleOption = options.Role.PLATFORM,
+    conversations: options.KeyConversations = 0,
+    creations: options.KeyCreations = 0,
+) -> None:
+    """Make an API key for whoever calls the relay or the simulator, and the line that lets its bearer in."""
+    from services.cli import api_key as command  # noqa: PLC0415 - only what runs is imported
+
+    raise typer.Exit(command.run(name, role, conversations, creations))
+
+
 @app.command()
 def health() -> None:
     """Ask the service that runs here whether it serves: a container's health check.

@@ -50,6 +50,24 @@ class FeedbackPolicy(StrEnum):
     REBASE = "rebase"
 
 
+class Role(StrEnum):
+    """As whom the bearer of a key calls; the same words as in certificates."""
+
+    PLATFORM = "platform"
+    OPERATOR = "operator"
+    SIMULATOR = "simulator"
+    RELAY = "relay"
+
+
+KeyName = Annotated[str, typer.Argument(help="Whose key it is, for logs.", metavar="NAME")]
+RoleOption = Annotated[Role, typer.Option("--as", help="What its bearer may do.")]
+KeyConversations = Annotated[
+    int, typer.Option("--conversations", min=0, help="How many it may have at once; 0 for any number.", metavar="N")
+]
+KeyCreations = Annotated[
+    int, typer.Option("--creations", min=0, help="How many it may create a minute; 0 for any number.", metavar="N")
+]
+
 UpstreamOption = Annotated[Upstream, typer.Option(help="Who answers.")]
 Lifetime = Annotated[
     str,

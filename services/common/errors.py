@@ -29,6 +29,8 @@ class Reason(StrEnum):
     OWNER_MISMATCH = "OWNER_MISMATCH"
     MODE_MISMATCH = "MODE_MISMATCH"
     CALLER_NOT_ALLOWED = "CALLER_NOT_ALLOWED"
+    API_KEY_INVALID = "API_KEY_INVALID"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     EPOCH_FENCED = "EPOCH_FENCED"
     SESSION_REPLACED = "SESSION_REPLACED"
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
@@ -63,6 +65,8 @@ MEANING: Final[Mapping[Reason, Meaning]] = MappingProxyType(
         Reason.OWNER_MISMATCH: Meaning(grpc.StatusCode.PERMISSION_DENIED, 4403, retryable=False),
         Reason.MODE_MISMATCH: Meaning(grpc.StatusCode.PERMISSION_DENIED, 4403, retryable=False),
         Reason.CALLER_NOT_ALLOWED: Meaning(grpc.StatusCode.PERMISSION_DENIED, 1008, retryable=False),
+        Reason.API_KEY_INVALID: Meaning(grpc.StatusCode.UNAUTHENTICATED, 1008, retryable=False),
+        Reason.QUOTA_EXCEEDED: Meaning(grpc.StatusCode.RESOURCE_EXHAUSTED, 1013, retryable=True),
         Reason.EPOCH_FENCED: Meaning(grpc.StatusCode.ABORTED, 4409, retryable=False),
         Reason.SESSION_REPLACED: Meaning(grpc.StatusCode.ABORTED, 4409, retryable=False),
         Reason.MALFORMED_MESSAGE: Meaning(grpc.StatusCode.INVALID_ARGUMENT, 1007, retryable=False),

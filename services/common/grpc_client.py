@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import grpc
 
+from services.common.api_keys import AUTHORIZATION
 from services.common.config import Address
 from services.common.grpc_errors import from_rpc_error
 from services.common.grpc_metrics import GrpcMetrics, client_interceptors
@@ -27,13 +28,16 @@ OPTIONS: Final = (
 
 
 class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, key: str) -> None:
+        self._key = key
+
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
     ) -> Any:  # noqa: ANN401 - any message
         given = client_call_details
         timeout = DEFAULT_DEADLINE if given.timeout is None else given.timeout
         details = grpc.aio.ClientCallDetails(
-            given.method, timeout, given.metadata, given.credentials, given.wait_for_ready
+            given.method, timeout, _shown(self._key, given), given.credentials, given.wait_for_ready
         )
         call = await continuation(details, request)
         try:
@@ -44,10 +48,17 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class _Streaming(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, key: str) -> None:
+        self._key = key
+
     async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
     ) -> AsyncIterator[Any]:
-        call = await continuation(client_call_details, request)
+        given = client_call_details
+        details = grpc.aio.ClientCallDetails(
+            given.method, given.timeout, _shown(self._key, given), given.credentials, given.wait_for_ready
+        )
+        call = await continuation(details, request)
 
         async def responses() -> AsyncIterator[Any]:
             try:
@@ -57,6 +68,13 @@ class _Streaming(grpc.aio.UnaryStreamClientInterceptor):
                 raise from_rpc_error(error) from error
 
         return responses()
+
+
+def _shown(key: str, given: grpc.aio.ClientCallDetails) -> grpc.aio.Metadata | None:
+    """The metadata of a call, with the key."""
+    if not key:
+        return given.metadata
+    return grpc.aio.Metadata(*(given.metadata or ()), (AUTHORIZATION, f"Bearer {key}"))
 
 
 def channel(
@@ -70,13 +88,13 @@ def channel(
     Args:
         address: Where the service is.
         service: The name that its certificate must have.
-        transport: What encrypts the calls.
+        transport: What encrypts the calls, and the API key that goes with each.
         metrics: Where calls are counted, if they are.
 
     Raises:
         UnusableError: The certificates cannot be used.
     """
-    interceptors = [_Unary(), _Streaming(), *client_interceptors(metrics)]
+    interceptors = [_Unary(transport.api_key), _Streaming(transport.api_key), *client_interceptors(metrics)]
     if not transport.encrypted:
         return grpc.aio.insecure_channel(str(address), options=OPTIONS, interceptors=interceptors)
 

@@ -107,6 +107,7 @@ async def serving(  # noqa: PLR0913 - what there is to say about a server
     registry: CollectorRegistry | None = None,
     probes: Address | None = None,
     readiness: Readiness | None = None,
+    wraps: Sequence[Wrap] = (),
 ) -> AsyncIterator[Address]:
     """Serve gRPC while the context is open.
 
@@ -120,6 +121,7 @@ async def serving(  # noqa: PLR0913 - what there is to say about a server
         registry: Where calls are counted, if they are.
         probes: Where health alone is served besides, in the clear: whoever probes has no certificate.
         readiness: What health shows; always serving if not given.
+        wraps: What else is put around calls that may be answered, the outermost first.
 
     Yields:
         The address, with the port that was really taken.
@@ -129,7 +131,7 @@ async def serving(  # noqa: PLR0913 - what there is to say about a server
     """
     counting = [] if registry is None else [counted(GrpcMetrics(registry, "server", services))]
     server = grpc.aio.server(options=_OPTIONS)
-    registrar = Wrapping(server, [*counting, errors(guard)]).as_server()
+    registrar = Wrapping(server, [*counting, errors(guard), *wraps]).as_server()
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, registrar)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], registrar)

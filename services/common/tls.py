@@ -1,4 +1,4 @@
-"""How services speak to each other: by mutual TLS from files, or in the clear where nobody else listens.
+"""How services speak to each other: by mutual TLS from files, or in the clear where nobody else listens; with a key.
 
 A certificate says which service its holder is, by the service's name as a DNS name (``handles``, ``relay``,
 ``simulator``); an address proves nothing, and a replica that is dialled by its IP needs no certificate for it. Who
@@ -8,8 +8,9 @@ force, and the log says so.
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,6 +22,7 @@ from services.common import logs
 from services.common.config import Address, Environment
 
 _OTHERS: Final = 0o007
+_KEY: Final = re.compile(r"[\x21-\x7e]{16,512}")
 
 _log = logs.get("tls")
 
@@ -35,12 +37,14 @@ class Transport:
         key: FILO_TLS_KEY. PEM file with the private key of the certificate.
         authority: FILO_TLS_CA. PEM file with the authority that certificates of the other services must come from.
         plaintext: FILO_ALLOW_PLAINTEXT. Speak in the clear with other machines too: something else encrypts there.
+        api_key: FILO_API_KEY. The API key that is shown to other services of Filo which ask for one.
     """
 
     certificate: Path | None = None
     key: Path | None = None
     authority: Path | None = None
     plaintext: bool = False
+    api_key: str = field(default="", repr=False)
 
     @property
     def encrypted(self) -> bool:
@@ -67,17 +71,19 @@ class UnusableError(ValueError):
         self.setting = setting
 
 
-def read(env: Environment, service: str, sockets: Mapping[str, Address]) -> Transport:
+def read(env: Environment, service: str, sockets: Mapping[str, Address], *, calls: bool = True) -> Transport:
     """Read the settings, the files with them.
 
     Args:
         env: With the prefix ``FILO_``.
         service: The name that the certificate must have.
         sockets: Where other services are listened for or dialled, by the setting that says so.
+        calls: Whether it calls others, and so shows them a key.
     """
     given = {name: env.text(name, "") for name in ("TLS_CERT", "TLS_KEY", "TLS_CA")}
     certificate, key, authority = (Path(text).expanduser() if text else None for text in given.values())
-    transport = Transport(certificate, key, authority, env.flag("ALLOW_PLAINTEXT", default=False))
+    plaintext = env.flag("ALLOW_PLAINTEXT", default=False)
+    transport = Transport(certificate, key, authority, plaintext, _own_key(env) if calls else "")
     missing = [name for name, text in given.items() if not text]
     if len(missing) == len(given):
         _in_the_clear(env, transport, sockets)
@@ -90,6 +96,13 @@ def read(env: Environment, service: str, sockets: Mapping[str, Address]) -> Tran
         except UnusableError as error:
             env.wrong(error.setting, str(error), None)
     return transport
+
+
+def _own_key(env: Environment) -> str:
+    key = (env.secret("API_KEY") or "").strip()
+    if key and not _KEY.fullmatch(key):
+        return env.wrong("API_KEY", "is no key: it has at least 16 characters of ASCII, and no blank", "")
+    return key
 
 
 def loopback(host: str) -> bool:

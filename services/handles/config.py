@@ -120,7 +120,7 @@ class Settings:
             abandoned_retention=_span(env, "HANDLES_ABANDONED_RETENTION", _RETENTION.abandoned),
             ended_retention=_span(env, "HANDLES_ENDED_RETENTION", _RETENTION.ended),
             sweep_interval=_span(env, "HANDLES_SWEEP_INTERVAL", _SWEEP_INTERVAL, high=timedelta(hours=1)),
-            transport=tls.read(env, "handles", {"HANDLES_ADDRESS": address}),
+            transport=tls.read(env, "handles", {"HANDLES_ADDRESS": address}, calls=False),
             log_level=env.choice("LOG_LEVEL", "INFO", _LEVELS),
         )
         env.check()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from services.common import tls
+from services.common import api_keys, tls
+from services.common.api_keys import Access
 from services.common.config import Address, Environment
 from services.common.tls import Transport
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
@@ -64,6 +65,7 @@ class Settings:
         conversations: As many conversations may be held at once; who comes beyond is sent to another replica.
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
         transport: What encrypts the calls between services.
+        access: Who may call the control API.
         log_level: DEBUG, INFO, WARNING or ERROR.
         takeover_timeout: Seconds in which another relay must give a conversation back whose client has come here.
         drain: How its conversations are given back when it stops.
@@ -94,6 +96,7 @@ class Settings:
     conversations: int = 1000
     session_metrics: int = 500
     transport: Transport = Transport()  # noqa: RUF009 - frozen
+    access: Access = Access()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
     takeover_timeout: float = 5.0
     drain: DrainPolicy = field(default_factory=DrainPolicy)
@@ -121,6 +124,7 @@ class Settings:
             env.problems.append(f"FILO_RELAY_UPSTREAM_CA: there is no file {ca}")
         control = env.address("CONTROL_ADDRESS", default.control_address)
         handles = shared.address("HANDLES_ADDRESS", default.handles_address)
+        transport = tls.read(shared, "relay", {"RELAY_CONTROL_ADDRESS": control, "HANDLES_ADDRESS": handles})
         settings = cls(
             client_address=env.address("CLIENT_ADDRESS", default.client_address),
             control_address=control,
@@ -144,7 +148,8 @@ class Settings:
             outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
             conversations=env.integer("CONVERSATIONS", default.conversations, low=1),
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
-            transport=tls.read(shared, "relay", {"RELAY_CONTROL_ADDRESS": control, "HANDLES_ADDRESS": handles}),
+            transport=transport,
+            access=_access(shared, transport, control),
             log_level=shared.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
             takeover_timeout=env.duration("TAKEOVER_TIMEOUT", default.takeover_timeout, low=0.1),
             drain=_drain(env),
@@ -166,6 +171,14 @@ def _api_key(values: Mapping[str, str], env: Environment) -> str:
     elif not (key.isascii() and key.isprintable()):
         env.problems.append("GEMINI_API_KEY: holds characters that no key has; set it to your key")
     return key
+
+
+def _access(env: Environment, transport: Transport, control: Address) -> Access:
+    access = api_keys.read(env, transport, {"RELAY_CONTROL_ADDRESS": control})
+    alone = transport.encrypted or transport.api_key or tls.loopback(control.host)
+    if access.api_keys is not None and not alone:
+        env.wrong("API_KEY", "is missing; other relays ask for it. Make one with: filo api-key relay --as relay", None)
+    return access
 
 
 def _drain(env: Environment) -> DrainPolicy:

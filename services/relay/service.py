@@ -12,17 +12,18 @@ from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2
 from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_access, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
+from services.common import api_keys, callers, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.errors import ServiceError
 from services.common.grpc_metrics import GrpcMetrics
 from services.common.readiness import Readiness
+from services.common.tls import Transport
 from services.relay.client import server as client_server
 from services.relay.client import session_tokens
 from services.relay.client.server import ClientServer
 from services.relay.config import Settings
-from services.relay.control import access, replicas
+from services.relay.control import access, creating, replicas
 from services.relay.control import servicer as control
 from services.relay.control.desk import Desk
 from services.relay.control.replicas import ReplicaServicer
@@ -74,7 +75,7 @@ async def running(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
         channel = await stack.enter_async_context(
-            grpc_client.channel(settings.handles_address, "handles", settings.transport, _calls(prometheus))
+            grpc_client.channel(settings.handles_address, "handles", _to_store(settings), _calls(prometheus))
         )
         store = Store(channel, clock, Backend(settings.backend))
         breaker = Breaker(settings.breaker)
@@ -97,6 +98,7 @@ async def running(
         desk = Desk(store, registry, clock, peers, counts)
         watch = Watch(store, registry, clock, peers)
         servicer = RelayServicer(store, tokens, registry, watch, desk)
+        keys = api_keys.opened(settings.access)
         where = stack.enter_context(metrics.serving(prometheus, settings.metrics_address))
         control_address = await stack.enter_async_context(
             grpc_server.serving(
@@ -104,7 +106,8 @@ async def running(
                 [control.SERVICE, replicas.SERVICE],
                 _register(servicer, ReplicaServicer(registry)),
                 transport=settings.transport,
-                guard=grpc_access.guard("relay", access.TABLE) if settings.transport.encrypted else None,
+                guard=callers.guard("relay", access.TABLE, keys, encrypted=settings.transport.encrypted),
+                wraps=creating.held_to_quotas(keys, clock, registry, store),
                 registry=prometheus,
                 probes=settings.health_address,
                 readiness=readiness,
@@ -118,6 +121,11 @@ async def running(
         waiting = group.create_task(_when_store_answers(channel, clock, readiness))
         stack.push_async_callback(_leave, registry, readiness, waiting)
         yield Running(client_address, control_address, where, registry)
+
+
+def _to_store(settings: Settings) -> Transport:
+    """The handle store knows relays by certificate; a key is none of its business."""
+    return replace(settings.transport, api_key="")
 
 
 def _register(servicer: RelayServicer, replica: ReplicaServicer) -> Callable[[grpc.aio.Server], None]:

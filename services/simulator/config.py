@@ -7,7 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from filo.client import Policy
-from services.common import tls
+from services.common import api_keys, tls
+from services.common.api_keys import Access
 from services.common.config import Address, Environment
 from services.common.tls import Transport
 
@@ -44,6 +45,7 @@ class Settings:
         lease: How long a run stays with a simulator that gives no sign of life; then another one goes on with it.
         most_runs: How many runs are in progress here at once; others wait, or go to another simulator.
         transport: What encrypts the calls between services.
+        access: Who may start, see and stop runs.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -69,6 +71,7 @@ class Settings:
     lease: float = 10.0
     most_runs: int = 1_000
     transport: Transport = Transport()  # noqa: RUF009 - frozen
+    access: Access = Access()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
 
     @property
@@ -86,6 +89,7 @@ class Settings:
         env, shared, default = Environment(values, "FILO_SIMULATOR_"), Environment(values), cls()
         address = env.address("ADDRESS", default.address)
         relay = shared.address("RELAY_CONTROL_ADDRESS", default.relay_control_address)
+        transport = tls.read(shared, "simulator", {"SIMULATOR_ADDRESS": address, "RELAY_CONTROL_ADDRESS": relay})
         settings = cls(
             address=address,
             metrics_address=env.address("METRICS_ADDRESS", default.metrics_address),
@@ -108,7 +112,8 @@ class Settings:
             api_key=Environment(values, "").secret("GEMINI_API_KEY") or default.api_key,
             lease=env.duration("LEASE", default.lease, low=0.2),
             most_runs=env.integer("MOST_RUNS", default.most_runs, low=1),
-            transport=tls.read(shared, "simulator", {"SIMULATOR_ADDRESS": address, "RELAY_CONTROL_ADDRESS": relay}),
+            transport=transport,
+            access=api_keys.read(shared, transport, {"SIMULATOR_ADDRESS": address}),
             log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
         env.problems += shared.problems

@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry
 
 from filo.relay.v1 import relay_pb2, relay_pb2_grpc
 from filo.simulator.v1 import simulator_pb2_grpc
-from services.common import grpc_access, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
+from services.common import api_keys, callers, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.grpc_metrics import GrpcMetrics
 from services.common.lifecycle import StartupError
-from services.simulator import access, agent, faultplan, manager, persona, store
+from services.simulator import access, agent, creating, faultplan, manager, persona, store
 from services.simulator import runs as all_runs
 from services.simulator.account import Emulator
 from services.simulator.config import Settings
@@ -67,12 +67,14 @@ async def running(
         metrics_address = stack.enter_context(metrics.serving(registry, settings.metrics_address))
         runs = await stack.enter_async_context(all_runs.running(kept, tools))
         servicer = SimulatorServicer(runs)
+        keys = api_keys.opened(settings.access)
         server = grpc_server.serving(
             settings.address,
             [SERVICE],
             lambda server: simulator_pb2_grpc.add_SimulatorServiceServicer_to_server(servicer, server),
             transport=settings.transport,
-            guard=grpc_access.guard("simulator", access.TABLE) if settings.transport.encrypted else None,
+            guard=callers.guard("simulator", access.TABLE, keys, encrypted=settings.transport.encrypted),
+            wraps=creating.held_to_quotas(keys, tools.clock, runs),
             grace=1.0,
             registry=registry,
             probes=settings.health_address,

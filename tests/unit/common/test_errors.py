@@ -28,9 +28,13 @@ def test_every_close_code_an_error_renders_tells_the_client_what_to_do(reason: R
 
 @pytest.mark.parametrize("reason", Reason)
 def test_only_a_failure_is_worth_a_retry(reason: Reason) -> None:
-    """What the caller did wrong stays wrong; what the service lacks may come back (gRPC's own advice, AIP-194)."""
+    """What the caller did wrong stays wrong; what the service lacks may come back (gRPC's own advice, AIP-194).
+
+    A quota comes back by itself, and a full relay empties; the answer says when.
+    """
+    bounded = {Reason.QUOTA_EXCEEDED, Reason.RELAY_FULL}
     transient = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL}
-    assert MEANING[reason].retryable is (MEANING[reason].code in transient)
+    assert MEANING[reason].retryable is (MEANING[reason].code in transient or reason in bounded)
 
 
 # Callers decide by these: a row may be added, but one that is there stays as it is.
@@ -45,6 +49,8 @@ PUBLISHED = {
     "OWNER_MISMATCH": ("PERMISSION_DENIED", 4403),
     "MODE_MISMATCH": ("PERMISSION_DENIED", 4403),
     "CALLER_NOT_ALLOWED": ("PERMISSION_DENIED", 1008),
+    "API_KEY_INVALID": ("UNAUTHENTICATED", 1008),
+    "QUOTA_EXCEEDED": ("RESOURCE_EXHAUSTED", 1013),
     "EPOCH_FENCED": ("ABORTED", 4409),
     "SESSION_REPLACED": ("ABORTED", 4409),
     "MALFORMED_MESSAGE": ("INVALID_ARGUMENT", 1007),
@@ -53,6 +59,7 @@ PUBLISHED = {
     "STORE_UNAVAILABLE": ("UNAVAILABLE", 1013),
     "SERVICE_UNAVAILABLE": ("UNAVAILABLE", 1013),
     "DEADLINE_EXCEEDED": ("DEADLINE_EXCEEDED", 1013),
+    "RELAY_FULL": ("RESOURCE_EXHAUSTED", 1013),
     "INTERNAL": ("INTERNAL", 1011),
 }
 

@@ -30,8 +30,9 @@ OUTAGES = {
 ELSEWHERE = {
     Reason.CALLER_NOT_ALLOWED,
     Reason.LIMIT_REACHED,
+    Reason.QUOTA_EXCEEDED,
 }
-"""These need another certificate, or ten thousand calls; the services' own tests prove them."""
+"""These need another certificate or key, or ten thousand calls; the services' own tests prove them."""
 
 
 def documented() -> dict[str, set[Reason]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common import api_keys
 from services.common.config import Address, ConfigError
 from services.relay.config import GEMINI_URL, DrainPolicy, Settings
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
@@ -62,6 +63,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_BREAKER_PROBE_INTERVAL": "4s",
             "FILO_RELAY_DIALS_A_SECOND": "5",
             "FILO_ALLOW_PLAINTEXT": "true",
+            "FILO_API_KEYS": api_keys.line("shop", "filo_key-of-the-shop"),
+            "FILO_API_KEY": "filo_key-of-a-relay",
             "FILO_LOG_LEVEL": "DEBUG",
             **{f"FILO_RELAY_{name.upper()}": "2" for name in numbers},
             "FILO_RELAY_FEEDBACK_POLICY": "rebase",
@@ -86,6 +89,16 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert settings.upstream_url == "wss://localhost:7443"
     assert settings.origins == ("https://a.example", "https://b.example")
     assert (settings.session_ttl, settings.close_timeout) == (600.0, 0.05)
+
+
+def test_relays_that_are_called_by_key_have_one_themselves() -> None:
+    """Without certificates other relays tell each other by a key; on one machine there are no others."""
+    keys = {**ENOUGH, "FILO_API_KEYS": api_keys.line("shop", "filo_key-of-the-shop")}
+    assert Settings.from_env(keys).transport.api_key == ""
+    anywhere = {**keys, "FILO_RELAY_CONTROL_ADDRESS": "0.0.0.0:1", "FILO_ALLOW_PLAINTEXT": "true"}
+    assert problems(anywhere) == ["FILO_API_KEY"]
+    assert Settings.from_env({**anywhere, "FILO_API_KEY": "filo_key-of-a-relay"}).transport.api_key
+    assert problems({**anywhere, "FILO_API_KEY": "a b"}) == ["FILO_API_KEY"] * 2
 
 
 def test_the_keys_are_in_the_data_directory() -> None:

@@ -29,7 +29,8 @@ class RelayServiceStub:
     """Sessions: a client's hold on a conversation.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and
+    CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     def __init__(self, channel):
@@ -74,13 +75,15 @@ class RelayServiceServicer:
     """Sessions: a client's hold on a conversation.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and
+    CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     def CreateSession(self, request, context):
         """Stores a conversation and gives the token that opens its socket.
         Idempotent by `request_id`: the same request again gives the same conversation with a fresh token.
-        Errors: REQUEST_ID_REUSED.
+        Errors: REQUEST_ID_REUSED; QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`) when the caller's API key
+        may not have another now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +183,8 @@ class RelayService:
     """Sessions: a client's hold on a conversation.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and
+    CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     @staticmethod
@@ -349,7 +353,8 @@ class RelayService:
 class ReplicaServiceStub:
     """What the replicas of the relay ask of each other; no platform calls it.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Where callers show API keys or certificates, every RPC may
+    answer API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     def __init__(self, channel):
@@ -368,7 +373,8 @@ class ReplicaServiceStub:
 class ReplicaServiceServicer:
     """What the replicas of the relay ask of each other; no platform calls it.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Where callers show API keys or certificates, every RPC may
+    answer API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     def ReleaseConversation(self, request, context):
@@ -400,7 +406,8 @@ def add_ReplicaServiceServicer_to_server(servicer, server):
 class ReplicaService:
     """What the replicas of the relay ask of each other; no platform calls it.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Where callers show API keys or certificates, every RPC may
+    answer API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     @staticmethod

@@ -30,7 +30,8 @@ class RelayServiceStub:
     """Sessions: a client's hold on a conversation.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and
+    CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     @_typing.overload
@@ -40,7 +41,8 @@ class RelayServiceStub:
     CreateSession: _grpc.UnaryUnaryMultiCallable[_relay_pb2.CreateSessionRequest, _relay_pb2.CreateSessionResponse]
     """Stores a conversation and gives the token that opens its socket.
     Idempotent by `request_id`: the same request again gives the same conversation with a fresh token.
-    Errors: REQUEST_ID_REUSED.
+    Errors: REQUEST_ID_REUSED; QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`) when the caller's API key
+    may not have another now.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_relay_pb2.GetSessionRequest, _relay_pb2.GetSessionResponse]
     """Reads what a conversation is doing, at whichever replica: the one that holds it answers.
@@ -77,14 +79,16 @@ class RelayServiceAsyncStub(RelayServiceStub):
     """Sessions: a client's hold on a conversation.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and
+    CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_relay_pb2.CreateSessionRequest, _relay_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """Stores a conversation and gives the token that opens its socket.
     Idempotent by `request_id`: the same request again gives the same conversation with a fresh token.
-    Errors: REQUEST_ID_REUSED.
+    Errors: REQUEST_ID_REUSED; QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`) when the caller's API key
+    may not have another now.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_relay_pb2.GetSessionRequest, _relay_pb2.GetSessionResponse]  # type: ignore[assignment]
     """Reads what a conversation is doing, at whichever replica: the one that holds it answers.
@@ -120,7 +124,8 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Sessions: a client's hold on a conversation.
 
     Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer STORE_UNAVAILABLE (UNAVAILABLE, may be
-    repeated) and INVALID_ARGUMENT; others are named at the RPC.
+    repeated), INVALID_ARGUMENT and, where callers show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and
+    CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     @_abc_1.abstractmethod
@@ -131,7 +136,8 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_relay_pb2.CreateSessionResponse, _abc.Awaitable[_relay_pb2.CreateSessionResponse]]:
         """Stores a conversation and gives the token that opens its socket.
         Idempotent by `request_id`: the same request again gives the same conversation with a fresh token.
-        Errors: REQUEST_ID_REUSED.
+        Errors: REQUEST_ID_REUSED; QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`) when the caller's API key
+        may not have another now.
         """
 
     @_abc_1.abstractmethod
@@ -198,7 +204,8 @@ def add_RelayServiceServicer_to_server(servicer: RelayServiceServicer, server: _
 class ReplicaServiceStub:
     """What the replicas of the relay ask of each other; no platform calls it.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Where callers show API keys or certificates, every RPC may
+    answer API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     @_typing.overload
@@ -216,7 +223,8 @@ class ReplicaServiceStub:
 class ReplicaServiceAsyncStub(ReplicaServiceStub):
     """What the replicas of the relay ask of each other; no platform calls it.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Where callers show API keys or certificates, every RPC may
+    answer API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -230,7 +238,8 @@ class ReplicaServiceAsyncStub(ReplicaServiceStub):
 class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the replicas of the relay ask of each other; no platform calls it.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Where callers show API keys or certificates, every RPC may
+    answer API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named at the RPC.
     """
 
     @_abc_1.abstractmethod

@@ -28,8 +28,9 @@ if _version_not_supported:
 class SimulatorServiceStub:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT; others are named at the
-    RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
+    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
     """
 
     def __init__(self, channel):
@@ -68,13 +69,15 @@ class SimulatorServiceStub:
 class SimulatorServiceServicer:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT; others are named at the
-    RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
+    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
     """
 
     def StartRun(self, request, context):
         """Starts a run and answers at once. Idempotent by `request_id`: the same request again gives the same run, another one
-        with the same id is refused with REQUEST_ID_REUSED.
+        with the same id is refused with REQUEST_ID_REUSED. QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`)
+        when the caller's API key may not have another now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,8 +151,9 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
 class SimulatorService:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT; others are named at the
-    RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
+    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
     """
 
     @staticmethod

@@ -29,8 +29,9 @@ GRPC_VERSION: str
 class SimulatorServiceStub:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT; others are named at the
-    RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
+    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
     """
 
     @_typing.overload
@@ -39,7 +40,8 @@ class SimulatorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SimulatorServiceAsyncStub: ...
     StartRun: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.StartRunRequest, _simulator_pb2.StartRunResponse]
     """Starts a run and answers at once. Idempotent by `request_id`: the same request again gives the same run, another one
-    with the same id is refused with REQUEST_ID_REUSED.
+    with the same id is refused with REQUEST_ID_REUSED. QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`)
+    when the caller's API key may not have another now.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.GetRunRequest, _simulator_pb2.GetRunResponse]
     """Reads a run, with its report as far as it has got. Errors: RUN_NOT_FOUND."""
@@ -56,14 +58,16 @@ class SimulatorServiceStub:
 class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT; others are named at the
-    RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
+    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartRun: _aio.UnaryUnaryMultiCallable[_simulator_pb2.StartRunRequest, _simulator_pb2.StartRunResponse]  # type: ignore[assignment]
     """Starts a run and answers at once. Idempotent by `request_id`: the same request again gives the same run, another one
-    with the same id is refused with REQUEST_ID_REUSED.
+    with the same id is refused with REQUEST_ID_REUSED. QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`)
+    when the caller's API key may not have another now.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_simulator_pb2.GetRunRequest, _simulator_pb2.GetRunResponse]  # type: ignore[assignment]
     """Reads a run, with its report as far as it has got. Errors: RUN_NOT_FOUND."""
@@ -79,8 +83,9 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
 class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT; others are named at the
-    RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
+    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
+    at the RPC.
     """
 
     @_abc_1.abstractmethod
@@ -90,7 +95,8 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.StartRunResponse, _abc.Awaitable[_simulator_pb2.StartRunResponse]]:
         """Starts a run and answers at once. Idempotent by `request_id`: the same request again gives the same run, another one
-        with the same id is refused with REQUEST_ID_REUSED.
+        with the same id is refused with REQUEST_ID_REUSED. QUOTA_EXCEEDED (RESOURCE_EXHAUSTED, with a `google.rpc.RetryInfo`)
+        when the caller's API key may not have another now.
         """
 
     @_abc_1.abstractmethod
