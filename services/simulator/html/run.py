@@ -108,13 +108,13 @@ def sections(story: Story, baseline: Story | None = None) -> list[tuple[str, str
     """Everything after the head: anchor, name and content of each section that has anything to say."""
     told = story.run.report
     found: Sequence[tuple[str, str, str, Content]] = (
-        ("baseline", "Baseline", "", findings.compared(story, baseline) if baseline else None),
         ("timeline", "Timeline", _pace(story), timeline.draw(story)),
         ("context", "Context", "Tokens in the agent's context after each turn, by what they are for.",
          tokens.context(story, baseline)),
         ("gaps", "Gaps", "How long the conversation was without a connection, cut by cut.", gaps.draw(story)),
         ("billed", "Billed", "Every turn bills the whole context again; this is the sum since the run began.",
          tokens.billed(story, baseline)),
+        ("baseline", "Baseline", "", findings.compared(story, baseline) if baseline else None),
         ("checks", "Checks", "", findings.checks(story, told.checks) if told.checks else None),
         ("advice", "Advice", "What the sales manager told the agent in private, and what became of it.",
          findings.advice(story) if told.advice else None),
