@@ -362,7 +362,8 @@ async def test_the_end_is_final(handles: RunningHandles, clock: ManualClock) -> 
     clock.advance(7)
     request.reason = "again"
     assert (await handles.stub.EndConversation(request)).conversation == ended
-    await handles.stub.HeartbeatConversation(pb.HeartbeatConversationRequest(name=created.name, epoch=1))
+    heartbeat = pb.HeartbeatConversationRequest(name=created.name, epoch=1)
+    assert (await refused(handles.stub.HeartbeatConversation(heartbeat))).reason is Reason.CONVERSATION_ENDED
     assert (await refused(handles.attach(created))).reason is Reason.CONVERSATION_ENDED
     assert (await refused(handles.attach(created, owner=STRANGER))).reason is Reason.OWNER_MISMATCH
     assert (await refused(handles.checkpoint(created, 1, 2))).reason is Reason.CONVERSATION_ENDED
