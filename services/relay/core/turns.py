@@ -113,6 +113,11 @@ class Talk:
         return any(call.result is None for call in self._turn.calls.values())
 
     @property
+    def next_utterance(self) -> Mark | None:
+        """The newest input before the next utterance, where one has begun that waits for an answer of its own."""
+        return self._turn.spoke_on
+
+    @property
     def calls_at_client(self) -> tuple[ToolCall, ...]:
         """The calls that a client was told of and has not answered, by the names that it was told.
 

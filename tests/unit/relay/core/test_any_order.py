@@ -197,10 +197,13 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.live and self.live.heard and self.live.answering is None)
     @rule(words=st.booleans())
     def gemini_answers(self, words: bool) -> None:  # noqa: FBT001
-        """To all that it has heard."""
+        """To all that it has heard of this utterance: where the next one begins, its ear and the relay's agree."""
         connection = self.live
         assert connection is not None
-        connection.answering, connection.heard = connection.heard, []
+        begun = self.world.core.talk.next_utterance
+        last = connection.heard[-1] if begun is None or begun.seq < connection.heard[0] else begun.seq
+        connection.answering = [number for number in connection.heard if number <= last]
+        connection.heard = [number for number in connection.heard if number > last]
         self.world.post(on.AnswerBegan(self.world.sent))
         if words:
             self.world.post(on.AgentSaid("word "))
