@@ -129,17 +129,17 @@ async def _play(environ: Mapping[str, str], scratch: Path, reports: Path, screen
             await up.launch(supervisor, stack.services(choices, environ, where), screen.say)
         address = where["FILO_SIMULATOR_ADDRESS"]
         without = await supervisor.guard(_act(WITHOUT, address, reports / "without", screen))
-        with_filo = await supervisor.guard(_act(WITH, address, reports / "with", screen))
+        with_filo = await supervisor.guard(_act(WITH, address, reports / "with", screen, without))
     return _conclude(without, with_filo, reports, screen)
 
 
-async def _act(act: Act, address: Address, directory: Path, screen: Screen) -> pb.Run:
+async def _act(act: Act, address: Address, directory: Path, screen: Screen, baseline: pb.Run | None = None) -> pb.Run:
     screen.say("")
     screen.say(act.title, style="bold")
     screen.say(act.story)
     screen.say("")
     ended = await conduct(address, act.spec, screen)
-    records.save_run(ended, directory)
+    records.save_run(ended, directory, baseline)
     if ended.outcome == pb.OUTCOME_STOPPED:
         raise asyncio.CancelledError
     return ended

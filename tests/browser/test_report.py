@@ -167,6 +167,15 @@ async def test_a_link_to_a_run_of_a_suite_unfolds_it(browser: Browser, tmp_path:
         assert await page.locator("details.story[open]").count() == 1
 
 
+async def test_on_paper_it_is_light(browser: Browser, run_file: Path) -> None:
+    """Printed, dark text stands on white, whatever the screen shows, and nothing that only a screen needs is there."""
+    async with opened(browser, run_file, color_scheme="dark") as page:
+        await page.emulate_media(media="print", color_scheme="dark")
+        assert await background(page) == "rgb(255, 255, 255)"
+        assert await page.evaluate(CONTRAST, "body") >= 4.5
+        assert not await page.locator("nav").is_visible()
+
+
 CONTRAST = """(where) => {
   const linear = (part) => ((part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
   const light = (colour) => {
