@@ -1,8 +1,8 @@
-"""API keys of callers: random secrets of which only hashes are kept, each with a name, a role and quotas.
+"""API keys of callers: random secrets of which only hashes are kept, each with a name, roles and quotas.
 
 A line of the file is a key; several are good at once, so that one can be replaced without a gap::
 
-    # name   hash            role            quotas
+    # name   hash            roles           quotas
     shop     sha256:2c26…    as=platform     conversations=200 creations=60
     shop-2   sha256:fcde…    as=platform
 
@@ -42,14 +42,14 @@ class Key:
     Args:
         name: Whose it is, for logs; unique.
         digest: SHA-256 of it.
-        role: As whom its bearer calls.
+        roles: As whom its bearer calls.
         conversations: How many its bearer may have at once; 0 for any number.
         creations: How many it may create a minute; 0 for any number.
     """
 
     name: str
     digest: bytes = field(repr=False)
-    role: Caller = Caller.PLATFORM
+    roles: frozenset[Caller] = frozenset({Caller.PLATFORM})
     conversations: int = 0
     creations: int = 0
 
@@ -98,16 +98,16 @@ def _key(number: int, words: Sequence[str]) -> Key:
     found = _HASH.fullmatch(words[1])
     if found is None:
         raise UnusableError(f"line {number}: after the name comes sha256: and 64 hex digits, never the key itself")
-    role, quotas = Caller.PLATFORM, dict.fromkeys(_QUOTAS, 0)
+    roles, quotas = frozenset({Caller.PLATFORM}), dict.fromkeys(_QUOTAS, 0)
     for word in words[2:]:
         name, _, value = word.partition("=")
-        if name == "as" and value in set(Caller):
-            role = Caller(value)
+        if name == "as" and set(value.split(",")) <= set(Caller):
+            roles = frozenset(map(Caller, value.split(",")))
         elif name in _QUOTAS and value.isdecimal() and value.isascii():
             quotas[name] = int(value)
         else:
             raise UnusableError(f"line {number}: only as=ROLE, conversations=N and creations=N may follow the hash")
-    return Key(words[0], bytes.fromhex(found[1]), role, **quotas)
+    return Key(words[0], bytes.fromhex(found[1]), roles, **quotas)
 
 
 class Keys:

@@ -42,8 +42,8 @@ def guard(room: str, table: Table, keys: Keys | None, *, encrypted: bool) -> Gua
         if key is None:
             log.warning("caller without a good key", call=call, shown=shown is not None, peer=context.peer())
             raise ServiceError(Reason.API_KEY_INVALID, _HOW)
-        if not grpc_access.may(table, path, frozenset({key.role})):
-            log.warning("caller not allowed", call=call, caller=key.name, role=key.role.value, peer=context.peer())
+        if not grpc_access.may(table, path, key.roles):
+            log.warning("caller not allowed", call=call, caller=key.name, roles=sorted(key.roles), peer=context.peer())
             raise ServiceError(
                 Reason.CALLER_NOT_ALLOWED,
                 f"A caller with this key may not call {call}.",

@@ -13,7 +13,19 @@ from typing import Any, Final
 import structlog
 
 _SECRET: Final = frozenset(
-    {"handle", "resume_handle", "upstream_handle", "token", "session_token", "share_token", "api_key", "key", "secret"}
+    {
+        "handle",
+        "resume_handle",
+        "upstream_handle",
+        "token",
+        "session_token",
+        "share_token",
+        "api_key",
+        "key",
+        "secret",
+        "authorization",
+        "password",
+    }
 )
 _CHATTY: Final = (
     "websockets",

@@ -19,6 +19,8 @@ from services.common.api_keys import Access, Keys
 from services.common.errors import Reason, ServiceError
 from services.common.grpc_access import Caller
 from services.common.tls import Transport
+from services.contract import checks as contract
+from services.contract.target import Target
 from services.relay.control.access import TABLE
 from tests.support.handles import until
 from tests.support.relay import RunningRelay, another_relay, running_relay
@@ -26,12 +28,16 @@ from tests.support.simulator import running_simulator
 from tests.support.stack import FILO
 
 SHOP, RELAY, SIMULATOR = "filo_key-of-the-shop", "filo_key-of-the-relays", "filo_key-of-the-simulator"
+UNLIMITED, BOTH = "filo_key-of-the-desk", "filo_key-of-the-tests"
+REPLICA = "filo.relay.v1.ReplicaService"
 NOBODY = "conversations/" + "0" * 32
 LINES = "\n".join(
     [
         api_keys.line("shop", SHOP, conversations=2, creations=5),
         api_keys.line("relay", RELAY, Caller.RELAY),
         api_keys.line("simulator", SIMULATOR, Caller.SIMULATOR),
+        api_keys.line("desk", UNLIMITED),
+        f"{api_keys.line('tests', BOTH)},relay",
     ]
 )
 
@@ -164,6 +170,16 @@ def test_certificates_and_keys() -> None:
         with pytest.raises(ServiceError):
             guard(create, context)  # type: ignore[arg-type]
     guard("/grpc.health.v1.Health/Check", _Context())  # type: ignore[arg-type]
+
+
+async def test_a_relay_with_keys_keeps_the_contract(relay: RunningRelay) -> None:
+    """Both its services, asked with a key that has the roles of both; a platform's key alone is not enough for one."""
+    checks = [check for check in contract.checks([REPLICA]) if "is answered" in check.title]
+    where = relay.where.control_address, f"ws://{relay.where.client_address}"
+    for check in checks:
+        await check.run(Target(*where, key=BOTH))
+        with pytest.raises(contract.BrokenError, match="CALLER_NOT_ALLOWED"):
+            await check.run(Target(*where, key=UNLIMITED))
 
 
 class _Context:

@@ -23,14 +23,20 @@ def test_a_line_is_read_as_it_was_made() -> None:
     """Name, role and quotas; and of the key only what it cannot be made from."""
     text = f"# the shop's\n{api_keys.line('shop', SHOP, Caller.RELAY, conversations=3, creations=60)} # since May\n\n"
     (key,) = api_keys.parse(text)
-    assert (key.name, key.role, key.conversations, key.creations) == ("shop", Caller.RELAY, 3, 60)
+    assert (key.name, key.roles, key.conversations, key.creations) == ("shop", frozenset({Caller.RELAY}), 3, 60)
     assert SHOP not in text
 
 
 def test_a_key_without_more_is_a_platforms() -> None:
     """The least that may create sessions, without quotas."""
     (key,) = api_keys.parse(f"shop sha256:{api_keys.digest(SHOP).hex()}")
-    assert (key.role, key.conversations, key.creations) == (Caller.PLATFORM, 0, 0)
+    assert (key.roles, key.conversations, key.creations) == (frozenset({Caller.PLATFORM}), 0, 0)
+
+
+def test_a_key_may_have_several_roles() -> None:
+    """As a certificate may have several names."""
+    (key,) = api_keys.parse(f"shop sha256:{'0' * 64} as=platform,relay")
+    assert key.roles == frozenset({Caller.PLATFORM, Caller.RELAY})
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,7 @@ def test_a_key_without_more_is_a_platforms() -> None:
         (f"../shop sha256:{'0' * 64}", "line 1 is not NAME"),
         (f"shop sha256:{'0' * 63}", "64 hex digits"),
         (f"\nshop sha256:{'0' * 64} as=king", "line 2: only as=ROLE"),
+        (f"shop sha256:{'0' * 64} as=platform,", "only as=ROLE"),
         (f"shop sha256:{'0' * 64} creations=many", "only as=ROLE"),
         (f"shop sha256:{'0' * 64}; shop sha256:{'1' * 64}", "the same name"),
         (f"shop sha256:{'0' * 64}\ndesk sha256:{'0' * 64}", "the same hash"),
