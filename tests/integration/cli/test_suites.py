@@ -57,6 +57,9 @@ def test_a_suite_passes_and_leaves_its_results(place: Path) -> None:
     kept = sorted(path.name for path in (place / "out").iterdir() if path.is_dir())
     assert kept[0] == "001-enthusiastic-none-seed-1"
     assert {path.name for path in (place / "out" / kept[0]).iterdir()} >= {"run.json", "report.json", "transcript.txt"}
+    page = (place / "out" / "report.html").read_text("utf-8")
+    assert "Passed, 5 of 5 runs" in page
+    assert all(run["title"] in page for run in result["runs"])
 
 
 def test_the_same_suite_fails_in_the_world_before_filo(place: Path) -> None:
@@ -133,6 +136,14 @@ def test_runs_are_listed_read_watched_and_stopped(tmp_path: Path) -> None:
         assert "agent" in runs("watch", name)[1]
         assert runs("stop", name) == (0, f"{name} has ended: completed\n")
         assert runs("show", "nothing")[0] == 2
+        assert runs("report", name, "--html", "pages/mine.html") == (0, "pages/mine.html\n")
+        assert "All 3 turns were completed." in (tmp_path / "pages" / "mine.html").read_text("utf-8")
+        assert runs("report", "nothing")[0] == 2
+        assert not (tmp_path / "report.html").exists()
+        again = filo("train", "--turns", "2", "--report", "two.html", environ=environ, cwd=tmp_path)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "Report: two.html" in again.stdout
+        assert "All 2 turns were completed." in (tmp_path / "two.html").read_text("utf-8")
 
 
 def test_the_transcript_of_the_documentation_is_what_is_printed(tmp_path: Path) -> None:
