@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bench import rotation_table
+from bench.relay import table as relay_table
 from filo.handles.v1.handles_pb2 import HandleResult
 from services.cli.main import SERVICES
 from services.cli.settings import settings
@@ -196,6 +197,15 @@ def _rotation_bench() -> str:
     return rotation_table.table(json.loads(ROTATIONS.read_text(encoding="utf-8")))
 
 
+def _relay_bench() -> str:
+    return relay_table.table(json.loads((_RESULTS / "relay.json").read_text(encoding="utf-8")))
+
+
+def _relay_rotating() -> str:
+    return relay_table.rotating(json.loads((_RESULTS / "relay-rotating.json").read_text(encoding="utf-8")))
+
+
+_RESULTS: Final = Path(__file__).resolve().parent.parent / "bench/results"
 ROTATIONS: Final = Path(__file__).resolve().parent.parent / "bench/results/rotation.json"
 """What `make bench-rotation` found."""
 
@@ -212,7 +222,9 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "handles-limits": _handles_limits,
         "handles-sqlite": _handles_sqlite,
         "relay-access": partial(_access, relay_access.TABLE),
+        "relay-bench": _relay_bench,
         "relay-models": _relay_models,
+        "relay-rotating": _relay_rotating,
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,

@@ -76,6 +76,9 @@ async def _measure(contenders: list[Contender], wanted: argparse.Namespace) -> F
     found: Found = defaultdict(lambda: defaultdict(list))
     gc.collect()
     gc.freeze()
+    for contender in contenders if wanted.memory else ():
+        idle, busy = await measure.memory(contender, wanted.memory, 5.0)
+        found[contender.name] |= {"idle_kib": [idle], "busy_kib": [busy]}
     for number in range(wanted.rounds):
         first = number % len(contenders)
         for contender in contenders[first:] + contenders[:first]:
@@ -83,9 +86,6 @@ async def _measure(contenders: list[Contender], wanted: argparse.Namespace) -> F
             for key, value in (await _round(contender, wanted.seconds)).items():
                 row[key].append(value)
             print(f"round {number + 1}: {contender.name}: {row['cpu_us'][-1]:.1f} us a message", flush=True)
-    for contender in contenders if wanted.memory else ():
-        idle, busy = await measure.memory(contender, wanted.memory, 5.0)
-        found[contender.name] |= {"idle_kib": [idle], "busy_kib": [busy]}
     return found
 
 

@@ -9,14 +9,13 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 
-from bench.relay import measure
+from bench.relay import measure, table
 from bench.relay.__main__ import gemini, spread
 from bench.relay.caller import Caller, called, paced
 from bench.relay.contenders import RESTLESS, Contender, filo
@@ -85,13 +84,7 @@ def main() -> None:
     wanted = parser.parse_args()
     report = uvloop.run(bench(wanted.rounds, wanted.seconds))
     wanted.write.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    ratio = report["rotating_p99"]["median"] / report["calm_p99"]["median"]
-    print("| the others | p50, ms | p99, ms (least to most) |\n| --- | --- | --- |")
-    for name in ("calm", "rotating"):
-        p50, p99 = report[f"{name}_p50"], report[f"{name}_p99"]
-        print(f"| {name} | {p50['median']:.2f} | {p99['median']:.2f} ({p99['min']:.2f} to {p99['max']:.2f}) |")
-    print(f"\n{statistics.mean(report['rate'].values()):.0f} rotations a second in {report['restless']} conversations.")
-    print(f"p99 of the others, rotating / calm: {ratio:.2f}. Conversations lost: {len(report['lost'])}.")
+    print(table.rotating(report))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.relay import measure
+from bench.relay import measure, table
 from bench.relay.__main__ import gemini
 from bench.relay.caller import Caller, called, paced
 from bench.relay.contenders import filo
@@ -94,12 +94,7 @@ def main() -> None:
     wanted = parser.parse_args()
     report = uvloop.run(bench(wanted))
     wanted.write.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    first, last = report["samples"][0]["mib"], report["samples"][-1]["mib"]
-    print(
-        f"{wanted.open} open, {wanted.talking} talking: {len(report['lost'])} lost, {report['unanswered']} messages "
-        f"unanswered, memory {first:.0f} to {last:.0f} MiB, {report['core']:.0%} of a core, "
-        f"event-loop lag p50 <= {report['lag_p50_ms']:.0f} ms, p99 <= {report['lag_p99_ms']:.0f} ms."
-    )
+    print(table.soak(report))
     raise SystemExit(1 if report["lost"] else 0)
 
 

@@ -32,6 +32,33 @@ def table(report: Mapping[str, Any]) -> str:
     return drawn + "".join(f"\n{ratio}" for ratio in ratios(rows)) + "\n"
 
 
+def rotating(report: Mapping[str, Any]) -> str:
+    """What the others feel of rotations, as Markdown."""
+    lines = ["| the others | p50, ms | p99, ms | p99, least to most |", "| --- | --- | --- | --- |"]
+    for name in ("calm", "rotating"):
+        p50, p99 = report[f"{name}_p50"], report[f"{name}_p99"]
+        lines.append(f"| {name} | {p50['median']:.2f} | {p99['median']:.2f} | {p99['min']:.2f} to {p99['max']:.2f} |")
+    ratio = report["rotating_p99"]["median"] / report["calm_p99"]["median"]
+    return "\n".join(lines) + (
+        f"\n\n{report['rate']['median']:.0f} rotations a second in {report['restless']} of {report['conversations']} "
+        f"conversations; p99 of the others, rotating / calm: {ratio:.2f}; conversations lost: {len(report['lost'])}.\n"
+    )
+
+
+def soak(report: Mapping[str, Any]) -> str:
+    """What a relay does over minutes, as Markdown."""
+    lines = ["| minute | memory, MiB | p50, ms | p99, ms |", "| --- | --- | --- | --- |"]
+    samples = report["samples"]
+    for sample in samples[:: max(1, len(samples) // 8)]:
+        cells = (sample["minute"], sample["mib"], sample["p50_ms"], sample["p99_ms"])
+        lines.append(f"| {' | '.join(f'{cell:.1f}' for cell in cells)} |")
+    return "\n".join(lines) + (
+        f"\n\n{report['open']} open, {report['talking']} of them talking, {report['minutes']:g} minutes: "
+        f"{len(report['lost'])} lost, {report['unanswered']} messages unanswered, {report['core']:.0%} of a core, "
+        f"event-loop lag p50 at most {report['lag_p50_ms']:.0f} ms, p99 at most {report['lag_p99_ms']:.0f} ms.\n"
+    )
+
+
 def ratios(rows: Mapping[str, Any]) -> list[str]:
     """Filo against each of the others, in CPU a message."""
     own = rows.get("Filo")

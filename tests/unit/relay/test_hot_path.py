@@ -105,7 +105,7 @@ class Relayed:
         link = UpstreamLink(
             cast("Any", None),
             dialler=cast("Any", None),
-            store=cast("Any", SimpleNamespace(turns=None)),
+            history=cast("Any", None),
             inputs=self.inputs,
             outbox=self.outbox,
             post=self.posted.append,
