@@ -81,9 +81,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Audio that is not the test voice, or a damaged part of it; `duration` in seconds."""
+    """Audio that is not the test voice, or a damaged part of it; `duration` in seconds, `audio` its PCM16."""
 
     duration: float
+    audio: bytes
 
 
 Event = Heard | Silence | Unknown
@@ -215,8 +216,8 @@ class Listener:
     def _take_other(self, size: int) -> Silence | Unknown:
         piece = bytes(self._buffer[:size])
         del self._buffer[:size]
-        kind = Unknown if piece.strip(b"\0") else Silence
-        return kind(size / _SAMPLE_BYTES / self._rate)
+        duration = size / _SAMPLE_BYTES / self._rate
+        return Unknown(duration, piece) if piece.strip(b"\0") else Silence(duration)
 
     def _demodulate(self, frame: bytes) -> Heard | None:
         data = frame[0::_SAMPLE_BYTES]

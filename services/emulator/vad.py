@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from services.common.voice import FRAME_SECONDS, Heard, Listener, Silence
+from services.common.voice import FRAME_SECONDS, FRAMES_PER_SECOND, Event, Heard, Listener, Unknown
 from services.emulator.messages import AudioInput, Detection
 
 DEFAULT_SILENCE: Final = 0.5
@@ -35,30 +35,36 @@ class Sound:
 
 
 class Ear:
-    """Turns PCM16 mono into sounds. One ear a connection; the rate may change between pieces."""
+    """Turns PCM16 mono into sounds of at most 20 ms, each judged by its own samples: how the stream is cut is nothing.
+
+    One ear a connection. The rate may change between pieces, and begins a new stream where it does.
+    """
 
     def __init__(self) -> None:
         """Hear nothing yet."""
         self._listeners = {rate: Listener(rate) for rate in (16_000, 24_000)}
-        self._split = 0
+        self._rate = 0
+        self._rest = b""
 
     def hear(self, audio: AudioInput) -> list[Sound]:
         """The sounds in the next piece of audio; a rate unknown to the test voice is judged by energy alone."""
-        samples = audio.data[self._split :]  # a chunk may begin in the middle of a sample
-        self._split = (len(audio.data) + self._split) % SAMPLE_BYTES
-        if audio.rate not in self._listeners:
-            return [Sound(len(audio.data) / SAMPLE_BYTES / audio.rate, _is_loud(samples))]
-        sounds = []
-        loud: bool | None = None
-        for event in self._listeners[audio.rate].feed(audio.data):
-            if isinstance(event, Heard):
-                sounds.append(Sound(FRAME_SECONDS, speech=True, heard=event))
-            elif isinstance(event, Silence):
-                sounds.append(Sound(event.duration, speech=False))
-            else:
-                loud = _is_loud(samples) if loud is None else loud
-                sounds.append(Sound(event.duration, loud))
-        return sounds
+        listener = self._listeners.get(audio.rate)
+        return self._measure(audio) if listener is None else [_sound(event) for event in listener.feed(audio.data)]
+
+    def _measure(self, audio: AudioInput) -> list[Sound]:
+        """The 20 ms pieces of audio at any other rate; what is less waits for the next piece."""
+        rest = self._rest if self._rate == audio.rate else b""
+        data, size = rest + audio.data, audio.rate // FRAMES_PER_SECOND * SAMPLE_BYTES
+        whole = len(data) // size * size
+        self._rate, self._rest = audio.rate, data[whole:]
+        seconds = size / SAMPLE_BYTES / audio.rate
+        return [Sound(seconds, _is_loud(data[at : at + size])) for at in range(0, whole, size)]
+
+
+def _sound(event: Event) -> Sound:
+    if isinstance(event, Heard):
+        return Sound(FRAME_SECONDS, speech=True, heard=event)
+    return Sound(event.duration, isinstance(event, Unknown) and _is_loud(event.audio))
 
 
 def _is_loud(data: bytes) -> bool:

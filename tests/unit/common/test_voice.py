@@ -96,7 +96,7 @@ def test_a_lost_byte_loses_one_frame() -> None:
 def test_silence_and_ordinary_audio_are_told_apart(rate: Rate) -> None:
     """Zero samples are silence, others are unknown, each reported within 20 ms of its arrival."""
     quiet, noise = voice.silence(3, rate), b"\x10\x20" * (rate // 50)
-    assert hear(quiet + noise, rate) == [Silence(0.02)] * 3 + [Unknown(0.02)]
+    assert hear(quiet + noise, rate) == [Silence(0.02)] * 3 + [Unknown(0.02, noise)]
 
 
 @pytest.mark.parametrize("rate", RATES)

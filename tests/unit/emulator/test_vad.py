@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common import voice
@@ -12,16 +12,17 @@ from services.emulator.utterance import Utterance
 from services.emulator.vad import ActivityDetector, Ear, Edge, Sound
 
 LOUD = b"\x00\x20\x00\xe0"
+HUSHED = b"\x10\x00\xf0\xff"
 
 
-def listen(data: bytes, cuts: list[int], detection: Detection) -> list[Utterance]:
+def listen(data: bytes, cuts: list[int], detection: Detection, rate: int = 16_000) -> list[Utterance]:
     """The finished utterances in a stream cut at these places."""
     ear, detector = Ear(), ActivityDetector(detection, silence=0.5)
     done: list[Utterance] = []
     current = Utterance()
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     for start, end in pairwise(places):
-        for sound in ear.hear(AudioInput(data[start:end])):
+        for sound in ear.hear(AudioInput(data[start:end], rate)):
             for event in detector.take(sound):
                 if event is Edge.STARTED:
                     current = Utterance()
@@ -92,7 +93,30 @@ def test_transcription_pieces_are_whole_words_and_add_up(step: int) -> None:
     assert utterance.transcribe(final=True) == ""
 
 
-def test_another_rate_is_judged_by_its_energy() -> None:
-    """Audio at 8 kHz is heard as ordinary speech of its own length."""
-    (sound,) = Ear().hear(AudioInput(LOUD * 2_000, rate=8_000))
-    assert sound == Sound(0.5, speech=True)
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 24_000, 44_100, 48_000])
+@given(
+    lengths=st.lists(st.tuples(st.floats(0.2, 1.5), st.floats(0.6, 1.2)), min_size=1, max_size=3),
+    cuts=st.lists(st.integers(0, 10**6), max_size=12),
+)
+@settings(max_examples=25)
+def test_ordinary_audio_does_not_depend_on_its_cuts(
+    rate: int, lengths: list[tuple[float, float]], cuts: list[int]
+) -> None:
+    """Speech and silence, cut at any bytes or not at all, give the same sounds, each of at most 20 ms."""
+    data = b"".join(LOUD * int(loud * rate / 2) + HUSHED * int(quiet * rate / 2) for loud, quiet in lengths)
+    whole = Ear().hear(AudioInput(data, rate))
+    ear = Ear()
+    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    assert [sound for at, to in pairwise(places) for sound in ear.hear(AudioInput(data[at:to], rate))] == whole
+    assert all(sound.seconds <= 0.02 for sound in whole)
+    spoken = [turn.seconds for turn in listen(data, cuts, Detection(), rate)]
+    assert spoken == pytest.approx([loud for loud, _ in lengths], abs=0.045)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_another_rate_is_judged_by_its_energy(rate: int) -> None:
+    """Half a second of ordinary speech at any rate is heard in pieces of 20 ms; a new rate begins a new stream."""
+    ear = Ear()
+    assert ear.hear(AudioInput(b"\0", rate=22_050)) == []
+    sounds = ear.hear(AudioInput(LOUD * (rate // 4), rate))
+    assert sounds == [Sound(pytest.approx(0.02), speech=True)] * 25
