@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import pytest
 
+from services.common import api_keys
 from services.common.config import ConfigError
+from services.common.grpc_access import Caller
 from tests.deploy import kube
 from tests.deploy.kube import OVERLAYS, containers, workloads
 from tests.support.certificates import Authority
@@ -62,6 +64,24 @@ def test_every_service_accepts_its_environment(overlay: str, mounted: Path) -> N
                 assert made.channel == ("text" if overlay == "prod" else "voice"), "Gemini does not hear the test voice"
             if container["name"] == "handles":
                 assert made.embedded is (overlay == "dev")
+
+
+def test_the_keys_of_development_open_each_other(mounted: Path) -> None:
+    """The key that a service shows has its role where it calls, and the documented one starts runs."""
+    found = {}
+    for workload in kube.of("dev", "Deployment"):
+        for container in containers(workload):
+            if container["name"] in {"relay", "simulator"}:
+                made = settings(container, mounted)
+                keys = api_keys.opened(made.access)
+                assert keys is not None
+                shown = (made.transport.api_key, "filo_for-development-only")
+                found[container["name"]] = [key.roles for one in shown if (key := keys.find(one))]
+    platform = frozenset({Caller.PLATFORM})
+    assert found == {
+        "relay": [frozenset({Caller.RELAY}), platform],
+        "simulator": [frozenset({Caller.SIMULATOR}), platform],
+    }
 
 
 def test_without_certificates_production_does_not_start(mounted: Path) -> None:
