@@ -13,7 +13,12 @@ def test_the_line_is_the_keys(capsys: pytest.CaptureFixture[str]) -> None:
     _, key, _, line = capsys.readouterr().out.splitlines()
     found = Keys(line.strip()).find(key.strip())
     assert found is not None
-    assert (found.name, found.roles, found.conversations, found.creations) == ("shop", frozenset({Caller.OPERATOR}), 3, 0)
+    assert (found.name, found.roles, found.conversations, found.creations) == (
+        "shop",
+        frozenset({Caller.OPERATOR}),
+        3,
+        0,
+    )
     assert key.strip() not in line
 
 
