@@ -15,14 +15,12 @@ from services.common import logs
 from services.emulator import reports, runs
 from services.emulator.closes import Close
 from services.emulator.effects import Answered, Asked, AudioReceived, Began, ContextChanged, Fact, Issued, VoiceHeard
-from services.emulator.records import Connection, Conversation
+from services.emulator.records import Connection, Conversation, Line
 
-CONNECTIONS: Final = 4_096
-"""How many connections of one conversation, or of one voice, are remembered."""
 REFUSED: Final = 256
 """How many connections that never came to a conversation are remembered."""
-HANDLES: Final = 256
-"""How many handles of one connection are remembered."""
+HANDLES: Final = 16
+"""How many handles of one connection are remembered: no older one of a conversation can be redeemed."""
 
 
 class Account:
@@ -35,13 +33,15 @@ class Account:
 
     Args:
         remembered: How many conversations, and how many voices, it remembers.
+        connections: How many connections of each it remembers one by one.
     """
 
-    def __init__(self, remembered: int = 1_000) -> None:
-        self.voices: OrderedDict[int, list[Connection]] = OrderedDict()
+    def __init__(self, remembered: int = 1_000, connections: int = 64) -> None:
+        self.voices: OrderedDict[int, Line] = OrderedDict()
         self.conversations: OrderedDict[str, Conversation] = OrderedDict()
         self.refused: deque[Connection] = deque(maxlen=REFUSED)
         self._remembered = remembered
+        self._connections = connections
         self._open: dict[str, Connection] = {}
 
     def opened(self, connection: str, at: float) -> None:
@@ -75,12 +75,13 @@ class Account:
                 record.bill.add(fact)
             case Issued():
                 record.handles.append(replace(fact, handle=logs.fingerprint(fact.handle)))
+                record.handles_dropped += len(record.handles[:-HANDLES])
                 del record.handles[:-HANDLES]
 
     def voice(self, stream: int) -> dict[str, Any] | None:
         """The account of one voice as JSON; None if it was never heard."""
-        connections = self.voices.get(stream)
-        return None if connections is None else reports.voice(stream, connections)
+        found = self.voices.get(stream)
+        return None if found is None else reports.voice(stream, found)
 
     def conversation(self, name: str) -> dict[str, Any] | None:
         """The account of one conversation as JSON; None if there is none of that id."""
@@ -125,12 +126,11 @@ class Account:
     def _join(self, record: Connection) -> Conversation:
         """This connection belongs to its conversation, which is thereby the newest."""
         name = record.belongs or record.id
-        conversation = self.conversations.setdefault(name, Conversation(name, record.opened_at))
+        conversation = self.conversations.setdefault(name, Conversation(id=name, began_at=record.opened_at))
         self.conversations.move_to_end(name)
         if record.conversation is None:
             record.conversation = name
-            conversation.connections.append(record)
-            del conversation.connections[:-CONNECTIONS]
+            conversation.add(record, self._connections)
         while len(self.conversations) > self._remembered:
             _, oldest = self.conversations.popitem(last=False)
             oldest.forget()
@@ -138,12 +138,11 @@ class Account:
 
     def _link(self, stream: int, record: Connection) -> None:
         """This connection carries that voice."""
-        connections = self.voices.setdefault(stream, [])
+        line = self.voices.setdefault(stream, Line())
         self.voices.move_to_end(stream)
-        if connections and connections[-1] is record:
+        if line.connections and line.connections[-1] is record:
             return
-        if record not in connections:
-            connections.append(record)
-            del connections[:-CONNECTIONS]
+        if record not in line.connections:
+            line.add(record, self._connections)
         while len(self.voices) > self._remembered:
             self.voices.popitem(last=False)

@@ -42,6 +42,7 @@ class Settings:
         bad_key: An API key that is refused; every other key but the empty one is accepted.
         faults: What shall go wrong from the start, read from a JSON file (see `faults`); the control API adds more.
         remembered: How many conversations, and voices, the control API remembers; handles of ten times as many.
+        remembered_connections: How many connections of each of these it remembers one by one; of older ones the sums.
         seed: Chooses wordings, the jitter of timings and the chance of faults.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
@@ -68,6 +69,7 @@ class Settings:
     bad_key: str = "bad-key"
     faults: tuple[Fault, ...] = ()
     remembered: int = 1_000
+    remembered_connections: int = 64
     seed: int = 0
     log_level: str = "INFO"
 
@@ -104,6 +106,7 @@ class Settings:
             bad_key=env.text("BAD_KEY", default.bad_key),
             faults=_faults(env),
             remembered=env.integer("REMEMBERED", default.remembered, low=1),
+            remembered_connections=env.integer("REMEMBERED_CONNECTIONS", default.remembered_connections, low=1),
             seed=env.integer("SEED", default.seed),
             log_level=everywhere.choice("LOG_LEVEL", default.log_level, _LEVELS),
         )

@@ -1,8 +1,9 @@
 """What is remembered of one connection and of one conversation."""
 
 from dataclasses import dataclass, field
+from itertools import chain
 
-from services.emulator import tokens
+from services.emulator import runs, tokens
 from services.emulator.categories import Prompt
 from services.emulator.closes import Close
 from services.emulator.context import Context
@@ -71,7 +72,8 @@ class Connection:
         context: What the model knows; None where a newer connection of the conversation knows better.
         received: The frames of each test voice that reached it, in order of arrival.
         audio_seconds: Length of all audio that reached it.
-        handles: The handles it was told, as fingerprints, oldest first.
+        handles: The newest handles it was told, as fingerprints, oldest first.
+        handles_dropped: How many it was told before those.
         bill: What it has cost.
         closed: How it ended; None while it is open.
     """
@@ -89,23 +91,84 @@ class Connection:
     received: dict[int, Runs] = field(default_factory=dict)
     audio_seconds: float = 0.0
     handles: list[Issued] = field(default_factory=list)
+    handles_dropped: int = 0
     bill: Bill = field(default_factory=Bill)
     closed: Close | None = None
 
 
 @dataclass
-class Conversation:
+class Dropped:
+    """What is still known of connections that are not remembered one by one any more.
+
+    Attributes:
+        connections: How many they were.
+        bill: What they have cost.
+        received: Which frames of each test voice reached them.
+    """
+
+    connections: int = 0
+    bill: Bill = field(default_factory=Bill)
+    received: dict[int, Runs] = field(default_factory=dict)
+
+    def add(self, record: Connection) -> None:
+        """One more, which is over."""
+        self.connections += 1
+        self.bill = total([self.bill, record.bill])
+        for stream, frames in record.received.items():
+            self.received[stream] = runs.merge((*self.received.get(stream, ()), *frames))
+
+
+@dataclass
+class Line:
+    """Connections in the order of their setups, so many of them, and the sums of those before.
+
+    Attributes:
+        connections: Those that are remembered one by one.
+        dropped: The others.
+    """
+
+    connections: list[Connection] = field(default_factory=list)
+    dropped: Dropped = field(default_factory=Dropped)
+
+    @property
+    def bill(self) -> Bill:
+        """What all of them have cost."""
+        return total([self.dropped.bill, *(one.bill for one in self.connections)])
+
+    def add(self, newest: Connection, most: int) -> None:
+        """One more; beyond so many the oldest that is over is dropped: an open one may yet have more to tell."""
+        self.connections.append(newest)
+        while len(self.connections) > most:
+            over = next((one for one in self.connections[:-1] if one.closed is not None), None)
+            if over is None:
+                return
+            self.connections.remove(over)
+            over.context = None
+            self.dropped.add(over)
+
+    def received(self, stream: int) -> Runs:
+        """Which frames of this voice reached them, those that were dropped first."""
+        frames = (one.received.get(stream, ()) for one in self.connections)
+        return (*self.dropped.received.get(stream, ()), *chain.from_iterable(frames))
+
+
+@dataclass
+class Conversation(Line):
     """A session and all that were resumed from it.
 
     Attributes:
         id: The name of its first connection.
         began_at: When that was opened, in UNIX seconds.
-        connections: In the order in which their setups came.
     """
 
-    id: str
-    began_at: float
-    connections: list[Connection] = field(default_factory=list)
+    id: str = ""
+    began_at: float = 0.0
+
+    @property
+    def streams(self) -> frozenset[int]:
+        """The test voices that spoke in it, or are in its context."""
+        context = self.newest.context or Context()
+        return context.voices.union(self.dropped.received, *(one.received for one in self.connections))
 
     @property
     def newest(self) -> Connection:

@@ -1,24 +1,24 @@
 """The account as JSON, for the control API (docs/emulator.md, The account)."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
-from services.emulator import categories, records, runs
+from services.emulator import categories, runs
 from services.emulator.categories import Category, Prompt, Split
 from services.emulator.context import Context, Role, Turn
-from services.emulator.records import Bill, Connection, Conversation
+from services.emulator.records import Bill, Connection, Conversation, Line
 from services.emulator.runs import Runs
 from services.emulator.tokens import Tokens
 
 Report = dict[str, Any]
 
 
-def voice(stream: int, connections: list[Connection]) -> Report:
+def voice(stream: int, line: Line) -> Report:
     """The account of one voice, over all conversations in which it spoke."""
+    connections = line.connections
     context = next((record.context for record in reversed(connections) if record.context is not None), Context())
-    bill = records.total([record.bill for record in connections])
+    bill = line.bill
     conversations = dict.fromkeys(record.conversation for record in connections if record.conversation)
     return {
         "stream": stream,
@@ -28,8 +28,9 @@ def voice(stream: int, connections: list[Connection]) -> Report:
             | {"frames": _frames(record.received.get(stream, ())), "frames_received": _count(record, stream)}
             for record in connections
         ],
+        "connections_dropped": line.dropped.connections,
         "context": [_turn(turn) for turn in context.turns],
-        "frames": _completeness(stream, connections, context),
+        "frames": _completeness(line.received(stream), stream, context),
         "greetings": bill.greetings,
         "tokens": {
             "prompt_last": bill.last.tokens.total,
@@ -45,8 +46,7 @@ def conversation(record: Conversation) -> Report:
     """The account of one conversation, whatever it is made of."""
     newest = record.newest
     context = newest.context or Context()
-    bill = records.total([one.bill for one in record.connections])
-    streams = _streams(record)
+    bill = record.bill
     return {
         **summary(record),
         "instruction": context.instruction,
@@ -57,7 +57,9 @@ def conversation(record: Conversation) -> Report:
             for at, turn in enumerate(context.turns)
         ],
         "compressed": context.compressed,
-        "frames": {str(stream): _completeness(stream, record.connections, context) for stream in streams},
+        "frames": {
+            str(stream): _completeness(record.received(stream), stream, context) for stream in sorted(record.streams)
+        },
         "greetings": bill.greetings,
         "tokens": {"context": _known(context), **_billed(bill)},
         "connections": [
@@ -68,6 +70,7 @@ def conversation(record: Conversation) -> Report:
             }
             for one in record.connections
         ],
+        "connections_dropped": record.dropped.connections,
     }
 
 
@@ -80,8 +83,8 @@ def summary(record: Conversation) -> Report:
         "api": newest.backend,
         "began_at": record.began_at,
         "open": any(one.closed is None for one in record.connections),
-        "voices": _streams(record),
-        "connections_count": len(record.connections),
+        "voices": sorted(record.streams),
+        "connections_count": record.dropped.connections + len(record.connections),
         "pieces": len((newest.context or Context()).turns),
         "context_tokens": (newest.context or Context()).tokens.total,
     }
@@ -100,14 +103,9 @@ def connection(record: Connection) -> Report:
         "resumed_from": record.resumed_from,
         "audio_seconds": round(record.audio_seconds, 3),
         "handles": [asdict(issued) for issued in record.handles],
+        "handles_dropped": record.handles_dropped,
         "closed": None if close is None else {"code": close.code, "reason": close.wire_reason.decode()},
     }
-
-
-def _streams(record: Conversation) -> list[int]:
-    """The test voices that spoke in a conversation, or are in its context."""
-    context = record.newest.context or Context()
-    return sorted({stream for one in record.connections for stream in one.received} | context.voices)
 
 
 def _count(record: Connection, stream: int) -> int:
@@ -170,11 +168,10 @@ def _modalities(tokens: Tokens) -> dict[str, int]:
     return asdict(tokens)
 
 
-def _completeness(stream: int, connections: Iterable[Connection], context: Context) -> dict[str, int]:
+def _completeness(received: Runs, stream: int, context: Context) -> dict[str, int]:
     """Count frames. Where the context's beginning was compressed or came as history, holes count from its first on."""
     held = [turn for turn in context.turns if turn.stream == stream and turn.role is Role.USER]
     in_context = tuple(chain.from_iterable(turn.frames for turn in held))
-    received = chain.from_iterable(record.received.get(stream, ()) for record in connections)
     begins_later = context.prefix or context.compressed
     start = min((first for first, _ in in_context), default=0) if begins_later else 0
     return {

@@ -47,7 +47,7 @@ class Emulator:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self.account = Account(settings.remembered)
+        self.account = Account(settings.remembered, settings.remembered_connections)
         self.faults = Plan(settings.faults, settings.seed)
         self._clock = clock
         self._seed = settings.seed

@@ -17,6 +17,8 @@ from tests.soak.emulator.talker import Talker
 
 WARM: Final = 2
 """After how many waves everything is there that a process needs once."""
+LEFT: Final = 50.0
+"""Blocks a conversation: a fraction of what the record of a single connection takes."""
 _FIRST_STREAM: Final = 5_000
 
 
@@ -53,6 +55,12 @@ class Waves:
     def objects(self) -> float:
         """By how many blocks of Python's it has grown for each of them."""
         return self._growth(self.blocks)
+
+    @property
+    def failures(self) -> list[str]:
+        """What is not as it has to be, in words; nothing if all is well."""
+        grown = [f"left {self.objects:+.1f} blocks a conversation behind"] if self.objects >= LEFT else []
+        return [*self.errors, *grown]
 
     def _growth(self, sizes: list[int]) -> float:
         return (sizes[-1] - sizes[WARM - 1]) / ((len(sizes) - WARM) * self.conversations)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from services.common import logs
 from services.common.voice import Heard
 from services.emulator import categories, closes
-from services.emulator.account import Account
+from services.emulator.account import HANDLES, Account
 from services.emulator.categories import Category, Prompt
 from services.emulator.closes import Close
 from services.emulator.context import Context, Kind, Role, Turn, text_turn
-from services.emulator.effects import Answered, Asked, Began, ContextChanged, Continued, VoiceHeard
+from services.emulator.effects import Answered, Asked, Began, ContextChanged, Continued, Issued, VoiceHeard
 from services.emulator.profiles import Backend
 from services.emulator.runs import Runs
 from services.emulator.session import Phase
@@ -67,6 +67,7 @@ def test_one_connection() -> None:
     }
     assert report == {
         "stream": 7,
+        "connections_dropped": 0,
         "conversations": ["c1"],
         "context": [{"role": "user", "kind": "audio", "text": "Hi.", "utterances": [0], "frames": [[0, 4]]}],
         "frames": {"distinct_received": 10, "in_context": 5, "missing_in_context": 0, "repeated_in_context": 0},
@@ -342,3 +343,56 @@ def test_advice_in_the_instruction_is_feedback() -> None:
     costs = categories.split(Context(f"Be kind.\n{advice}\nSmile."))
     assert costs[Category.FEEDBACK] == Tokens(text=math.ceil(len(advice) / 4))
     assert costs[Category.INSTRUCTION] == Tokens(text=math.ceil(len(f"Be kind.\n{advice}\nSmile.") / 4) - 9)
+
+
+def test_the_connections_of_a_conversation_are_bounded() -> None:
+    """Of many resumes the newest are told one by one; the frames and the bill of those before stay in the sums."""
+    house, account = House(), Account(connections=3)
+    call = house.call()
+    calls = [call]
+    for turn in range(6):
+        call.ask(f"This is turn {turn}.")
+        before = call.hang_up()
+        call = house.call(sessionResumption={"handle": before.handle}, now=before.now)
+        call.frame, call.utterance = before.frame, before.utterance
+        calls.append(call)
+    for number, one in enumerate(calls, 1):
+        account.opened(f"c{number}", float(number))
+        for fact in one.facts:
+            account.note(f"c{number}", fact)
+        if one is not call:
+            account.closed(f"c{number}", Close(1000, ""))
+    report = conversation(account)
+    assert [one["id"] for one in report["connections"]] == ["c5", "c6", "c7"]
+    assert (report["connections_dropped"], report["connections_count"]) == (4, 7)
+    assert (report["greetings"], report["tokens"]["billed"]["answers"]) == (1, 6)
+    assert report["frames"]["7"]["distinct_received"] == call.frame
+    voice = account.voice(7)
+    assert voice is not None
+    assert len(voice["connections"]) == 3
+    assert voice["frames"]["distinct_received"] == call.frame
+    assert voice["greetings"] == 1
+
+
+def test_an_open_connection_is_not_dropped() -> None:
+    """What it has yet to tell would be lost."""
+    account = Account(connections=1)
+    for name in ("c1", "c2", "c3"):
+        account.opened(name, 1.0)
+        account.note(name, Asked("a model", Backend.DEVELOPER, "c1", "a handle"))
+        account.note(name, Began(Continued.NEW, Context()))
+        if name == "c2":
+            account.closed(name, Close(1000, ""))
+    assert [one["id"] for one in conversation(account)["connections"]] == ["c1", "c3"]
+
+
+def test_the_handles_of_a_connection_are_bounded() -> None:
+    """The newest are told, and how many there were before them."""
+    account = Account()
+    account.opened("c1", 1.0)
+    account.note("c1", Began(Continued.NEW, Context()))
+    for number in range(HANDLES + 5):
+        account.note("c1", Issued(f"handle {number}", number, 0))
+    (connection,) = conversation(account)["connections"]
+    assert [issued["pieces"] for issued in connection["handles"]] == list(range(5, HANDLES + 5))
+    assert connection["handles_dropped"] == 5
