@@ -77,13 +77,13 @@ def test_ctrl_c_in_train_stops_the_run_and_shows_its_summary(running: stack.Up, 
 
 
 def test_an_unknown_persona_is_bad_input(running: stack.Up, tmp_path: Path) -> None:
-    """The simulator's own sentence, exit code 2, no report."""
+    """What cannot be used, and a line for each problem; exit code 2, no report."""
     words = ["train", "--persona", "nobody", "--address", running.simulator()]
     done = stack.filo(*words, environ=os.environ, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("filo train: ")
     assert "nobody" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_a_report_that_cannot_be_written_is_told_before_the_run(running: stack.Up, tmp_path: Path) -> None:
