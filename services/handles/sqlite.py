@@ -26,6 +26,9 @@ T = TypeVar("T")
 SYNCHRONOUS: Final = MappingProxyType({Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"})
 """What `synchronous` is at each durability."""
 
+_WRITER_CACHE: Final = "-196608"
+"""192 MiB: among a million conversations checkpoints touch pages all over, those of the hashes above all."""
+
 
 class Sqlite:
     """A SQLite file that a store's programs run on; see `services.handles.sql_store.Backend`.
@@ -38,7 +41,7 @@ class Sqlite:
 
     def __init__(self, path: Path, durability: Durability, committed: Callable[[int], object] | None = None) -> None:
         self.connections = (
-            connect(path, {"synchronous": SYNCHRONOUS[durability]}),
+            connect(path, {"synchronous": SYNCHRONOUS[durability], "cache_size": _WRITER_CACHE}),
             connect(path, {"query_only": "ON"}),
             connect(path, {"query_only": "ON"}),
         )

@@ -22,14 +22,14 @@ PRAGMAS: Final = MappingProxyType(
         "foreign_keys": "ON",
         "secure_delete": "ON",
         "temp_store": "MEMORY",
-        "cache_size": "-65536",
+        "cache_size": "-32768",
         "wal_autocheckpoint": "4000",
     }
 )
 """What every connection sets, in this order: patience first, since the journal mode may have to wait for a lock.
 
-64 MiB of page cache hold what some ten thousand conversations need at once; a write-ahead log of 16 MiB is folded into
-the file a quarter as often as SQLite's own default of 4 MiB would have it, and so writes a page that many changed once.
+The page cache is in KiB, and taken as it fills. A write-ahead log of 16 MiB is folded into the file a quarter as often
+as SQLite's own default of 4 MiB would have it, and so writes a page that many changed once.
 """
 
 _DIALECT: Final = sqlite_dialect(paramstyle="qmark")
