@@ -45,8 +45,8 @@ setup: $(READY) ## install what the lock file names into .venv (the other target
 	@echo "Ready: $(BIN)/filo --help"
 
 .PHONY: test
-test: $(READY) $(PROGRAMS) ## run every test
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) $(PROGRAMS) ## run every test, three files at a time; ARGS selects some, which run one by one
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile)
 
 .PHONY: test-robustness
 test-robustness: $(READY) ## kill handle stores under load, for minutes (DURATION=180 SEED=1); 100,000 worthless handles

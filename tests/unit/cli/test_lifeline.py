@@ -36,7 +36,7 @@ def test_a_killed_parent_takes_its_child_along() -> None:
         assert not parent.stdout.read()
 
 
-@pytest.mark.parametrize("supervisor", ["", "soon", str(os.getpid())])
+@pytest.mark.parametrize("supervisor", ["", "soon", str(os.getpid())], ids=["none", "nonsense", "this process"])
 def test_without_a_supervisor_or_with_the_right_one_life_goes_on(supervisor: str) -> None:
     """A service that was started by hand, or by a supervisor that is there, is not ended."""
     assert held_with(supervisor) == 0
