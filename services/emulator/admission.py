@@ -86,13 +86,17 @@ def _adjusted(profile: Profile, settings: Settings) -> Profile:
     )
 
 
-def redeem(handle: str, model: str, handles: HandleStore, now: float) -> Snapshot:
+def redeem(handle: str, model: str, backend: Backend, handles: HandleStore, now: float) -> Snapshot:
     """What the handle stands for.
 
     Raises:
-        RefusedError: It cannot be redeemed, or not with this model: anything else may change at a resume [DOC].
+        RefusedError: It cannot be redeemed, is not known to this API, or not with this model, whatever it is called:
+            anything else may change at a resume [DOC].
     """
+    known = handles.peek(handle)
+    if known is not None and known.backend is not backend:
+        raise RefusedError(closes.HANDLE_NOT_FOUND)
     snapshot = handles.redeem(handle, now)
-    if snapshot.model != model:
+    if profiles.bare(snapshot.model) != profiles.bare(model):
         raise RefusedError(closes.INVALID_ARGUMENT)
     return snapshot

@@ -8,6 +8,7 @@ from services.emulator.context import Context
 from services.emulator.effects import Issued, Send
 from services.emulator.faults import Moment
 from services.emulator.handles import HandleStore, Snapshot
+from services.emulator.profiles import Backend
 from services.emulator.surroundings import Surroundings
 
 EARLIEST: Final = 0.020
@@ -24,16 +25,25 @@ class Bookmarks:
         store: Where handles are kept.
         lineage: What the session belongs to.
         model: The session's model; a handle is good for no other.
+        backend: Its API; a handle is good for no other.
         transparent: Whether updates tell up to which message the handle holds what the client sent.
     """
 
     def __init__(
-        self, around: Surroundings, store: HandleStore, lineage: str, model: str, *, transparent: bool = False
+        self,
+        around: Surroundings,
+        store: HandleStore,
+        lineage: str,
+        model: str,
+        backend: Backend,
+        *,
+        transparent: bool = False,
     ) -> None:
         self._around = around
         self._store = store
         self._lineage = lineage
         self._model = model
+        self._backend = backend
         self._transparent = transparent
 
     def plan(self, now: float, context: Context, consumed: int) -> None:
@@ -56,6 +66,6 @@ class Bookmarks:
     def _issue(self, context: Context, consumed: int, due: float) -> None:
         if self._around.strike(Moment.UPDATE, due).suppressed:
             return
-        handle = self._store.issue(Snapshot(self._lineage, self._model, context))
+        handle = self._store.issue(Snapshot(self._lineage, self._model, context, self._backend))
         self._around.emit(Issued(handle, len(context.turns), context.tokens.total))
         self._around.emit(Send(replies.resumable(handle, consumed if self._transparent else None)))

@@ -22,8 +22,8 @@ import msgspec
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _CloseCode = Annotated[int, msgspec.Meta(ge=1000, le=4999)]
-_UNSENDABLE: Final = frozenset({1004, 1005, 1006, 1015})
-"""Codes that no close frame may carry (RFC 6455, section 7.4)."""
+_UNSENDABLE: Final = frozenset({1004, 1005, 1006, *range(1015, 3000)})
+"""Codes that no close frame may carry (RFC 6455, section 7.4), or that nobody has defined: clients fail on them."""
 
 
 class Moment(StrEnum):
@@ -92,6 +92,12 @@ class _Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return known and self.instruction in conversation.instruction
 
 
+def _check_moment(fault: _Fault, *moments: Moment) -> None:
+    """Raise ValueError for a fault that could do nothing at its moment."""
+    if fault.when not in moments:
+        raise ValueError(f"this fault strikes when {' or '.join(moments)}, not {fault.when}")
+
+
 class CloseFault(_Fault, frozen=True, tag="close"):
     """Close with this code and reason."""
 
@@ -125,9 +131,17 @@ class ForgetFault(_Fault, frozen=True, tag="forget"):
 
     what: Loss = Loss.AUDIO
 
+    def __post_init__(self) -> None:
+        """Refuse moments at which there is nothing to forget."""
+        _check_moment(self, Moment.RESUME)
+
 
 class SuppressFault(_Fault, frozen=True, tag="suppress"):
     """Do not send the goAway or the handle that this moment is about."""
+
+    def __post_init__(self) -> None:
+        """Refuse moments that are about neither."""
+        _check_moment(self, Moment.UPDATE, Moment.GO_AWAY)
 
 
 class GoAwayFault(_Fault, frozen=True, tag="goaway"):

@@ -13,7 +13,7 @@ from typing import Final
 from services.emulator import closes
 from services.emulator.closes import RefusedError
 from services.emulator.context import Context
-from services.emulator.profiles import TWO_HOURS
+from services.emulator.profiles import TWO_HOURS, Backend
 
 KEPT: Final = 16
 """How many handles of one lineage can be redeemed."""
@@ -21,11 +21,12 @@ KEPT: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a handle stands for."""
+    """What a handle stands for, and for which API's client."""
 
     lineage: str
     model: str
     context: Context
+    backend: Backend = Backend.DEVELOPER
 
 
 @dataclass

@@ -182,6 +182,11 @@ _RESOURCE: Final[Mapping[Backend, re.Pattern[str]]] = {
 _VERSION: Final = re.compile(r"(?:-(?:preview|latest|exp|\d+))+$")
 
 
+def bare(model: str) -> str:
+    """The name of a model without what stands before it: ``models/x`` and ``x`` are the same."""
+    return model.rpartition("/")[2]
+
+
 def find(model: str, backend: Backend = Backend.DEVELOPER) -> Profile | None:
     """The profile of a model named as in ``setup.model``; None if this API has none of that name."""
     named = _RESOURCE[backend].fullmatch(model)

@@ -162,7 +162,9 @@ class Session:
         if self.phase is Phase.CLOSED:
             return
         profile = admission.check_setup(setup, self._caller, self._shared.settings, self._shared.handles.open_sessions)
-        snapshot = admission.redeem(handle, setup.model, self._shared.handles, now) if handle else None
+        snapshot = (
+            admission.redeem(handle, setup.model, self._caller.backend, self._shared.handles, now) if handle else None
+        )
         lineage = snapshot.lineage if snapshot else self._caller.connection
         began = self._shared.handles.opened(lineage, self._caller.connection, now, profile.handle_lifetime)
         self._lineage = self._mishaps.conversation.lineage = lineage
@@ -196,7 +198,8 @@ class Session:
         if setup.resumption is None:
             return Dialogue(setup, profile, context, around, None)
         transparent = setup.resumption.transparent
-        bookmarks = Bookmarks(around, self._shared.handles, lineage, setup.model, transparent=transparent)
+        store, backend = self._shared.handles, self._caller.backend
+        bookmarks = Bookmarks(around, store, lineage, setup.model, backend, transparent=transparent)
         return Dialogue(setup, profile, context, around, bookmarks)
 
     def _spend(self, lifetime: Lifetime) -> None:

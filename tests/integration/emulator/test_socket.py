@@ -67,6 +67,7 @@ async def test_every_path(emulator: RunningEmulator, version: str, slashes: str)
             "Method doesn't allow unregistered callers (callers without established identity). Please use API Key",
         ),
         ("?key=bad-key", 1007, "API key not valid. Please pass a valid API key."),
+        ("?access_token=bad-key", 1007, "API key not valid. Please pass a valid API key."),
     ],
 )
 async def test_keys(emulator: RunningEmulator, query: str, code: int, reason: str) -> None:
@@ -77,6 +78,14 @@ async def test_keys(emulator: RunningEmulator, query: str, code: int, reason: st
     assert told[0] == code
     assert told[1].startswith(reason)
     assert len(told[1].encode()) <= 123
+
+
+@pytest.mark.parametrize("query", ["?key=any", "?access_token=auth_tokens/any"])
+async def test_good_credentials(emulator: RunningEmulator, query: str) -> None:
+    """A key and an ephemeral token are let in alike."""
+    async with dial(emulator, query=query) as socket:
+        await socket.send(json.dumps(setup()))
+        assert "setupComplete" in json.loads(await socket.recv())
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,12 @@ def test_compression_drops_no_more_than_it_must() -> None:
     assert compress(context, 80) is not None
     assert compress(context, 80).turns == context.turns
     assert compress(context, 79).turns == context.turns[2:]
+
+
+def test_other_tools_make_the_whole_prompt_dear() -> None:
+    """A prefix cache begins with the instruction and the tools: where either changes nothing of the rest is cheap."""
+    earlier = Context("Be brief.", (text_turn(Role.USER, "Hello there."),), tools='[{"a": 1}]')
+    now = earlier.plus(text_turn(Role.MODEL, "Hello."))
+    assert now.beginning(earlier) == earlier.tokens
+    assert now.equipped('[{"b": 2}]').beginning(earlier).total == 0
+    assert now.instructed("Be kind.").beginning(earlier).total == 0

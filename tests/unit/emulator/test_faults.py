@@ -58,7 +58,11 @@ def test_chance_is_repeatable() -> None:
         ({"do": "cut"}, "when"),
         ({"do": "cut", "when": "turn", "afterwards": 1}, "afterwards"),
         ({"do": "close", "when": "turn", "code": 1006}, "1006"),
+        ({"do": "close", "when": "turn", "code": 1016}, "1016"),
+        ({"do": "close", "when": "turn", "code": 2999}, "2999"),
         ({"do": "close", "when": "turn", "code": 7}, "1000"),
+        ({"do": "forget", "when": "open"}, "strikes when resume, not open"),
+        ({"do": "suppress", "when": "turn"}, "strikes when update or goaway, not turn"),
         ({"do": "cut", "when": "turn", "after": -1}, "0"),
     ],
 )

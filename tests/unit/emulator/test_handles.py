@@ -8,6 +8,7 @@ from services.emulator import closes, handles
 from services.emulator.closes import Close, RefusedError
 from services.emulator.context import Context
 from services.emulator.handles import HandleStore, Snapshot
+from tests.support.session import House
 
 
 def store(*, refuse_while_open: bool = True) -> HandleStore:
@@ -76,3 +77,24 @@ def test_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         kept.closed(lineage, f"of {lineage}", 0.0)
     assert refusal(kept, new, 0.0) == closes.HANDLE_NOT_FOUND
     kept.closed("a", "gone long ago", 0.0)
+
+
+@pytest.mark.parametrize("vertex", [False, True])
+def test_a_handle_is_unknown_to_the_other_api(vertex: bool) -> None:  # noqa: FBT001 - a case of the test
+    """The Developer API and Vertex do not share sessions: 1008, and the handle is still good where it came from."""
+    house = House()
+    first = house.call(model="gemini-3.8-live", vertex=vertex).wait(0.1).hang_up()
+    asked = {"model": "gemini-3.8-live", "sessionResumption": {"handle": first.handle}}
+    assert house.call(vertex=not vertex, **asked).close == closes.HANDLE_NOT_FOUND
+    assert house.call(vertex=vertex, **asked).close is None
+
+
+@pytest.mark.parametrize(
+    ("model", "close"),
+    [("models/gemini-3.8-live", None), ("gemini-3.8-live", None), ("gemini-3.1-flash-live", closes.INVALID_ARGUMENT)],
+)
+def test_a_model_is_the_same_by_all_its_names(model: str, close: Close | None) -> None:
+    """A resume may write the model's name otherwise, but not name another model."""
+    house = House()
+    first = house.call(model="gemini-3.8-live").wait(0.1).hang_up()
+    assert house.call(model=model, sessionResumption={"handle": first.handle}).close == close
