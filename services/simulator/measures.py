@@ -19,6 +19,10 @@ _SAME_WORDS: Final = 20
 """Characters from which on an answer that is given twice is no coincidence."""
 _ADVICE_SHOWN: Final = 60
 """Characters of advice that an answer must repeat to follow it; the emulator's agent repeats 80."""
+_BY_INSTRUCTION: Final = ("instruction", "replaced")
+"""How the detail of advice begins that was taken out of the system instruction."""
+_REBUILT: Final = ("rebased", "transcript")
+"""Continuities of connections whose context was made from the transcript, which holds no advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +249,26 @@ def advice_outlived(case: Case) -> Finding | None:
     late = [
         (turn.number, f"still follows the advice of turn {item.turn}: {turn.agent}")
         for item in removed
-        for turn in case.record.turns
-        if turn.number > item.turn and said_in(turn.agent, _gist(item))
+        for turn in _without(case.record, item)
+        if said_in(turn.agent, _gist(item))
     ]
     return Finding(len(late), f"{len(late)} answers followed advice that had been taken out.", None, late)
+
+
+def _without(record: Record, item: pb.Advice) -> list[Turn]:
+    """The turns whose answers began when removed advice was gone.
+
+    From the instruction it goes as its turn ends. In the talk it stays, as is told of it, until the session is rebuilt:
+    the first time after its turn. It is gone at the latest when that is told, which is after the next usage.
+    """
+    served = record.turn(item.turn)
+    later = [turn for turn in record.turns if turn.number > item.turn]
+    if served is None or item.detail.startswith(_BY_INSTRUCTION):
+        return later
+    connections: list[pb.RotationMark | pb.ReconnectMark] = [*record.rotations, *record.reconnects]
+    moments = [mark.time.ToDatetime() for mark in connections if mark.continuity in _REBUILT]
+    gone = min([record.removals[item.id], *(at for at in moments if served.ended and at >= served.ended)])
+    return [turn for turn in later if turn.answering and turn.answering >= gone]
 
 
 def _gist(item: pb.Advice) -> str:

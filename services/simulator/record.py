@@ -78,6 +78,7 @@ class Record:
     takeovers: list[pb.TakeoverMark] = field(default_factory=list)
     faults: list[pb.FaultMark] = field(default_factory=list)
     advice: dict[str, pb.Advice] = field(default_factory=dict)
+    removals: dict[str, datetime] = field(default_factory=dict)
     billed: int = 0
     by_category: dict[str, int] = field(default_factory=dict)
     frames_sent: int = 0
@@ -116,7 +117,7 @@ class Record:
             case "tokens_counted":
                 self._counted(turn, event.tokens_counted)
             case "advised":
-                self._advised(event.advised)
+                self._advised(event.advised, event.time.ToDatetime())
             case "restarted" if turn is not None:
                 turn.restarts += 1
             case "rotated" | "reconnected" | "taken_over" | "fault_struck" as kind:
@@ -149,9 +150,11 @@ class Record:
         turn.ended = turn.ended or event.time.ToDatetime()
         turn.deliveries += 1
 
-    def _advised(self, item: pb.Advice) -> None:
+    def _advised(self, item: pb.Advice, when: datetime) -> None:
         """What became of advice may be told before or after the answer to the turn that it served."""
         self.advice[item.id] = item
+        if item.state == "removed":
+            self.removals.setdefault(item.id, when)
         served = self.turn(item.turn)
         if served is not None:
             served.advice = item.text

@@ -191,6 +191,38 @@ def test_a_planted_defect_is_caught_by_its_check_and_by_no_other(name: str) -> N
         assert check.score < 1
 
 
+def advised_until(rebuilt_at: int, detail: str) -> Tape:
+    """Advice of turn 3 that is followed in turn 4 too; rebuilt before some turn, told to be removed in turn 6."""
+    run = Recorder()
+    for number in range(1, 8):
+        if number == rebuilt_at:
+            mark = pb.RotationMark(at_turn=number, reason="go_away", continuity="rebased")
+            mark.time.CopyFrom(run.tape[-1].time)
+            run.at(number, rotated=mark)
+        run.turn(number, f"Line {number}.", f"Answer {number}." + f" As advised (1): {ADVICE}." * (number in {3, 4}))
+        if number == 6:  # noqa: RUF100
+            run.at(6, advised=pb.Advice(id="1", text=ADVICE, state="removed", turn=3, detail=detail))
+    return run.tape
+
+
+@pytest.mark.parametrize(
+    ("rebuilt_at", "detail", "late"),
+    [
+        (5, "rebuilt, seen in the usage", False),
+        (4, "rebuilt, seen in the usage", True),
+        (3, "rebuilt, seen in the usage", False),
+        (0, "left behind by a resume", False),
+        (5, "instruction, seen in the usage", True),
+        (5, "replaced before its turn was over", True),
+    ],
+)
+def test_advice_in_the_talk_may_be_followed_until_the_session_is_rebuilt(
+    rebuilt_at: int, detail: str, *, late: bool
+) -> None:
+    """For the first time after its turn; from the instruction it is gone with its turn."""
+    assert ("advice_outlived" in failed(case(advised_until(rebuilt_at, detail)))) == late
+
+
 @pytest.mark.parametrize(
     ("held", "name", "turn"),
     [
