@@ -321,3 +321,13 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+def test_speech_that_begins_while_the_turn_after_an_interruption_is_heard() -> None:
+    """A handle covers what was answered, and nothing of the utterance that waits (a walk that once went wrong)."""
+    walk = AnyOrder()
+    walk.it_begins(mode=RotationMode.RELAY)
+    walk.a_turn_happens(handle=False, inputs=1, interrupts=True, meanwhile=1, writes=0)
+    walk.client_speaks(begins=True, inputs=1)
+    walk.a_turn_happens(handle=True, inputs=1, interrupts=False, meanwhile=0, writes=0)
+    assert walk.world.core.phase is not Phase.OVER
