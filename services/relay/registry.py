@@ -91,7 +91,7 @@ class Registry:
             ServiceError: The client may not, or the store does not answer.
         """
         if self.draining:
-            raise ServiceError(Reason.SERVICE_UNAVAILABLE, "this relay is going away", retry_after=1.0)
+            raise _going_away()
         owner = _owner(claims, request)
         if self.full and claims.conversation not in self._live:
             most = self._around.settings.conversations
@@ -182,6 +182,9 @@ class Registry:
         await self._takeover.make_way(claims.conversation, mode, owner)
         attached = await self._around.store.attach(claims.conversation, mode, owner, handle, test=test)
         self._count(attached.handle_result)
+        if self.draining:  # it began meanwhile, and knows nothing of this one
+            await self._around.store.release(claims.conversation, attached.epoch)
+            raise _going_away()
         live = LiveConversation(self._around, attached, claims, test=attached.conversation.test)
         self._live[live.name] = live
         self._owners[live.name] = _digest(owner)
@@ -229,6 +232,10 @@ def _owner(claims: Claims, request: protocol.Request) -> resources.Owner:
     if not request.share_token:
         raise ServiceError(Reason.OWNER_MISMATCH, "the share token is missing")
     return resources.Owner(share_token=request.share_token)
+
+
+def _going_away() -> ServiceError:
+    return ServiceError(Reason.SERVICE_UNAVAILABLE, "this relay is going away", retry_after=1.0)
 
 
 def _digest(owner: resources.Owner) -> bytes:

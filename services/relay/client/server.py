@@ -78,10 +78,13 @@ class ClientServer:
         if request.session_token is None:
             request = await self._first_message(socket, request)
         claims = self._tokens.verify(request.session_token)
-        if self._registry.draining:
+        try:
+            live, missed = await self._registry.join(claims, request)
+        except ServiceError as error:
+            if not (self._registry.draining and error.meaning.retryable):
+                raise
             await self._close(socket, GOING_AWAY, "this relay is going away")
             return
-        live, missed = await self._registry.join(claims, request)
         await live.attend(socket, request, missed)
 
     async def _first_message(self, socket: ClientSocket, request: protocol.Request) -> protocol.Request:

@@ -16,6 +16,7 @@ from filo.relay.v1 import relay_pb2 as pb
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.relay.config import DrainPolicy
+from services.relay.store import Attached, Store
 from tests.support.client import PATIENCE, Client, Speaker
 from tests.support.handles import until
 from tests.support.relay import RunningRelay, another_relay, running_relay
@@ -202,6 +203,30 @@ async def test_a_drain_comes_to_its_end_whatever_hangs(tmp_path: Path) -> None:
             assert asyncio.get_running_loop().time() - began < 3.0
             assert (await client.wait_closed())[0] == 1001
         await until(lambda: relay.where.registry.find(session.conversation) is None)
+
+
+async def test_a_drain_that_begins_during_an_attach_misses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is being attached is sent elsewhere at once, and given back."""
+    attach = Store.attach
+
+    async def slow(self: Store, *given: Any, **named: Any) -> Attached:  # noqa: ANN401 - whatever attach takes
+        attached = await attach(self, *given, **named)
+        await first.where.registry.drain()
+        return attached
+
+    async with two_relays(tmp_path) as (first, second):
+        session = await first.create()
+        with monkeypatch.context() as patched:
+            patched.setattr(Store, "attach", slow)
+            async with Client(first.socket(session)) as client:
+                assert await client.wait_closed() == (1001, "this relay is going away")
+        assert first.where.registry.find(session.conversation) is None
+        asked = pb.GetSessionRequest(conversation=session.conversation)
+        assert not (await second.control.GetSession(asked)).session.attached, "given back, or the call would fail"
+        async with Client(second.socket(session)) as back:
+            await back.wait("session:resumed", epoch=2)
 
 
 async def test_readiness_comes_with_the_store_and_goes_with_the_drain(tmp_path: Path) -> None:
