@@ -123,10 +123,11 @@ class Agent:
             self._around.strike(Moment.HEARD, now)
 
     def take_back(self) -> None:
-        """Forget the answer that it was about to give: the user goes on speaking."""
+        """Put off the answer that it was about to give: the user goes on speaking, and gets it after that."""
         if self.state is State.THINKING:
             self._agenda.cancel(_ANSWER)
             self.state = State.LISTENING
+            self.backlog.asked = True
 
     def interrupt(self, now: float) -> None:
         """Cut off what it is doing, if it is in the middle of its turn."""

@@ -403,3 +403,13 @@ def test_a_tool_result_nobody_asked_for_is_ignored() -> None:
     call = House().call().send({"toolResponse": {"functionResponses": [{"id": "1", "name": "f", "response": {}}]}})
     assert call.wait(5.0).close is None
     assert not any(is_turn_complete(message) for message in call.messages)
+
+
+def test_an_answer_that_is_owed_is_given_after_an_activity_of_silence() -> None:
+    """The activity puts off the answer to a text; where it holds no speech, the text is answered all the same."""
+    call = House().call(**MANUAL)
+    call.wait(0.1).send(text("My dog is Rex. What is my dog?")).send(activity("activityStart"))
+    call.hush().wait(1.0)
+    assert not any(map(is_audio, call.messages))
+    call.send(activity("activityEnd")).wait_for(is_turn_complete)
+    assert "You told me your dog is Rex." in heard(call.messages)
