@@ -114,6 +114,21 @@ class Talker:
         """What each of its sockets began with."""
         return [e for e in self.caller.events if isinstance(e, told.SessionStarted | told.SessionResumed)]
 
+    @property
+    def continuity(self) -> str:
+        """The worst that it was told."""
+        return judge.continuity(self.caller.events)
+
+    @property
+    def twice(self) -> int:
+        """Answers that were heard to their end twice."""
+        done = self._done
+        return len(done) - len(set(done))
+
+    @property
+    def _done(self) -> list[int]:
+        return [event.turn for event in self.caller.events if isinstance(event, told.TurnComplete | told.TurnMissed)]
+
     async def verdict(self) -> Verdict:
         """Judge it, by the emulator's account."""
         events, lines = self.caller.events, self.speaker.lines
@@ -122,7 +137,7 @@ class Talker:
         found = Verdict(
             turns=len(lines),
             moves=len(set(epochs)) - 1,
-            continuity=judge.continuity(events),
+            continuity=self.continuity,
             restarts=sum(isinstance(event, told.TurnRestarted) for event in events) + _begun_again(events),
             gap=max((event.gap for event in events if isinstance(event, Reconnected)), default=0.0),
         )
@@ -131,8 +146,7 @@ class Talker:
         if account is None:
             found.problems.append("Gemini has heard nothing")
             return found
-        done = [event.turn for event in events if isinstance(event, told.TurnComplete | told.TurnMissed)]
-        found.twice = len(done) - len(set(done))
+        done, found.twice = self._done, self.twice
         if set(done) != set(range(1, max(done, default=0) + 1)):
             found.problems.append(f"the turns {done} were told to be complete")
         found.problems += judge.context(account, self.speaker)

@@ -60,7 +60,7 @@ def main() -> int:
     reports = []
     for name in DRILLS:
         if given.only in name:
-            reports.append(uvloop.run(drill(name, given.conversations)))
+            reports.append(uvloop.run(drill([name], given.conversations)))
             sys.stdout.write(table(reports[-1:]) + f"({reports[-1].seconds:.0f} s)\n\n")
             for one in reports[-1].verdicts:
                 for problem in one.problems:

@@ -5,11 +5,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tests.drills.crowd import Talker, Verdict
+from tests.drills.crowd import STUBBORN, Talker, Verdict
 from tests.drills.fleet import RELAYS, Fleet, fleet
 from tests.support import postgres
 from tests.support.handles import postgres_environ, until
@@ -39,10 +39,16 @@ class Times:
     Args:
         settled: Talk before, between and after what happens.
         away: How long the store is away.
+        paused: How long a relay is paused after its clients have moved on.
+        silence: Of a relay, after which a client asks, and then waits for an answer.
+        killed: The relays that are killed.
     """
 
     settled: float = 2.0
     away: float = 20.0
+    paused: float = 8.0
+    silence: float = STUBBORN.ping_after
+    killed: Sequence[str] = RELAYS
 
 
 _CRUEL: Final = ("kill -9", "second SIGTERM")
@@ -54,23 +60,30 @@ class Report:
     """What became of a crowd.
 
     Attributes:
-        name: What happened.
+        names: What happened, in order.
         times: How long it took by plan.
         verdicts: Of each conversation.
+        continuity: After each thing that happened, the worst that each conversation was told until then.
         notes: What else was measured or found wrong; a line that begins with FAIL is a failure.
         seconds: How long it took.
     """
 
-    name: str
+    names: Sequence[str]
     times: Times = Times()
     verdicts: list[Verdict] = field(default_factory=list)
+    continuity: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
+    def name(self) -> str:
+        """What happened, in words."""
+        return ", then ".join(self.names)
+
+    @property
     def failed(self) -> bool:
         """Whether anything was lost or doubled, or is not as it must be."""
-        twice = any(one.twice for one in self.verdicts) and self.name not in _CRUEL
+        twice = any(one.twice for one in self.verdicts) and not set(self.names) & set(_CRUEL)
         return (
             twice or any(one.problems for one in self.verdicts) or any(note.startswith("FAIL") for note in self.notes)
         )
@@ -95,7 +108,7 @@ async def rolling(running: Fleet, _talkers: Sequence[Talker], report: Report) ->
 
 async def killed(running: Fleet, _talkers: Sequence[Talker], report: Report) -> None:
     """Each relay in turn is killed in whatever it does, and started again."""
-    for relay in RELAYS:
+    for relay in report.times.killed:
         service = running.services[relay]
         held = await running.metric(relay, "filo_relay_conversations")
         await service.end(signal.SIGKILL)
@@ -130,7 +143,7 @@ async def split_brain(running: Fleet, talkers: Sequence[Talker], report: Report)
         return not await running.metric("a", "filo_relay_conversations")
 
     await until(moved, 60.0)
-    await asyncio.sleep(8.0)  # past its lease
+    await asyncio.sleep(report.times.paused)  # past its lease
     before = await _heard(running, talkers)
     service.send(signal.SIGCONT)
     began = time.monotonic()
@@ -201,19 +214,20 @@ DRILLS: Final[Mapping[str, Happening]] = {
 }
 
 
-async def drill(name: str, conversations: int, times: Times = Times(), **settings: str) -> Report:
+async def drill(names: Sequence[str], conversations: int, times: Times = Times(), **settings: str) -> Report:
     """Let a crowd talk while it happens, and judge.
 
     Args:
-        name: One of `DRILLS`.
+        names: Of `DRILLS`; they happen one after another to the same crowd.
         conversations: How many.
         times: How long.
         settings: More environment for all services.
     """
-    report, began = Report(name, times), time.monotonic()
+    report, began = Report(names, times), time.monotonic()
+    policy = replace(STUBBORN, ping_after=times.silence, ping_timeout=times.silence)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
-        if DRILLS[name] is database_away:
+        if any(DRILLS[name] is database_away for name in names):
             server = await asyncio.to_thread(postgres.new_server)
             await asyncio.to_thread(server.start)
             settings = await asyncio.to_thread(postgres_environ, place, server) | settings
@@ -221,7 +235,8 @@ async def drill(name: str, conversations: int, times: Times = Times(), **setting
             server = None
         async with fleet(place, server, **{**PACE, **settings}) as running:
             talkers = [
-                Talker(running, number, max(1.0, conversations / _TALKERS)) for number in range(1, conversations + 1)
+                Talker(running, number, max(1.0, conversations / _TALKERS), policy)
+                for number in range(1, conversations + 1)
             ]
             for talker in talkers:
                 await talker.create()
@@ -231,7 +246,11 @@ async def drill(name: str, conversations: int, times: Times = Times(), **setting
                     group.create_task(talker.talk(enough))
                 await _all_talk(talkers)
                 await asyncio.sleep(report.times.settled)
-                await DRILLS[name](running, talkers, report)
+                for name in names:
+                    await DRILLS[name](running, talkers, report)
+                    report.continuity[name] = [talker.continuity for talker in talkers]
+                    if (twice := sum(talker.twice for talker in talkers)) and not set(report.continuity) & set(_CRUEL):
+                        report.notes.append(f"FAIL: answers heard twice by the end of {name}: {twice}")
                 enough.set()
             report.verdicts = [await talker.verdict() for talker in talkers]
     report.seconds = time.monotonic() - began

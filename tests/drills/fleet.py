@@ -215,7 +215,10 @@ async def fleet(directory: Path, database: Server | None = None, **settings: str
             await _migrate(services["handles"])
         for service in services.values():
             stack.push_async_callback(_finish, service)
-            await service.start()
+        await services["emulator"].start()  # makes the certificate that relays trust
+        async with asyncio.TaskGroup() as group:
+            for name in ("handles", *RELAYS):
+                group.create_task(services[name].start())
         await stack.enter_async_context(_balancer(directory, ports[10], running))
         await running.until_ready()
         yield running
