@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from filo.handles.v1 import resources_pb2 as resources
 from filo.handles.v1.resources_pb2 import AgentConfig, FeedbackPolicy
 from filo.relay.v1 import relay_pb2 as pb
+from services.emulator.faults import GoAwayFault, Moment
 from tests.integration.relay.test_feedback import relay_process, send
 from tests.support.client import Client, Speaker
 from tests.support.handles import until
@@ -170,12 +171,15 @@ class Mixed:
         self.client = client
         self.speaker = Speaker(84)
 
-    async def turn(self, number: int) -> None:
-        """Spoken, typed, with a tool; with advice in every other one."""
+    async def turn(self, number: int, *, ends: bool) -> None:
+        """Spoken, typed, with a tool; with advice in every other one; over once a connection that ends is replaced."""
+        before = len(self.client.all("session:rotated"))
         if number % 2:
             await send(self.relay, self.session, f"Mention discount {number}, and ask what they think of it.")
         kinds = {0: self._typed, 1: self._with_a_tool}
         await kinds.get(number % 4, self._spoken)(number)
+        if ends:
+            await until(lambda: len(self.client.all("session:rotated")) > before)
 
     async def _spoken(self, number: int) -> None:
         await self.client.turn(self.speaker, f"I should like to hear more about part {number}, please.")
@@ -198,18 +202,28 @@ class Mixed:
         await until(lambda: len(self.client.all("turn:complete")) > done)
 
 
-@pytest.mark.parametrize(("policy", "turns"), [(JUST_IN_TIME, 201), (REPLACE, 61), (REBASE, 61)])
+def ends(turns: int) -> range:
+    """The turns after which a connection ends; the last one is not near: nothing moves when the ledger is read."""
+    return range(6, turns - 5, max(7, turns // 12))
+
+
+def goaways(turns: int) -> tuple[GoAwayFault, ...]:
+    """What ends them."""
+    return tuple(GoAwayFault(when=Moment.TURN, skip=n - 1, time_left=0.5, ends_in=0.5) for n in ends(turns))
+
+
+@pytest.mark.parametrize(("policy", "turns"), [(JUST_IN_TIME, 201), (REPLACE, 29), (REBASE, 29)])
 @pytest.mark.timeout(300)
 async def test_the_ledger_knows_the_context(tmp_path: Path, policy: FeedbackPolicy.ValueType, turns: int) -> None:
     """Category by category, by the estimate alone, after turns of all kinds and rotations between them: within 5 %."""
-    settings = replace(QUICK, rebase_tokens=200, rebase_interval=0.0, max_age=1.5, stable_after=0.5, compression=False)
-    emulator = {"window": 128_000, "session_audio": 10_000.0, "speed": 200.0}
+    settings = replace(QUICK, rebase_tokens=200, rebase_interval=0.0, compression=False)
+    emulator = {"window": 128_000, "session_audio": 10_000.0, "speed": 200.0, "faults": goaways(turns)}
     async with running_relay(tmp_path, emulator=emulator, policy=settings, **VERTEX) as relay:
         session = await relay.create(agent=with_tools(policy))
         async with Client(relay.socket(session)) as client:
             mixed = Mixed(relay, session, client)
             for number in range(1, turns + 1):
-                await mixed.turn(number)
+                await mixed.turn(number, ends=number in ends(turns))
             assert len(client.all("session:rotated")) >= 3
             await until(lambda: _all_stored(relay, session, turns))
             ledger, real = await ledger_of(relay, session), await truth(relay)
