@@ -8,8 +8,8 @@ time with the probability `chance`, `after` seconds later (and up to `spread` mo
 It waits for every session, or for those that carry a `voice` or whose system instruction contains `instruction`;
 moments are counted over all of these together, or in `each` conversation on its own.
 
-Everything random comes from one seeded source for the whole emulator: a plan strikes the same way twice where the moments
-come in the same order.
+Everything random comes from one seeded source for the whole emulator: a plan strikes the same way twice where the
+moments come in the same order.
 """
 
 import random
