@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import URL
 
 from services.common.lifecycle import NotYetError, StartupError
+from services.handles.compiling import Compiled, compiled
 from services.handles.config import Durability
 from services.handles.programs import Answer, Ask, MakeProgram
-from services.handles.statements import Compiled, compiled
 from services.handles.store import unavailable
 
 T = TypeVar("T")

@@ -9,8 +9,9 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Executable
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
+from services.handles.compiling import SQLITE_REPAIRS, Compiled, compiled, moment_to_text
 from services.handles.programs import Answer, Ask, Program
-from services.handles.statements import LOCK, SQLITE_REPAIRS, Compiled, compiled, moment_to_text
+from services.handles.statements import LOCK
 
 T = TypeVar("T")
 
