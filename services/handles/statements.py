@@ -1,7 +1,7 @@
 """Every statement of the store, once for all databases.
 
-They are written in SQLAlchemy Core and compiled to text once (`compiling`); the data path then speaks to the driver itself,
-since building and interpreting a statement anew would cost more than running it.
+They are written in SQLAlchemy Core and compiled to text once (`compiling`); the data path then speaks to the driver
+itself, since building and interpreting a statement anew would cost more than running it.
 """
 
 from typing import Any, Final, NamedTuple
