@@ -201,6 +201,10 @@ def _relay_bench() -> str:
     return relay_table.table(json.loads((_RESULTS / "relay.json").read_text(encoding="utf-8")))
 
 
+def _relay_ratios() -> str:
+    return relay_table.ratios(json.loads((_RESULTS / "relay.json").read_text(encoding="utf-8")))
+
+
 def _relay_rotating() -> str:
     return relay_table.rotating(json.loads((_RESULTS / "relay-rotating.json").read_text(encoding="utf-8")))
 
@@ -224,6 +228,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "relay-access": partial(_access, relay_access.TABLE),
         "relay-bench": _relay_bench,
         "relay-models": _relay_models,
+        "relay-ratios": _relay_ratios,
         "relay-rotating": _relay_rotating,
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,

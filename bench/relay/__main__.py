@@ -27,7 +27,7 @@ from bench.relay import measure
 from bench.relay.caller import called
 from bench.relay.contenders import CONTENDERS, LOAD_CORE, Contender, Upstream, ready
 from bench.relay.gemini import Gemini
-from bench.relay.table import table
+from bench.relay.table import ratios, table
 from services.emulator import tls
 
 RESULTS: Final = Path(__file__).parents[1] / "results" / "relay.json"
@@ -118,6 +118,7 @@ def main() -> None:
     wanted.write.parent.mkdir(parents=True, exist_ok=True)
     wanted.write.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
+    print(ratios(report))
 
 
 if __name__ == "__main__":

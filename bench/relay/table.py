@@ -1,6 +1,6 @@
 """The result of the relay bench as a table, for the terminal and for the documentation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 _COLUMNS: Final = (
@@ -28,21 +28,31 @@ def table(report: Mapping[str, Any]) -> str:
     head = ("", *(title for _, title, _ in _COLUMNS))
     lines = [head, ("---",) * len(head)]
     lines += [(name, *(_cell(row.get(key), digits) for key, _, digits in _COLUMNS)) for name, row in rows.items()]
-    drawn = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    return drawn + "".join(f"\n{ratio}" for ratio in ratios(rows)) + "\n"
+    return _drawn(lines)
+
+
+def _drawn(lines: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def rotating(report: Mapping[str, Any]) -> str:
     """What the others feel of rotations, as Markdown."""
-    lines = ["| the others | p50, ms | p99, ms | p99, least to most |", "| --- | --- | --- | --- |"]
-    for name in ("calm", "rotating"):
+    lines: list[Sequence[str]] = [
+        ("the others", "rotations a second", "p50, ms", "p99, ms", "least to most"),
+        ("---",) * 5,
+    ]
+    for name, rate in (("calm", 0.0), ("rotating", report["rate"]["median"])):
         p50, p99 = report[f"{name}_p50"], report[f"{name}_p99"]
-        lines.append(f"| {name} | {p50['median']:.2f} | {p99['median']:.2f} | {p99['min']:.2f} to {p99['max']:.2f} |")
-    ratio = report["rotating_p99"]["median"] / report["calm_p99"]["median"]
-    return "\n".join(lines) + (
-        f"\n\n{report['rate']['median']:.0f} rotations a second in {report['restless']} of {report['conversations']} "
-        f"conversations; p99 of the others, rotating / calm: {ratio:.2f}; conversations lost: {len(report['lost'])}.\n"
-    )
+        lines.append(
+            (
+                name,
+                f"{rate:.0f}",
+                f"{p50['median']:.2f}",
+                f"{p99['median']:.2f}",
+                f"{p99['min']:.2f} to {p99['max']:.2f}",
+            )
+        )
+    return _drawn(lines)
 
 
 def soak(report: Mapping[str, Any]) -> str:
@@ -59,14 +69,13 @@ def soak(report: Mapping[str, Any]) -> str:
     )
 
 
-def ratios(rows: Mapping[str, Any]) -> list[str]:
-    """Filo against each of the others, in CPU a message."""
-    own = rows.get("Filo")
-    if own is None:
-        return []
-    return [
-        f"Filo / {name}: {own['cpu_us']['median'] / row['cpu_us']['median']:.2f} at the pace of speech, "
-        f"{own['saturated_cpu_us']['median'] / row['saturated_cpu_us']['median']:.2f} saturated."
-        for name, row in rows.items()
-        if name != "Filo" and row["cpu_us"]["median"]
-    ]
+def ratios(report: Mapping[str, Any]) -> str:
+    """Filo against each of the others in CPU a message, as Markdown."""
+    rows = report["contenders"]
+    lines: list[Sequence[str]] = [("Filo against", "at the pace of speech", "saturated"), ("---",) * 3]
+    own = rows.get("Filo", {})
+    for name, row in rows.items():
+        if own and name != "Filo" and row["cpu_us"]["median"]:
+            keys = ("cpu_us", "saturated_cpu_us")
+            lines.append((name, *(f"{own[key]['median'] / row[key]['median']:.2f}" for key in keys)))
+    return _drawn(lines)
