@@ -46,7 +46,7 @@ class Wiped(NamedTuple):
     done: bool
 
 
-def unused(page: bytes, number: int, usable: int) -> Iterator[tuple[int, int]]:
+def unused(page: bytes | bytearray, number: int, usable: int) -> Iterator[tuple[int, int]]:
     """The ranges of a page that hold nothing; none for a page that is not a B-tree's, or not sound.
 
     Args:

@@ -56,7 +56,7 @@ def to(number: int, state: Message.State.ValueType, turn: int = 0, tokens: int =
     return FeedbackChange(number, state, turn, tokens, detail, LATER)
 
 
-async def states(store: Store, record: Conversation) -> list[int]:
+async def states(store: Store, record: Conversation) -> list[Message.State.ValueType]:
     """The states of all items, the oldest first."""
     return [item.state for item in await store.feedback(record.id, 2**31 - 1, 100)][::-1]
 

@@ -1,6 +1,7 @@
 """Handles are redeemable exactly as long, and as often, as documented and observed."""
 
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_handle_is_unknown_to_the_other_api(vertex: bool) -> None:  # noqa: FB
     """The Developer API and Vertex do not share sessions: 1008, and the handle is still good where it came from."""
     house = House()
     first = house.call(model="gemini-3.8-live", vertex=vertex).wait(0.1).hang_up()
-    asked = {"model": "gemini-3.8-live", "sessionResumption": {"handle": first.handle}}
+    asked: dict[str, Any] = {"model": "gemini-3.8-live", "sessionResumption": {"handle": first.handle}}
     assert house.call(vertex=not vertex, **asked).close == closes.HANDLE_NOT_FOUND
     assert house.call(vertex=vertex, **asked).close is None
 
