@@ -27,6 +27,8 @@ AGENT: Final = AgentConfig(
         "Answer in one or two short sentences, in the other's language, and remember what you are told."
     ),
 )
+PATIENCE: Final = 10.0
+"""Seconds for a session to be made: a relay that was just started is waited for, not refused at the first try."""
 _FILES: Final = "*.html", "*.css", "*.js"
 _FRESH: Final = {"Cache-Control": "no-cache"}
 
@@ -71,7 +73,7 @@ class Demo:
             request_id=request_id, mode=MODE_SALES_AGENT, owner=owner, agent=AGENT, test=True
         )
         try:
-            made = await self._relay.CreateSession(wanted, timeout=10.0)
+            made = await self._relay.CreateSession(wanted, timeout=PATIENCE, wait_for_ready=True)
         except ServiceError as error:
             raise web.HTTPBadGateway(text=f"The relay gives no session: {error.detail}") from error
         url = f"{self._client_url}{made.websocket_path}"
