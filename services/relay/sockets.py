@@ -25,13 +25,20 @@ _MOST_EARLY: Final = 16
 """Messages that wait for somebody to take them, before no more are read."""
 _MOST_PARTS: Final = 1024
 """Fragments of one message; a bound for messages that are cut into nothing."""
+_SIGN: Final = b"filo"
+"""How the pings begin that ask for a sign, so that their pongs are told from those of the library's own."""
 
 
 class Straight(Connection):
-    """A connection that gives its messages away as they come; `recv` is not used with it."""
+    """A connection that gives its messages away as they come; `recv` is not used with it.
+
+    Attributes:
+        got: Told the mark of an `ask` that the peer has answered, whatever the peer says the mark was.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever websockets gives
         super().__init__(*args, **kwargs)
+        self.got: Callable[[int], None] | None = None
         self._take: Take | None = None
         self._over: asyncio.Future[None] | None = None
         self._early: deque[tuple[bytes, bool]] = deque()
@@ -43,6 +50,8 @@ class Straight(Connection):
         """Take data here, leave everything else to the library."""
         if isinstance(event, Frame) and event.opcode in _DATA:
             self._frame(event)
+        elif isinstance(event, Frame) and event.opcode is Opcode.PONG and bytes(event.data).startswith(_SIGN):
+            self._answered(bytes(event.data))
         else:
             super().process_event(event)
 
@@ -89,6 +98,15 @@ class Straight(Connection):
         self.send_data()
         return True
 
+    def ask(self, mark: int) -> None:
+        """Ask the peer for a sign that it has got all that was sent so far; `got` is told the mark when it comes.
+
+        It is a ping: its pong comes after everything before it was taken in (RFC 6455, section 5.5.2).
+        """
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_ping(_SIGN + mark.to_bytes(8))
+            self.send_data()
+
     def hold(self) -> None:
         """Read no more for the moment: the peer has to wait."""
         if not self._held and self.state is State.OPEN:
@@ -101,6 +119,10 @@ class Straight(Connection):
             self._held = False
             if not self.transport.is_closing():
                 self.transport.resume_reading()
+
+    def _answered(self, pong: bytes) -> None:
+        if self.got is not None:
+            self.got(int.from_bytes(pong[len(_SIGN) :]))
 
     def _frame(self, frame: Frame) -> None:
         data = frame.data if type(frame.data) is bytes else bytes(frame.data)

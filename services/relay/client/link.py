@@ -60,10 +60,13 @@ class ClientLink:
 
     async def write(self) -> None:
         """Send until the farewell is said or the socket is gone. Safe to cancel."""
+        self._socket.got = self._got
         try:
             await self._write()
         except ConnectionClosed:
             return
+        finally:
+            self._socket.got = None  # what the next client has got, its own socket says
 
     async def _write(self) -> None:
         while True:
@@ -85,7 +88,8 @@ class ClientLink:
                 self._place, messages = found
                 for message in messages:
                     await self._socket.send(message)
-                self._outbox.sent(self._place)
+                if self._outbox.sent(self._place):
+                    self._socket.ask(self._place)
             elif self._farewell is not None:
                 return
             else:
@@ -104,8 +108,12 @@ class ClientLink:
         if n != self._place + 1 or self._lease.in_doubt or not self._socket.send_now(pcm, text=False):
             return False
         self._place = n
-        self._outbox.sent(n)
+        if self._outbox.sent(n):
+            self._socket.ask(n)
         return True
+
+    def _got(self, mark: int) -> None:
+        self._outbox.got(min(mark, self._place))
 
     async def _may_send(self) -> bool:
         return not self._lease.in_doubt or await self._lease.sure()

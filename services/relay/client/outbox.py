@@ -9,6 +9,10 @@ from services.relay.log import Log
 
 _KEPT_AFTER_SENDING: Final = 512 * 1024
 """Bytes that a socket may have swallowed without the client having got them: about ten seconds of speech."""
+_KEPT_FOR_SURE: Final = 16 * 1024
+"""Bytes that are kept although the client's socket has got them: its program may not have read them yet."""
+_ASKED_EVERY: Final = 32 * 1024
+"""Bytes after which a client is asked what it has got: two thirds of a second of speech."""
 _JSON_WEIGHT: Final = 256
 
 
@@ -28,6 +32,7 @@ class Outbox:
         self._most = most
         self.listener: Callable[[int, bytes], bool] | None = None
         self._log: Log[bytes | Mapping[str, Any]] = Log()
+        self._asks_at = _ASKED_EVERY
 
     @property
     def last(self) -> int:
@@ -80,9 +85,23 @@ class Outbox:
             return n, [ready]
         return n, [protocol.encode({"type": "skipped", "messages": n - 1 - place}, self.epoch, n - 1), ready]
 
-    def sent(self, place: int) -> None:
-        """Everything up to this number was given to a socket: keep only as much as may still be on its way."""
+    def sent(self, place: int) -> bool:
+        """Everything up to this number was given to a socket: keep only as much as may still be on its way.
+
+        Returns:
+            Whether the client is to be asked now what it has got.
+        """
+        weight = self._log.weight
+        if weight < self._asks_at:
+            return False
         self._log.trim(_KEPT_AFTER_SENDING, through=place)
+        self._asks_at = min(weight, _KEPT_AFTER_SENDING) + _ASKED_EVERY
+        return True
+
+    def got(self, place: int) -> None:
+        """The client's socket has got everything up to this number: it need not be kept, but for the newest of it."""
+        self._log.trim(_KEPT_FOR_SURE, through=place)
+        self._asks_at = self._log.weight + _ASKED_EVERY
 
     def wake(self) -> None:
         """Make `wait` return although nothing was added."""

@@ -35,6 +35,8 @@ from services.relay.upstream.link import UpstreamLink
 VOICE: Final = bytes(range(1, 161)) * 4
 REPLY: Final = bytes(range(240)) * 4
 WARM, COUNTED = 20, 100
+PING: Final = 0x89
+"""How a ping's frame begins."""
 MOST_UP, MOST_DOWN = 102, 83
 """Calls, of Python and of C, for one frame on its way to Gemini, and for one on its way to the client: a tenth more
 than they were when this was written, two thirds of them within websockets."""
@@ -179,10 +181,13 @@ async def test_a_frame_to_gemini(relayed: Relayed) -> None:
 
 
 async def test_a_frame_to_the_client(relayed: Relayed) -> None:
-    """The same downwards; it is the agent's bytes as they are."""
+    """The same downwards; it is the agent's bytes as they are, and now and then it is asked what it has got."""
     said = len(relayed.client_wire.written)
     spent = price(relayed.gemini, relayed.answered())
     written = relayed.client_wire.written[said:]
+    asked = [frame for frame in written if frame[0] == PING]
+    assert 1 <= len(asked) <= (WARM + COUNTED) * len(REPLY) // (32 * 1024)
+    written = [frame for frame in written if frame[0] != PING]
     assert len(written) == WARM + COUNTED, "one write a frame, at once"
     assert all(frame.endswith(REPLY) for frame in written)
     assert [type(event) for event in relayed.posted] == [on.AnswerBegan], "once an answer, not once a frame"
@@ -191,8 +196,31 @@ async def test_a_frame_to_the_client(relayed: Relayed) -> None:
 
 async def test_what_is_kept_of_a_frame(relayed: Relayed) -> None:
     """Each frame of the client's is kept once, for a replay; of the agent's, no more than may still be on its way."""
-    for _ in range(500):
+    for _ in range(800):
         relayed.client.data_received(relayed.spoken())
         relayed.gemini.data_received(relayed.answered())
-    assert relayed.inputs.weight <= 500 * (len(VOICE) + 64)
-    assert relayed.outbox.weight <= 512 * 1024
+    assert relayed.inputs.weight <= 800 * (len(VOICE) + 64)
+    assert 400 * 1024 < relayed.outbox.weight <= 545 * 1024, "a client that gives no sign"
+
+
+async def test_what_the_client_has_got_is_kept_no_longer(relayed: Relayed) -> None:
+    """A client that answers pings, as every WebSocket does, costs a second of the agent's voice, not ten."""
+    heaviest = 0
+    for _ in range(800):
+        relayed.gemini.data_received(relayed.answered())
+        heaviest = max(heaviest, relayed.outbox.weight)
+        newest = relayed.client_wire.written[-1]
+        if newest[0] == PING:
+            relayed.client.data_received(Frame(Opcode.PONG, newest[2:]).serialize(mask=True))
+    assert 16 * 1024 <= heaviest <= 50 * 1024
+    assert relayed.outbox.after(relayed.outbox.last - 10) is not None, "the newest is there, for one who comes back"
+
+
+async def test_a_forged_sign_takes_nothing_that_was_not_sent(relayed: Relayed) -> None:
+    """A pong for what was never sent lets go of what was, at most; one without a number is none."""
+    relayed.gemini.data_received(relayed.answered())
+    for sign in (b"filo", b"filo" + bytes(8), b"filo" + b"\xff" * 100, b"other"):
+        relayed.client.data_received(Frame(Opcode.PONG, sign).serialize(mask=True))
+    relayed.gemini.data_received(relayed.answered())
+    assert relayed.outbox.last >= 2
+    assert relayed.outbox.after(relayed.outbox.last - 2) is not None

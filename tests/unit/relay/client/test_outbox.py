@@ -115,3 +115,33 @@ async def test_a_reader_waits_for_news() -> None:
         await asyncio.sleep(0)
         rouse()
         await asyncio.wait_for(waiting, 1.0)
+
+
+def test_what_a_client_has_got_is_let_go() -> None:
+    """It is asked each 32 KiB; of what it has got the newest 16 KiB stay, and what came later stays whole."""
+    outbox = Outbox(1, 1 << 20)
+    asked = []
+    for n in range(1, 81):
+        outbox.play(bytes(1024))
+        if outbox.sent(n):
+            asked.append(n)
+    assert asked == [32, 64]
+    outbox.got(64)
+    assert outbox.weight == 16 * 1024
+    assert read(outbox, 64) == [bytes(1024)] * 16
+    outbox.got(80)
+    assert read(outbox, 64) == [bytes(1024)] * 16
+    outbox.play(bytes(1024))
+    outbox.got(80)
+    assert len(read(outbox, 80)) == 1, "what was not sent is never let go"
+
+
+def test_a_client_that_gives_no_sign_is_bounded() -> None:
+    """Half a MiB may be on its way; it is asked again and again."""
+    outbox = Outbox(1, 1 << 20)
+    asks = 0
+    for n in range(1, 2001):
+        outbox.play(bytes(1024))
+        asks += outbox.sent(n)
+        assert outbox.weight <= 544 * 1024
+    assert asks > 50
