@@ -12,6 +12,8 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 TURN: Final = 250
 """Audio messages in a turn: five seconds."""
+_STRIDE: Final = 97
+"""Messages by which each connection is ahead of the one before it; it has no divisor in common with `TURN`."""
 REPLY: Final = json.dumps(
     {
         "serverContent": {
@@ -41,15 +43,19 @@ class Gemini(WSListener):
 
     Attributes:
         heard: Audio messages that reached Gemini, on all connections.
+        born: Connections so far; each is in another place of its turn, as conversations are.
         restless_after: A restless connection says goAway after so many audio messages; None for never.
         departures: How many did.
     """
 
     heard = 0
+    born = 0
     restless_after: int | None = None
     departures = 0
 
     def __init__(self) -> None:
+        Gemini.born += 1
+        self._ahead = Gemini.born * _STRIDE % TURN
         self._mine = 0
         self._turn = 0
         self._restless = False
@@ -76,7 +82,7 @@ class Gemini(WSListener):
             self._restless = False
             Gemini.departures += 1
             transport.send(WSMsgType.TEXT, _GO_AWAY)
-        if self._mine % TURN == 0:
+        if (self._mine + self._ahead) % TURN == 0:
             self._turn += 1
             transport.send(WSMsgType.TEXT, _turn_over(self._turn))
             self._handle(transport)
