@@ -49,7 +49,7 @@ def excluded() -> list[tuple[str, table.Point, str]]:
 async def stack(directory: Path) -> AsyncIterator[Stack]:
     """Run both relays, with short times."""
     async with (
-        running_relay(directory, emulator=EMULATOR, policy=POLICY, connect_timeout=0.5, close_timeout=0.5) as first,
+        running_relay(directory, emulator=EMULATOR, policy=POLICY, connect_timeout=2.0, close_timeout=0.5) as first,
         another_relay(first) as second,
     ):
         yield first, second

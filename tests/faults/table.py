@@ -69,9 +69,9 @@ class Ending:
     stall: bool = False
     go_away: tuple[float | None, float] | None = None
 
-    def at(self, when: When) -> Fault:
+    def at(self, when: When, *, times: int = 1) -> Fault:
         """The emulator's fault that strikes at this moment."""
-        where = {"when": when.moment, "after": when.after, "skip": when.skip}
+        where = {"when": when.moment, "after": when.after, "skip": when.skip, "times": times}
         if self.close is not None:
             return CloseFault(code=self.close.code, reason=self.close.reason, **where)  # type: ignore[arg-type]
         if self.go_away is not None:
@@ -110,6 +110,12 @@ def _refused(close: Close, *, times: int = 1, when: Moment = Moment.RESUME) -> t
     return (CloseFault(when=when, code=close.code, reason=close.reason, times=times),)
 
 
+UNTIL_REBUILT: Final = 99
+"""How often what spoils a handle strikes: at every resume, until nothing is resumed any more.
+
+Once would not do. On a busy machine the relay gives a dial up before Gemini's answer to it has come, and the one dial
+that was spoilt is one that never came into use.
+"""
 CUT: Final = Ending()
 STALL: Final = Ending(stall=True)
 DEADLINE: Final = Close(1011, "Deadline expired")
@@ -171,28 +177,28 @@ ROWS: Final[tuple[Row, ...]] = (
         "cut, then 1007 poison after the resume",
         CUT,
         "transcript",
-        sequel=_refused(closes.PRECONDITION, when=Moment.RESUMED),
+        sequel=_refused(closes.PRECONDITION, when=Moment.RESUMED, times=UNTIL_REBUILT),
         senseless=_NO_HANDLE,
     ),
     Row(
         "1011 deadline, then the resume is 1007",
         Ending(DEADLINE),
         "transcript",
-        sequel=_refused(closes.INVALID_ARGUMENT),
+        sequel=_refused(closes.INVALID_ARGUMENT, times=UNTIL_REBUILT),
         senseless=_NO_HANDLE,
     ),
     Row(
         "cut, then the handle is dead",
         CUT,
         "transcript",
-        sequel=_refused(closes.HANDLE_NOT_FOUND),
+        sequel=_refused(closes.HANDLE_NOT_FOUND, times=UNTIL_REBUILT),
         senseless=_NO_HANDLE,
     ),
     Row(
         "cut, then a false resume, audio lost",
         CUT,
         "transcript",
-        sequel=(ForgetFault(when=Moment.RESUME, what=Loss.AUDIO),),
+        sequel=(ForgetFault(when=Moment.RESUME, what=Loss.AUDIO, times=UNTIL_REBUILT),),
         forgets=True,
         senseless=_NO_HANDLE,
     ),
@@ -200,7 +206,7 @@ ROWS: Final[tuple[Row, ...]] = (
         "cut, then a false resume, all lost",
         CUT,
         "transcript",
-        sequel=(ForgetFault(when=Moment.RESUME, what=Loss.ALL),),
+        sequel=(ForgetFault(when=Moment.RESUME, what=Loss.ALL, times=UNTIL_REBUILT),),
         forgets=True,
         senseless=_NO_HANDLE,
     ),
@@ -274,7 +280,8 @@ class Cell:
         if self.point is not Point.ROTATION:
             return (*row.before, row.ending.at(when), *row.sequel)
         rotation = Ending(go_away=(0.4, 5.0)).at(When(Moment.TURN, after=SETTLED))
-        return (*row.before, rotation, *(row.sequel or (row.ending.at(when),)))
+        times = UNTIL_REBUILT if row.continuity == "transcript" else 1
+        return (*row.before, rotation, *(row.sequel or (row.ending.at(when, times=times),)))
 
 
 CELLS: Final = tuple(Cell(row, point) for row in ROWS for point in Point if point not in row.senseless)
