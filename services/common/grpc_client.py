@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import grpc
 
+from services.common import grpc_tracing
 from services.common.api_keys import AUTHORIZATION
 from services.common.config import Address
 from services.common.grpc_errors import from_rpc_error
@@ -12,6 +13,7 @@ from services.common.grpc_metrics import GrpcMetrics, client_interceptors
 from services.common.grpc_reload import ReloadingChannel
 from services.common.grpc_server import MAX_MESSAGE_BYTES
 from services.common.tls import Material, Pem, Transport, client_credentials
+from services.common.tracing import Tracer
 
 DEFAULT_DEADLINE: Final = 5.0
 """Seconds a unary call may take when its caller names no deadline."""
@@ -82,6 +84,7 @@ def channel(
     service: str = "",
     transport: Transport = Transport(),  # noqa: B008 - frozen
     metrics: GrpcMetrics | None = None,
+    tracer: Tracer | None = None,
 ) -> grpc.aio.Channel:
     """Open a channel; calls on it raise `ServiceError`. Use it as an asynchronous context manager, or close it.
 
@@ -90,11 +93,17 @@ def channel(
         service: The name that its certificate must have.
         transport: What encrypts the calls, and the API key that goes with each.
         metrics: Where calls are counted, if they are.
+        tracer: What takes their traces, if anything does.
 
     Raises:
         UnusableError: The certificates cannot be used.
     """
-    interceptors = [_Unary(transport.api_key), _Streaming(transport.api_key), *client_interceptors(metrics)]
+    interceptors = [
+        _Unary(transport.api_key),
+        _Streaming(transport.api_key),
+        *grpc_tracing.client_interceptors(tracer),
+        *client_interceptors(metrics),
+    ]
     if not transport.encrypted:
         return grpc.aio.insecure_channel(str(address), options=OPTIONS, interceptors=interceptors)
 

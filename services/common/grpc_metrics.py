@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from services.common.errors import ServiceError
+from services.common.grpc_outcome import code_name, outcome, path_of
 from services.common.grpc_wrapping import Handler, Wrap
 
 Side = Literal["server", "client"]
@@ -29,11 +29,6 @@ _WORDS: Final = {
     "server": ("RPCs started on the server.", "RPCs completed on the server, by how.", "on the server"),
     "client": ("RPCs started by the client.", "RPCs completed by the client, by how.", "for the client"),
 }
-
-
-def code_name(code: grpc.StatusCode) -> str:
-    """A status code as Go spells it: ``NotFound``; ``OK`` stays."""
-    return code.name if code is grpc.StatusCode.OK else code.name.title().replace("_", "")
 
 
 class GrpcMetrics:
@@ -112,25 +107,7 @@ class _Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._method.ended(self._began, self._code(error))
-
-    def _code(self, error: BaseException | None) -> grpc.StatusCode:
-        if isinstance(error, grpc.aio.AioRpcError):
-            return error.code()
-        if isinstance(error, ServiceError):
-            return error.meaning.code
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-            return self._cancelled()
-        told = None if self._context is None else _status(self._context.code())
-        if told is not None:
-            return told
-        return grpc.StatusCode.OK if error is None else grpc.StatusCode.UNKNOWN
-
-    def _cancelled(self) -> grpc.StatusCode:
-        """Whether the caller gave up, or its deadline passed: gRPC cancels the handler in both cases."""
-        left = self._context.time_remaining() if self._context is not None else None
-        late = left is not None and left <= 0
-        return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+        self._method.ended(self._began, outcome(error, self._context))
 
 
 def counted(metrics: GrpcMetrics) -> Wrap:
@@ -184,7 +161,7 @@ class UnaryClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
     ) -> Any:  # noqa: ANN401 - any message
         """Make the call, and wait for its end."""
-        method = self._metrics.method(_path(client_call_details))
+        method = self._metrics.method(path_of(client_call_details))
         if method is None:
             return await continuation(client_call_details, request)
         call = await continuation(client_call_details, request)
@@ -208,7 +185,7 @@ class StreamClientInterceptor(grpc.aio.UnaryStreamClientInterceptor):
     ) -> Any:  # noqa: ANN401 - any stream
         """Make the call; it is counted when its stream ends."""
         call = await continuation(client_call_details, request)
-        method = self._metrics.method(_path(client_call_details))
+        method = self._metrics.method(path_of(client_call_details))
         return call if method is None else _counted(call, method)
 
 
@@ -225,20 +202,7 @@ async def _counted(call: AsyncIterator[Any], method: Method) -> AsyncIterator[An
             yield response
 
 
-def _path(details: grpc.aio.ClientCallDetails) -> str:
-    method: str | bytes = details.method  # text by its type, bytes in fact
-    return method.decode() if isinstance(method, bytes) else method
-
-
 def _kind(method: MethodDescriptor) -> str:
     if method.server_streaming:
         return "bidi_stream" if method.client_streaming else "server_stream"
     return "client_stream" if method.client_streaming else "unary"
-
-
-_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}
-
-
-def _status(told: object) -> grpc.StatusCode | None:
-    """What gRPC says a call ended with: a code, its number, or nothing."""
-    return _BY_NUMBER.get(told) if isinstance(told, int) else told if isinstance(told, grpc.StatusCode) else None

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from services.common import grpc_errors, logs, tls
+from services.common import grpc_errors, grpc_tracing, logs, tls
 from services.common.config import Address
 from services.common.errors import ServiceError
 from services.common.grpc_metrics import GrpcMetrics, counted
@@ -19,6 +19,7 @@ from services.common.grpc_wrapping import Handler, Wrap, Wrapping
 from services.common.lifecycle import StartupError, port_error
 from services.common.readiness import Readiness
 from services.common.tls import Transport
+from services.common.tracing import Tracer
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 """A checkpoint or a script is far smaller; a transcript is streamed."""
@@ -108,6 +109,7 @@ async def serving(  # noqa: PLR0913 - what there is to say about a server
     probes: Address | None = None,
     readiness: Readiness | None = None,
     wraps: Sequence[Wrap] = (),
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Address]:
     """Serve gRPC while the context is open.
 
@@ -122,6 +124,7 @@ async def serving(  # noqa: PLR0913 - what there is to say about a server
         probes: Where health alone is served besides, in the clear: whoever probes has no certificate.
         readiness: What health shows; always serving if not given.
         wraps: What else is put around calls that may be answered, the outermost first.
+        tracer: What takes traces of the calls, if anything does.
 
     Yields:
         The address, with the port that was really taken.
@@ -129,9 +132,10 @@ async def serving(  # noqa: PLR0913 - what there is to say about a server
     Raises:
         StartupError: An address cannot be listened on, or the certificates cannot be used.
     """
-    counting = [] if registry is None else [counted(GrpcMetrics(registry, "server", services))]
+    watching = [] if tracer is None else [grpc_tracing.traced(tracer)]
+    watching += [] if registry is None else [counted(GrpcMetrics(registry, "server", services))]
     server = grpc.aio.server(options=_OPTIONS)
-    registrar = Wrapping(server, [*counting, errors(guard), *wraps]).as_server()
+    registrar = Wrapping(server, [*watching, errors(guard), *wraps]).as_server()
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, registrar)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], registrar)

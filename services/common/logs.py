@@ -1,7 +1,7 @@
 """Structured logs: JSON in production, readable on a terminal, on standard error either way.
 
-Never audio, text, handles, tokens or keys. A secret appears as its `fingerprint`; a value that arrives under a secret's
-name is blotted out all the same, so that one careless call does not leak.
+Never audio, text, handles, tokens or keys. A secret appears as its `fingerprint`; what gets into a line all the same is
+blotted out by `redaction`. A line names the conversation and, where tracing is on, the trace that its task is in.
 """
 
 import hashlib
@@ -12,21 +12,8 @@ from typing import Any, Final
 
 import structlog
 
-_SECRET: Final = frozenset(
-    {
-        "handle",
-        "resume_handle",
-        "upstream_handle",
-        "token",
-        "session_token",
-        "share_token",
-        "api_key",
-        "key",
-        "secret",
-        "authorization",
-        "password",
-    }
-)
+from services.common import redaction, tracing
+
 _CHATTY: Final = (
     "websockets",
     "aiohttp",
@@ -37,6 +24,7 @@ _CHATTY: Final = (
     "aiosqlite",
     "alembic",
     "asyncio",
+    "opentelemetry",
 )
 """Libraries that log below a warning what must not be logged (a query string, a frame) or helps nobody."""
 
@@ -46,9 +34,16 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()[:8]
 
 
-def _redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in _SECRET.intersection(event):
-        event[key] = "[redacted]"
+def conversation(name: str) -> None:
+    """From now on the lines of the running task, and of those that it starts, name a conversation."""
+    structlog.contextvars.bind_contextvars(conversation=name)
+
+
+def _place(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name the trace, as OpenTelemetry wants it in a line of JSON."""
+    point = tracing.here()
+    if point is not None and point.sampled:
+        event["trace_id"], event["span_id"] = f"{point.trace:032x}", f"{point.span:016x}"
     return event
 
 
@@ -62,18 +57,21 @@ def configure(level: str = "INFO") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _redact,
+        _place,
     ]
-    terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
-    plain: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.format_exc_info]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *plain, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,  # not the terminal's own, which shows variables with their values
+                redaction.redact,
+                renderer,
+            ],
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -20,6 +20,7 @@ VIOLATIONS = {
     "The client stands alone": ("filo/client/bad.py", "services.common.close_codes"),
     "The relay's core decides, it does no I/O": ("services/relay/core/bad.py", "asyncio"),
     "What decides elsewhere does no I/O either": ("services/handles/policy.py", "asyncio"),
+    "Only one module knows OpenTelemetry": ("services/relay/bad.py", "opentelemetry.trace"),
 }
 
 
