@@ -7,15 +7,17 @@ until a stored turn covers them, downwards the relay's messages until a client t
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Entry(Generic[T]):
+class _Entry(Struct, Generic[T], gc=False):
+    """Nothing for the garbage collector: there are hundreds of thousands, and none is in a cycle."""
+
     item: T | None
     weight: int
 

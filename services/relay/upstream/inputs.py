@@ -4,7 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from services.relay.client.speech import Sound
 from services.relay.core.model import START, Consumed, Mark
@@ -27,7 +29,7 @@ _BURST: Final = 8
 """Messages in a row, after which the other conversations of the relay get their turn."""
 
 
-class _Input(NamedTuple):
+class _Input(Struct, frozen=True, gc=False):
     """One input: a frame of audio as it came, or a message that is ready for the wire."""
 
     seq: int
