@@ -104,7 +104,7 @@ class Intake:
                 self._inputs.skip(number)
                 self._post(on.ToolResultGiven(call_id, result))
             case protocol.Text(text=text):
-                self._post(on.ClientWrote(text))
+                self._post(on.ClientWrote(text, self._inputs.newest))
                 self._inputs.take(wire.text(text), number, is_audio=False)
             case protocol.Activity(start=start):
                 self._inputs.take(wire.activity(start=start), number, is_audio=False)

@@ -45,7 +45,8 @@ class Coverage:
         self.covered_seq = covered_seq
         self.renewal: HandleRenewed | None = None
         self._uncovered = list(uncovered)
-        self._known: int | None = None
+        self._begun_with: int | None = None
+        self._began: dict[int, Mark | None] = {}
         self._trusted = True
         self._heard_out = True
         self._unsaved: list[Turn] = []
@@ -77,24 +78,33 @@ class Coverage:
 
         The first handle of a connection comes right after its setup, and may hold the context from before the content
         that is sent next. So until a turn is completed on the connection, its handles cover what the handle covered
-        that it was begun with; without one they are worth nothing, unless there was nothing to be told.
+        that it was begun with; without one they are worth nothing, unless there was nothing to be told. Nor does a
+        handle cover a turn of which it holds no input: it was issued before that turn, and has come late.
 
         Args:
             seeded: Without a handle: turns are sent as history.
         """
         self._trusted = True
+        self._began = {}
         if self.handle is not None:
-            self._known = self.handle.covers_turn
+            self._begun_with = self.handle.covers_turn
         else:
-            self._known = None if seeded else 0
+            self._begun_with = None if seeded else 0
 
-    def turn_completed(self, turn: Turn) -> None:
-        """A turn is to be stored, and is covered by nothing yet."""
+    def turn_completed(self, turn: Turn, began: Mark | None = None) -> None:
+        """A turn is to be stored, and is covered by nothing yet.
+
+        Args:
+            turn: The turn.
+            began: The newest input before its own; None where that is not known.
+        """
         self._uncovered.append(turn)
         self._unsaved.append(turn)
-        self._known, self._heard_out = turn.number, not turn.interrupted
+        self._began[turn.number], self._heard_out = began, not turn.interrupted
 
-    def handle_updated(self, secret: str, ahead: Mark | None = None, *, advised: bool = False) -> None:
+    def handle_updated(
+        self, secret: str, ahead: Mark | None = None, *, advised: bool = False, consumed: Mark | None = None
+    ) -> None:
         """Gemini issued a handle; it covers the turns completed before.
 
         Args:
@@ -102,16 +112,26 @@ class Coverage:
             ahead: It holds the client's input up to here too, of a turn that is not completed. Such a handle serves
                 this relay, which knows what to send after it, and is not stored: another relay would not know.
             advised: It holds the advice of that turn.
+            consumed: The newest input that it holds, where that is told.
         """
-        if self._known is None or not self._trusted:
+        covers = self._covers(consumed)
+        if covers is None or not self._trusted or (self.handle is not None and covers < self.handle.covers_turn):
             return
-        covers = self._known
-        self.baseline = self._sure(self.ledger.unadvised)
+        newest = covers == max(self._began, default=covers)
+        self.baseline = self._sure(self.ledger.unadvised) if newest else None
         self.handle = UpstreamHandle(secret, covers)
+        self._began = {number: began for number, began in self._began.items() if number >= covers}
         self.ahead, self.advised = ahead, advised
         self._uncovered = [turn for turn in self._uncovered if turn.number > covers]
         if ahead is None:
             self._to_store = self.handle
+
+    def _covers(self, consumed: Mark | None) -> int | None:
+        """The newest turn in the context behind a handle that holds the input up to a mark; None where none is sure."""
+        for number, began in sorted(self._began.items(), reverse=True):
+            if consumed is None or began is None or consumed > began:
+                return number
+        return self._begun_with
 
     def _sure(self, usage: Usage | None) -> Usage | None:
         """What is sure to be in the context: of an answer that was interrupted, only what was heard is kept."""

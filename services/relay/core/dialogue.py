@@ -69,7 +69,7 @@ class Dialogue:
         self.talk.began_to_speak(event.after, waiting=event.waiting)
 
     def _client_wrote(self, event: on.ClientWrote) -> None:
-        self.talk.wrote(event.text)
+        self.talk.wrote(event.text, event.after)
 
     def _user_heard(self, event: on.UserHeard) -> None:
         self._tell(tell.Transcript(Role.USER, event.text, self.talk.heard(event.text)))
@@ -101,7 +101,7 @@ class Dialogue:
 
     def _turn_is_over(self, turn: Turn, pieces: list[Piece]) -> None:
         self.accounts.turn_over(turn.number, pieces)
-        self.coverage.turn_completed(turn)
+        self.coverage.turn_completed(turn, self.talk.began)
         self._tell(tell.TurnEnded(turn.number, turn.interrupted))
         self._out.append(do.Forget(self.talk.boundary.position))
 
@@ -127,7 +127,8 @@ class Dialogue:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
             advised = event.advised and self.coverage.advice_is_live
             known = event.consumed is not None and (advised or event.consumed > self.talk.boundary)
-            self.coverage.handle_updated(event.secret, event.consumed if known else None, advised=advised)
+            ahead = event.consumed if known else None
+            self.coverage.handle_updated(event.secret, ahead, advised=advised, consumed=event.consumed)
             if self.coverage.handle is not None:
                 self.accounts.covered(self.coverage.handle.covers_turn)
 

@@ -45,9 +45,15 @@ class SpeechBegan:
 
 @dataclass(frozen=True, slots=True)
 class ClientWrote:
-    """The client typed a turn."""
+    """The client typed a turn.
+
+    Args:
+        text: What.
+        after: The newest input before it.
+    """
 
     text: str
+    after: Mark = START
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class _Progress:
     calls: dict[str, ToolCall] = field(default_factory=dict)
     answered_from: Mark | None = None
     spoke_on: Mark | None = None
+    began: Mark | None = None
     whole: bool = False
     interrupted: bool = False
 
@@ -48,12 +49,15 @@ class Talk:
         boundary: Where its input ended.
 
     Attributes:
+        began: The newest input before that of the newest completed turn; None where nobody noticed it begin, or where
+            it began on a connection that is gone.
         unanswered: Gemini has heard something, on whichever connection, that no completed turn holds.
     """
 
     def __init__(self, last: int, boundary: Mark) -> None:
         self.last = last
         self.boundary = boundary
+        self.began: Mark | None = None
         self.unanswered = False
         self._turn = _Progress()
         self._next = _Progress()
@@ -134,15 +138,22 @@ class Talk:
         where two of them wait for a connection: what is sent at once after a long gap may hold the end of one and the
         beginning of another, and only the first belongs to the answer that comes.
         """
+        self._begins(after)
         another = bool(self._turn.heard) or (waiting and self._speaking)
         self._speaking = True
         self._unheard = self._doubts
         if another and self._turn.spoke_on is None:
             self._turn.spoke_on = after
 
-    def wrote(self, text: str) -> None:
+    def wrote(self, text: str, after: Mark = START) -> None:
         """The client typed; into an answer, it belongs to the next turn."""
-        (self._next if self.stage is Stage.ANSWERING else self._turn).typed.append(text)
+        self._begins(after).typed.append(text)
+
+    def _begins(self, after: Mark) -> _Progress:
+        """Input comes, after that mark; gives the turn it belongs to: into an answer, the next one."""
+        turn = self._next if self.stage is Stage.ANSWERING else self._turn
+        turn.began = after if turn.began is None else turn.began
+        return turn
 
     def heard(self, text: str) -> int:
         """Gemini heard the client say this.
@@ -245,10 +256,11 @@ class Talk:
             return None
         if done.stage is Stage.QUIET:
             return None
-        self.boundary = done.answered_from or sent
+        self.boundary, self.began = done.answered_from or sent, done.began
         self.last += 1
         self.unanswered = bool(self._next.heard)
         self._turn, self._next, self._memo = self._next, _Progress(), {}
+        self._turn.began = self._turn.began or done.spoke_on
         self._asked, self._under_way, self._unheard = {}, {}, False
         return Turn(
             number=self.last,

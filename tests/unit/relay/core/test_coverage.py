@@ -4,7 +4,7 @@ from services.relay.core.coverage import Coverage
 from services.relay.core.effects import Checkpoint
 from services.relay.core.events import CheckpointStored
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Continuity, Turn, UpstreamHandle
+from services.relay.core.model import Continuity, Mark, Turn, UpstreamHandle, Usage
 from services.relay.core.notices import HandleRenewed, InputCovered
 
 
@@ -129,6 +129,39 @@ def test_the_first_handle_of_a_resumed_connection_holds_no_content() -> None:
     coverage.handle_updated("h4")
     assert coverage.handle == UpstreamHandle("h4", 4)
     assert coverage.all_covered
+
+
+def test_a_handle_that_comes_late_covers_what_it_holds() -> None:
+    """Where Gemini tells the newest input in it: a turn that began after that is not in it, and none is uncovered."""
+    coverage = fresh()
+    coverage.turn_completed(turn(1), Mark(0, 0))
+    coverage.turn_completed(turn(2), Mark(10, 10))
+    coverage.turn_completed(turn(3), Mark(20, 20))
+    coverage.handle_updated("h1", consumed=Mark(10, 10))
+    assert (coverage.handle, numbers(coverage.uncovered)) == (UpstreamHandle("h1", 1), [2, 3])
+    coverage.handle_updated("h3", consumed=Mark(21, 21))
+    coverage.handle_updated("older", consumed=Mark(0, 0))
+    assert (coverage.handle, numbers(coverage.uncovered)) == (UpstreamHandle("h3", 3), [])
+
+
+def test_where_nobody_saw_a_turn_begin_its_handle_is_believed() -> None:
+    """As it is where Gemini does not tell what a handle holds."""
+    coverage = fresh()
+    coverage.turn_completed(turn(1), None)
+    coverage.handle_updated("h1", consumed=Mark(0, 0))
+    assert coverage.all_covered
+
+
+def test_a_handle_that_comes_late_is_judged_by_no_usage() -> None:
+    """The newest usage is of a turn that it does not hold."""
+    coverage = fresh()
+    coverage.ledger = Ledger(usage=Usage(100, 10))
+    coverage.turn_completed(turn(1), Mark(0, 0))
+    coverage.turn_completed(turn(2), Mark(10, 10))
+    coverage.handle_updated("h1", consumed=Mark(10, 10))
+    assert coverage.baseline is None
+    coverage.handle_updated("h2", consumed=Mark(20, 20))
+    assert coverage.baseline is not None
 
 
 def test_the_first_handle_of_a_rebuilt_session_is_not_worth_having() -> None:

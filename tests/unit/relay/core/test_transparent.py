@@ -2,8 +2,8 @@
 
 from services.relay.core import effects as do
 from services.relay.core import events as on
-from services.relay.core.model import Mark
-from tests.unit.relay.core.scene import Scene
+from services.relay.core.model import START, Mark, UpstreamHandle
+from tests.unit.relay.core.scene import Scene, opened, rotate_at_once
 
 
 def test_a_handle_in_mid_speech_moves_the_replay() -> None:
@@ -47,3 +47,44 @@ def test_without_the_handle_all_of_it_is_sent() -> None:
     assert scene.one(do.OpenUpstream).handle is None
     scene.let(on.UpstreamReady())
     assert scene.one(do.StartSending).after == scene.core.talk.boundary
+
+
+def test_a_handle_that_comes_late_covers_no_more_than_it_holds() -> None:
+    """It was issued after the turn before, and holds no input of the newest: that one is told again, not lost."""
+    scene = Scene().live().turn()
+    before = scene.core.talk.boundary
+    scene.position += 10
+    scene.let(on.SpeechBegan(before), on.UserHeard("question"))
+    scene.answers().completes().stores()
+    scene.let(on.HandleUpdated("h1", before))
+    assert scene.one(do.Checkpoint).handle == UpstreamHandle("h1", 1)
+    scene.stores()
+    scene.let(on.GoAway(60.0))
+    assert not scene.found(do.CloseUpstream), "the newest turn has no handle yet"
+    scene.lost()
+    assert opened(scene)[:3] == ("h1", 0, [2])
+
+
+def test_the_handle_of_the_turn_covers_it() -> None:
+    """However little of its input that handle holds: Gemini need not count the silence after the last word."""
+    scene = Scene().live().turn()
+    before = scene.core.talk.boundary
+    scene.position += 10
+    scene.let(on.SpeechBegan(before), on.UserHeard("question"))
+    scene.answers().completes().stores()
+    scene.let(on.HandleUpdated("h2", Mark(before.position + 1, before.seq + 1)))
+    assert scene.one(do.Checkpoint).handle == UpstreamHandle("h2", 2)
+
+
+def test_the_first_handle_of_a_connection_may_come_late_too() -> None:
+    """It holds nothing that was sent to the connection, whatever was completed there meanwhile."""
+    scene = Scene().live().turn().gets_handle("h1")
+    rotate_at_once(scene)
+    scene.let(on.UpstreamReady())
+    before = scene.core.talk.boundary
+    scene.position += 10
+    scene.let(on.ClientWrote("question", before))
+    scene.answers().completes().stores()
+    scene.let(on.HandleUpdated("again", START))
+    assert scene.one(do.Checkpoint).handle == UpstreamHandle("again", 1)
+    assert [turn.number for turn in scene.core.coverage.uncovered] == [2]

@@ -109,6 +109,25 @@ def test_typed_text_into_an_answer_is_the_next_turns() -> None:
     assert (first.user_text, second.user_text) == ("one", "two")
 
 
+def test_where_a_turn_began() -> None:
+    """At its first input, be it spoken into the answer before; nobody knows it of a turn that is begun again."""
+    it = talk()
+    it.wrote("one", mark(45))
+    it.began_to_speak(mark(47))
+    it.answer_began(mark(50))
+    it.began_to_speak(mark(52))
+    it.complete(mark(60))
+    assert it.began == mark(45)
+    it.answer_began(mark(61))
+    it.complete(mark(62))
+    assert it.began == mark(52)
+    it.wrote("three", mark(70))
+    it.cut()
+    it.answer_began(mark(71))
+    it.complete(mark(72))
+    assert it.began is None
+
+
 def test_typed_and_spoken_words_are_one_turn() -> None:
     """Typed words stand on lines of their own."""
     it = talk()
