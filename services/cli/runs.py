@@ -96,19 +96,19 @@ def watch(
     """
     from filo.simulator.v1 import simulator_pb2 as pb  # noqa: PLC0415 - only what runs is imported
     from services.cli import report  # noqa: PLC0415 - the same
+    from services.cli.following import follow  # noqa: PLC0415 - the same
     from services.cli.screen import Screen  # noqa: PLC0415 - the same
-    from services.cli.suite import watch as follow  # noqa: PLC0415 - the same
     from services.cli.train_view import TrainView  # noqa: PLC0415 - the same
     from services.simulator.report import window  # noqa: PLC0415 - the same
 
     async def work(stub: "Stub") -> int:
+        spec = (await stub.GetRun(pb.GetRunRequest(name=_name(run)))).run.spec
         if as_json:
             ended = await follow(
                 stub, _name(run), lambda event: print(json.dumps(report.event(event)), flush=True), after
             )
             return 0 if ended.report.passed else EXIT_NOT_WELL
         with Screen() as screen:
-            spec = (await stub.GetRun(pb.GetRunRequest(name=_name(run)))).run.spec
             view = TrainView(spec.turns, window(spec.model))
 
             def see(event: "Event") -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from rich.table import Table
 from filo.simulator.v1 import simulator_pb2 as pb
 from filo.simulator.v1 import simulator_pb2_grpc as rpc
 from services.cli import ownstack
+from services.cli.following import RETRIES, follow
 from services.cli.ownstack import Wrecker
 from services.cli.screen import Screen
 from services.cli.stack import Choices
@@ -27,9 +28,8 @@ from services.common.errors import Reason, ServiceError
 from services.common.tls import Transport
 from services.simulator.suite import Planned, Suite
 
-_RETRIES: Final = 60
 _RETRY_WAIT: Final = 1.0
-"""Seconds between attempts to watch on, when the simulator is away."""
+"""Seconds between attempts to start a run, while the simulator is away."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Conductor:
             raise ServiceError(Reason.INVALID_ARGUMENT, "it breaks services, and these are not this command's own")
         name = await start(self.stub, planned.spec)
         wrecker = Wrecker(self.supervisor) if self.supervisor else None
-        run = await watch(self.stub, name, wrecker.see if wrecker else lambda _: None)
+        run = await follow(self.stub, name, wrecker.see if wrecker else lambda _: None)
         if wrecker:
             await wrecker.done()
         return run
@@ -107,7 +107,7 @@ async def start(stub: "rpc.SimulatorServiceAsyncStub", spec: pb.RunSpec) -> str:
         ServiceError: The simulator refuses, or is away and does not come back.
     """
     request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=spec)
-    for _ in range(_RETRIES):
+    for _ in range(RETRIES):
         try:
             return (await stub.StartRun(request)).run.name
         except ServiceError as error:
@@ -115,34 +115,6 @@ async def start(stub: "rpc.SimulatorServiceAsyncStub", spec: pb.RunSpec) -> str:
                 raise
         await asyncio.sleep(_RETRY_WAIT)
     return (await stub.StartRun(request)).run.name
-
-
-async def watch(
-    stub: "rpc.SimulatorServiceAsyncStub", name: str, see: Callable[[pb.WatchRunResponse], None], after: int = 0
-) -> pb.Run:
-    """Watch a run to its end, over restarts of the simulator; returns it with its report. Safe to cancel.
-
-    Args:
-        stub: The simulator.
-        name: ``runs/{id}``.
-        see: Takes each event once.
-        after: Only events after this one.
-
-    Raises:
-        ServiceError: The simulator is away and does not come back.
-    """
-    for attempt in range(_RETRIES):
-        try:
-            async for event in stub.WatchRun(pb.WatchRunRequest(name=name, after_sequence=after)):
-                after = event.sequence
-                see(event)
-                if event.HasField("finished"):
-                    return event.finished.run
-        except ServiceError as error:
-            if not error.meaning.retryable or attempt == _RETRIES - 1:
-                raise
-        await asyncio.sleep(_RETRY_WAIT)
-    raise ServiceError(Reason.SERVICE_UNAVAILABLE, f"the simulator does not say how {name} goes on")
 
 
 async def conduct(

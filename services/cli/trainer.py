@@ -2,26 +2,18 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from typing import Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from filo.simulator.v1 import simulator_pb2_grpc as rpc
+from services.cli.following import See, follow
 from services.cli.interrupt import cancelled_by_signals
 from services.cli.screen import Screen
 from services.cli.train_view import HEADING, TrainView
 from services.common import grpc_client
 from services.common.config import Address
-from services.common.errors import Reason, ServiceError
 from services.common.tls import Transport
 from services.simulator.report import window
-
-See = Callable[[pb.WatchRunResponse], None]
-"""Takes each event of a run."""
-
-_RETRIES: Final = 5
-_RETRY_WAIT: Final = 1.0
-"""Seconds between attempts to watch on, when the simulator is away: it keeps its runs over a restart."""
 
 _LAST_TURN: Final = 20.0
 """Seconds that a run gets to finish the turn in progress after Ctrl-C."""
@@ -68,17 +60,7 @@ class Trainer:
         Raises:
             ServiceError: The simulator is away and does not come back.
         """
-        for _ in range(_RETRIES):
-            try:
-                async for event in self._stub.WatchRun(pb.WatchRunRequest(name=self._name, after_sequence=self._seen)):
-                    self._show(event)
-                    if event.HasField("finished"):
-                        return event.finished.run
-            except ServiceError as error:
-                if not error.meaning.retryable:
-                    raise
-            await asyncio.sleep(_RETRY_WAIT)
-        raise ServiceError(Reason.SERVICE_UNAVAILABLE, f"the simulator does not say how {self._name} goes on")
+        return await follow(self._stub, self._name, self._show, self._seen)
 
     async def stop(self) -> pb.Run:
         """Let the turn in progress finish, and show how the run ends; returns it with its report.

@@ -24,6 +24,7 @@ class Hold(msgspec.Struct, frozen=True):
         handle: The newest resume handle, if there is one.
         turn: The turn whose line is spoken; 0 before the first.
         first_input: The client's number of the first input of that line.
+        handed_over: The process that had the run left it on purpose; one that died leaves this unset.
     """
 
     share_token: str
@@ -33,6 +34,7 @@ class Hold(msgspec.Struct, frozen=True):
     handle: str | None = None
     turn: int = 0
     first_input: int = 1
+    handed_over: bool = False
 
     def __repr__(self) -> str:
         return f"Hold(turn={self.turn}, first_input={self.first_input})"

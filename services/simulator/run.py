@@ -1,4 +1,4 @@
-"""One run, from the first word to the report. It never raises: it always ends with an outcome and a reason."""
+"""One run, from the first word to the report. It never raises: it ends with an outcome and a reason, or is left."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -54,6 +54,9 @@ class TrainingRun:
         log: With the run bound.
         keep: Keeps what another process must know.
         hold: What another process kept, if one began the run.
+
+    Attributes:
+        fenced: Another simulator has the run: nothing of it may be kept here.
     """
 
     def __init__(
@@ -73,8 +76,11 @@ class TrainingRun:
         self._tools = tools
         self._log = log
         self._keep = keep
-        self._hold = hold or holds.new()
+        self._handed_over = hold is not None and hold.handed_over
+        self._hold = msgspec.structs.replace(hold, handed_over=False) if hold else holds.new()
         self._goes_on = hold is not None
+        self._begun = False
+        self._leaving = False
         self._died_at = journal.events[-1].time.ToDatetime(UTC) if journal.events else None
         self._prospect = Prospect(cast.persona, run.spec.seed, run.spec.turns)
         self._words: Improvisation | None = None
@@ -91,38 +97,48 @@ class TrainingRun:
         """End after the turn in progress."""
         self._stopping = True
 
-    def halt(self) -> None:
-        """End now. Doing it twice changes nothing."""
-        self._stopping = True
+    def leave(self) -> None:
+        """Perform no more of it, now: another process goes on at the same turn. Doing it twice changes nothing."""
+        self._leaving = True
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.reschedule(asyncio.get_running_loop().time())
 
     def fence(self) -> None:
-        """Another simulator has the run: end now, and keep nothing."""
+        """Another simulator has the run: leave it, and keep nothing."""
         self.fenced = True
-        self.halt()
+        self.leave()
+
+    def parting_hold(self) -> bytes:
+        """What the next process must know, for one that leaves on purpose; empty where there is nothing to know."""
+        return holds.encode(msgspec.structs.replace(self._hold, handed_over=True)) if self._begun else b""
 
     async def perform(self) -> None:
-        """Run to an end; `run` has the outcome, the reason, the report and the transcript afterwards."""
-        try:
-            ending = await self._until_halted()
-        except TimeoutError:
-            ending = Ending(pb.OUTCOME_STOPPED, "The simulator was stopped.")
-        except ServiceError as error:
-            begun = "go on" if self._goes_on else "begin"
-            ending = Ending(pb.OUTCOME_FAILED, f"The run could not {begun}: {error.detail}")
-        except Exception as error:  # noqa: BLE001 - a run never takes the simulator with it
-            ending = self._failed(error)
+        """Run to an end: `run` has outcome, reason, report and transcript then; no outcome when it was left."""
+        ending = await self._ending()
+        if ending is None:
+            return
         self.run.outcome, self.run.reason = ending.outcome, ending.reason
         self.run.end_time.FromDatetime(self._tools.clock.now())
         self.describe()
 
-    def _failed(self, error: Exception) -> Ending:
+    async def _ending(self) -> Ending | None:
+        try:
+            async with asyncio.timeout(0 if self._leaving else None) as self._scope:
+                return await self._converse()
+        except Exception as error:  # noqa: BLE001 - a run never takes the simulator with it
+            return None if self._leaving else self._failed(error)
+        finally:
+            self._scope = None
+
+    def _failed(self, error: Exception) -> Ending | None:
         errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
         if any(isinstance(one, FencedError) for one in errors):
             self.fenced = True
-            return Ending(pb.OUTCOME_STOPPED, "Another simulator has the run.")
+            return None
+        if isinstance(error, ServiceError):
+            begun = "go on" if self._goes_on else "begin"
+            return Ending(pb.OUTCOME_FAILED, f"The run could not {begun}: {error.detail}")
         if isinstance(errors[0], AccountError):
             return Ending(pb.OUTCOME_FAILED, f"A fault could not be planned: {errors[0]}.")
         self._log.error("run failed", exc_info=error)
@@ -156,17 +172,10 @@ class TrainingRun:
 
     # The talk. ------------------------------------------------------------------------------------------------------
 
-    async def _until_halted(self) -> Ending:
-        """Raises TimeoutError when halted."""
-        try:
-            async with asyncio.timeout(None) as self._scope:
-                return await self._converse()
-        finally:
-            self._scope = None
-
     async def _converse(self) -> Ending:
         """Come to the conversation, talk, count what is left of it, end it."""
         holds.recount(self.journal.record)
+        await self._keep_hold()
         async with (
             meeting.opened(self.run, self._cast, self.journal, self._hold, self._tools, self._log) as met,
             asyncio.TaskGroup() as group,
@@ -236,14 +245,20 @@ class TrainingRun:
         self._hold = msgspec.structs.replace(
             self._hold, epoch=epoch, number=seen, handle=handle, turn=number, first_input=first
         )
+        await self._keep_hold()
+
+    async def _keep_hold(self) -> None:
         await self._keep(holds.encode(self._hold))
+        self._begun = True
 
     def _tell_takeover(self, turns: Sequence[Turn]) -> None:
         if not self._goes_on:
             return
         now = self._tools.clock.now()
         gap = (now - self._died_at).total_seconds() if self._died_at else 0.0
-        mark = pb.TakeoverMark(at_turn=max(1, len(turns)), gap_ms=max(0, round(gap * 1000)))
+        mark = pb.TakeoverMark(
+            at_turn=max(1, len(turns)), gap_ms=max(0, round(gap * 1000)), handed_over=self._handed_over
+        )
         mark.time.FromDatetime(now)
         self.journal.add(mark)
 

@@ -25,6 +25,8 @@ MOST_TAKEOVERS: Final = 5
 """A run that has outlived so many simulators is the reason for it."""
 
 GIVEN_UP: Final = "Simulators died while the run was in progress, again and again."
+LOOK_FOR_WORK: Final = 1.0
+"""Seconds, at most, between looks for runs that another simulator has handed over, or that wait."""
 LOOK_AGAIN: Final = 0.5
 """Seconds between looks at a run that another simulator performs."""
 DOCUMENTS: Final = ("persona_document", "agent_document", "fault_plan_document")
@@ -57,7 +59,9 @@ class Runs:
         self._starting.add(name := run.name)
         try:
             run, is_new = await self._store.create(request_id, asked, run, holder)
-            if is_new and holder:
+            if is_new and holder and self._closing:
+                await self._store.release(name, holder)
+            elif is_new and holder:
                 started = _copy(run)
                 self._begin(run, Journal(self._tools.clock, self._appender(name)), None)
                 return started
@@ -93,7 +97,7 @@ class Runs:
         """The events of a run after a sequence number, until it has ended, whoever performs it.
 
         Raises:
-            ServiceError: RUN_NOT_FOUND.
+            ServiceError: RUN_NOT_FOUND, or SERVICE_UNAVAILABLE when the simulator stops before the run has ended.
         """
         while True:
             live = self._live.get(name)
@@ -104,6 +108,9 @@ class Runs:
                 yield made
                 if made.HasField("finished"):
                     return
+            if self._closing:
+                why = f"the simulator is stopping; watch on after event {after}"
+                raise ServiceError(Reason.SERVICE_UNAVAILABLE, why)
             if live is not None and not live.fenced:
                 return
             if run is not None and run.outcome:
@@ -118,8 +125,7 @@ class Runs:
         """
         if name in self._live:
             self._live[name].stop()
-        else:
-            await self._store.stop(name)
+        await self._store.stop(name)  # whoever performs it next has to know as well
         return await self.get(name)
 
     async def keep_leases(self) -> None:
@@ -130,7 +136,7 @@ class Runs:
                 await self._tend()
             except (SQLAlchemyError, OSError) as error:  # a database that is away comes back, or the leases are lost
                 logs.get("simulator").warning("leases not kept", error=type(error).__name__)
-            await self._tools.clock.sleep(self._tools.settings.lease / 3)
+            await self._tools.clock.sleep(min(self._tools.settings.lease / 3, LOOK_FOR_WORK))
 
     async def _tend(self) -> None:
         mine = await self.leases.beat()
@@ -153,7 +159,7 @@ class Runs:
             return
         events = [made async for made in self._store.events(name)]
         journal = Journal(self._tools.clock, self._appender(name), events)
-        if len(journal.record.takeovers) >= MOST_TAKEOVERS:
+        if sum(not mark.handed_over for mark in journal.record.takeovers) >= MOST_TAKEOVERS:
             await self._give_up(run, journal, GIVEN_UP)
             return
         data = await self._store.held(name)
@@ -181,10 +187,17 @@ class Runs:
         logs.get("simulator").warning("run failed", run=run.name, reason=why)
 
     def close(self) -> None:
-        """Take no more runs, and end those in progress now."""
+        """Take no more runs, and leave those in progress, now, to whoever has room."""
         self._closing = True
         for training in self._live.values():
-            training.halt()
+            training.leave()
+
+    async def give_back(self) -> None:
+        """Give back what is held here and not performed: what was on its way when `close` was called."""
+        try:
+            await self._store.release_all(self._holder)
+        except (SQLAlchemyError, OSError) as error:  # then the leases run out
+            logs.get("simulator").warning("leases not given back", error=type(error).__name__)
 
     def _begin(self, run: pb.Run, journal: Journal, known: holds.Hold | None) -> None:
         log, name = logs.get("simulator").bind(run=run.name), run.name
@@ -220,11 +233,12 @@ class Runs:
             run.outcome = pb.OUTCOME_FAILED
             log.exception("run not kept")
         del self._live[run.name]
-        self._tools.metrics.run_ended(None if training.fenced else run.outcome)
-        self._tools.metrics.checked(() if training.fenced else run.report.checks)
-        if training.fenced:
-            log.warning("run left to another simulator")
+        if training.fenced or not run.outcome:
+            self._tools.metrics.run_ended(None)
+            await self._leave(training)
             return
+        self._tools.metrics.run_ended(run.outcome)
+        self._tools.metrics.checked(run.report.checks)
         log.info(
             "run ended",
             outcome=OUTCOMES[run.outcome],
@@ -234,11 +248,24 @@ class Runs:
             billed_tokens=run.report.tokens.billed,
         )
 
+    async def _leave(self, training: TrainingRun) -> None:
+        """Whoever goes on with the run may begin: everything that has happened in it is stored."""
+        name, log = training.run.name, logs.get("simulator").bind(run=training.run.name)
+        if training.fenced:
+            log.warning("run left to another simulator")
+            return
+        try:
+            await self._store.release(name, self._holder, training.parting_hold())
+        except (SQLAlchemyError, OSError) as error:  # then its lease runs out
+            log.warning("run not handed over", error=type(error).__name__)
+        else:
+            log.info("run handed over", turn=len(training.journal.record.turns))
+
     async def _keep(self, training: TrainingRun) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(training.journal.keep())
             await training.perform()
-            if not training.fenced:
+            if training.run.outcome and not training.fenced:
                 training.journal.add(pb.Finished(run=training.run))
             training.journal.close()
 
@@ -253,7 +280,7 @@ class Runs:
 
 @asynccontextmanager
 async def running(store: Store, tools: Tools) -> AsyncIterator[Runs]:
-    """Runs over a store; those in progress here when the context closes end as stopped."""
+    """Runs over a store; those in progress here when the context closes are handed over."""
     async with asyncio.TaskGroup() as group:
         runs = Runs(store, tools, group)
         keeper = group.create_task(runs.keep_leases())
@@ -262,6 +289,7 @@ async def running(store: Store, tools: Tools) -> AsyncIterator[Runs]:
         finally:
             runs.close()
             keeper.cancel()
+    await runs.give_back()
 
 
 def _copy(run: pb.Run) -> pb.Run:

@@ -8,7 +8,17 @@ from prometheus_client import CollectorRegistry
 
 from filo.relay.v1 import relay_pb2, relay_pb2_grpc
 from filo.simulator.v1 import simulator_pb2_grpc
-from services.common import api_keys, callers, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
+from services.common import (
+    api_keys,
+    callers,
+    grpc_client,
+    grpc_server,
+    lifecycle,
+    logs,
+    metrics,
+    process_metrics,
+    tracing_settings,
+)
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.grpc_metrics import GrpcMetrics
@@ -41,7 +51,7 @@ class Running:
 async def running(
     settings: Settings, clock: Clock | None = None, registry: CollectorRegistry | None = None
 ) -> AsyncIterator[Running]:
-    """Serve until the context is left; runs in progress then end as stopped.
+    """Serve until the context is left; runs in progress are then handed over.
 
     Raises:
         StartupError: A port is in use, the database cannot be opened, or a shipped document cannot be used.
@@ -53,8 +63,9 @@ async def running(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(registry, "simulator"))
         kept = await stack.enter_async_context(store.opened(settings.database))
+        tracer = await stack.enter_async_context(tracing_settings.opened(settings.tracing, "simulator"))
         channel = await stack.enter_async_context(
-            grpc_client.channel(settings.relay_control_address, "relay", settings.transport, calls)
+            grpc_client.channel(settings.relay_control_address, "relay", settings.transport, calls, tracer)
         )
         tools = Tools(
             settings=settings,
@@ -78,9 +89,10 @@ async def running(
             grace=1.0,
             registry=registry,
             probes=settings.health_address,
+            tracer=tracer,
         )
         address = await stack.enter_async_context(server)
-        stack.callback(runs.close)  # before the server stops, so that watchers see how their runs end
+        stack.callback(runs.close)  # before the server stops, so that watchers are told to come again
         yield Running(address, metrics_address)
 
 

@@ -135,11 +135,18 @@ class Store:
             done = await connection.execute(update(Lease).where(*still).values(holder=holder, beat=Lease.beat + 1))
             return bool(done.rowcount)
 
-    async def release(self, name: str, holder: str) -> None:
-        """Give a run back without ending it: whoever has room takes it."""
+    async def release(self, name: str, holder: str, data: bytes = b"") -> None:
+        """Give a run back without ending it: whoever has room takes it, and knows `data`, or what was kept before."""
         mine = (Lease.run == name, Lease.holder == holder)
+        kept = {"hold": data} if data else {}
         async with self._writing() as connection:
-            await connection.execute(update(Lease).where(*mine).values(holder=NOBODY, beat=Lease.beat + 1))
+            await connection.execute(update(Lease).where(*mine).values(holder=NOBODY, beat=Lease.beat + 1, **kept))
+
+    async def release_all(self, holder: str) -> None:
+        """Give back every run of a holder that performs none any more."""
+        mine = Lease.holder == holder
+        async with self._writing() as connection:
+            await connection.execute(update(Lease).where(mine).values(holder=NOBODY, beat=Lease.beat + 1))
 
     async def hold(self, name: str, holder: str, data: bytes) -> None:
         """Keep what another process must know to go on with a run.

@@ -173,7 +173,7 @@ def _events(report: pb.Report, zero: Timestamp) -> Iterator[Event]:
         at = words.between(zero, back.time)
         yield Event(Kind.RETURN, back.at_turn, at, told, back.gap_ms, back.continuity == "none")
     for taken in report.takeovers:
-        told = "the process that performed the run had died"
+        told = "the process that performed the run had " + ("been told to stop" if taken.handed_over else "died")
         yield Event(Kind.TAKEOVER, taken.at_turn, words.between(zero, taken.time), told, taken.gap_ms)
     for fault in report.faults:
         told = f"{fault.target}: {fault.kind.replace('_', ' ')}"

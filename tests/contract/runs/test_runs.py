@@ -100,6 +100,21 @@ async def test_a_run_that_waits_is_anybodys_at_once(store: Store) -> None:
     assert [found.run for found in await leases.abandoned()] == ["runs/1"]
 
 
+async def test_what_is_given_back_says_what_the_next_must_know(store: Store) -> None:
+    """With a hold of its own, or with the one that was kept; only by its holder, and all of a holder's at once."""
+    for number in (1, 2, 3):
+        await kept(store, number, "old")
+        await store.hold(f"runs/{number}", "old", b"kept")
+    await store.release("runs/1", "old", b"parting")
+    await store.release("runs/2", "stranger", b"wrong")
+    assert await store.held("runs/1") == b"parting"
+    assert set(await store.beat("old")) == {"runs/2", "runs/3"}
+    await store.release_all("old")
+    assert await store.beat("old") == {}
+    assert {claim.holder for claim in await store.claims_of_others("new")} == {NOBODY}
+    assert [await store.held(f"runs/{number}") for number in (2, 3)] == [b"kept", b"kept"]
+
+
 async def test_who_lost_a_run_writes_nothing_more_of_it(replicas: list[Store]) -> None:
     """A holder that was thought dead: its events, its hold and its end are refused; the new holder's are kept."""
     old, new = replicas[:2]

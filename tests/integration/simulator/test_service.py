@@ -131,15 +131,15 @@ async def test_a_stopped_run_completes_its_turn(stack: Stack) -> None:
     assert (ended.report.counted_by, ended.report.lost_turns) == ("emulator", 0)
 
 
-async def test_a_simulator_that_is_stopped_ends_its_runs(stack: Stack, tmp_path: Path) -> None:
-    """Within 2 s each run in progress ends as stopped, its watchers see it, and it is there after a restart."""
+async def test_a_simulator_that_is_stopped_hands_its_runs_over(stack: Stack, tmp_path: Path) -> None:
+    """Within 2 s, and its watchers are told to come again; the next simulator goes on at once, and knows of a stop."""
     async with asyncio.timeout(SECONDS), stack() as (_, relay):
-        where = {
+        where: dict[str, Any] = {
             "control": relay.where.control_address,
             "client_url": f"ws://{relay.where.client_address}",
         }
         loop = asyncio.get_running_loop()
-        async with running_simulator(tmp_path / "own", speed=1.0, **where) as simulator:  # type: ignore[arg-type]
+        async with running_simulator(tmp_path / "own", speed=4.0, **where) as simulator:
             run = await simulator.start(turns=500)
             channel = grpc_client.channel(simulator.where.address)  # outlives the simulator, as a watcher's own would
             events = aiter(rpc.SimulatorServiceStub(channel).WatchRun(pb.WatchRunRequest(name=run.name)))
@@ -148,13 +148,49 @@ async def test_a_simulator_that_is_stopped_ends_its_runs(stack: Stack, tmp_path:
             stopping = loop.time()
             rest = asyncio.ensure_future(collect(events))
         assert loop.time() - stopping < 2.0
-        last = (await rest)[-1]
+        told = await refusal(rest)
         await channel.close()
-        async with running_simulator(tmp_path / "own", **where) as simulator:  # type: ignore[arg-type]
+        async with running_simulator(tmp_path / "own", lease=600.0, **where) as simulator:
             kept = await simulator.get(run)
-    assert last.finished.run.outcome == pb.OUTCOME_STOPPED
-    assert kept.outcome == pb.OUTCOME_STOPPED
-    assert kept.reason == "The simulator was stopped."
+            await until_turn(simulator, run, 3)
+            await simulator.stub.StopRun(pb.StopRunRequest(name=run.name))
+            ended = (await simulator.watch(run))[-1].finished.run
+    assert (told.reason, told.meaning.retryable) == (Reason.SERVICE_UNAVAILABLE, True)
+    assert kept.outcome == pb.OUTCOME_UNSPECIFIED
+    assert ended.outcome == pb.OUTCOME_STOPPED
+    assert [mark.handed_over for mark in ended.report.takeovers] == [True]
+
+
+async def test_a_stop_outlives_the_simulator_that_was_told(stack: Stack, tmp_path: Path) -> None:
+    """StopRun, and the simulator is stopped before the turn is over: whoever goes on with the run ends it."""
+    async with asyncio.timeout(SECONDS), stack() as (_, relay):
+        where: dict[str, Any] = {
+            "control": relay.where.control_address,
+            "client_url": f"ws://{relay.where.client_address}",
+        }
+        async with running_simulator(tmp_path / "own", speed=4.0, **where) as simulator:
+            run = await simulator.start(turns=500)
+            await until_turn(simulator, run, 1)
+            await simulator.stub.StopRun(pb.StopRunRequest(name=run.name))
+        async with running_simulator(tmp_path / "own", **where) as simulator:
+            ended = (await simulator.watch(run))[-1].finished.run
+    assert ended.outcome == pb.OUTCOME_STOPPED
+    assert ended.turns_completed < 500
+
+
+async def test_a_run_that_has_not_begun_is_handed_over_too(stack: Stack, tmp_path: Path) -> None:
+    """Stopped in the very moment of its start: the next simulator begins it, and nobody had died."""
+    async with asyncio.timeout(SECONDS), stack() as (_, relay):
+        where: dict[str, Any] = {
+            "control": relay.where.control_address,
+            "client_url": f"ws://{relay.where.client_address}",
+        }
+        async with running_simulator(tmp_path / "own", **where) as simulator:
+            runs = [await simulator.start(turns=2) for _ in range(3)]
+        async with running_simulator(tmp_path / "own", lease=600.0, **where) as simulator:
+            ended = [(await simulator.watch(run))[-1].finished.run for run in runs]
+    assert [run.outcome for run in ended] == [pb.OUTCOME_COMPLETED] * 3
+    assert not any(not mark.handed_over for run in ended for mark in run.report.takeovers)
 
 
 async def test_a_run_that_nobody_can_go_on_with_is_failed_with_what_it_had(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs outlive the simulator: killed in the middle, they go on at the same turn, and nothing is lost or said twice."""
+"""Runs outlive the simulator: it is killed or stopped, they go on at the same turn; nothing is lost or said twice."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -22,9 +22,18 @@ from tests.support import postgres
 from tests.support.relay import RunningRelay
 from tests.support.simulator import RunningSimulator, running_simulator
 
-pytestmark = pytest.mark.timeout(150)
-SECONDS = 120
+pytestmark = pytest.mark.timeout(240)
+SECONDS = 200
 READY = 60.0
+ENDS: Final = (
+    ("prospect_said", signal.SIGTERM),
+    ("answering", signal.SIGKILL),
+    ("agent_said", signal.SIGTERM),
+    ("prospect_said", signal.SIGKILL),
+    ("answering", signal.SIGTERM),
+    ("agent_said", signal.SIGKILL),
+)
+"""How one simulator after the other ends: at which event of a turn, and by what."""
 
 
 def database(kind: str, directory: Path) -> str:
@@ -42,7 +51,7 @@ async def process(directory: Path, relay: RunningRelay, url: str) -> AsyncIterat
         "FILO_SIMULATOR_DATABASE_URL": url,
         "FILO_SIMULATOR_ADDRESS": "127.0.0.1:0",
         "FILO_SIMULATOR_METRICS_ADDRESS": "127.0.0.1:0",
-        "FILO_SIMULATOR_LEASE": "3s",
+        "FILO_SIMULATOR_LEASE": "1s",
         "FILO_SIMULATOR_SPEED": "20",
         "FILO_SIMULATOR_EMULATOR_URL": relay.emulator.control_url,
         "FILO_RELAY_CONTROL_ADDRESS": str(relay.where.control_address),
@@ -83,32 +92,34 @@ def whole(run: pb.Run, turns: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-@pytest.mark.parametrize("dies", ["prospect_said", "answering", "agent_said"])
-async def test_a_killed_simulator_leaves_its_run_to_the_next(
-    stack: Stack, tmp_path: Path, kind: str, dies: str
-) -> None:
-    """SIGKILL while it speaks, while it hears, and after an answer: the next one goes on at the same turn."""
-    url = database(kind, tmp_path)
+async def test_a_simulator_that_ends_leaves_its_run_to_the_next(stack: Stack, tmp_path: Path, kind: str) -> None:
+    """Killed and stopped while it speaks, while it hears, and after an answer: the next goes on at the same turn."""
+    url, turns = database(kind, tmp_path), 3 * len(ENDS) + 1
+    request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=pb.RunSpec(turns=turns, seed=2))
+    seen: list[pb.WatchRunResponse] = []
     async with asyncio.timeout(SECONDS), stack(lifetime=600.0, emulator={"speed": 20.0}) as (_, relay):
-        async with process(tmp_path, relay, url) as (first, stub):
-            request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=pb.RunSpec(turns=10, seed=2))
-            run = (await stub.StartRun(request)).run
-            before = await until(stub, run, 5, dies)
-            first.tell(signal.SIGKILL)
-            await first.ended()
+        for at, (where, end) in enumerate(ENDS):
+            async with process(tmp_path, relay, url) as (simulator, stub):
+                run = (await stub.StartRun(request)).run
+                before, seen = seen, await until(stub, run, 3 * at + 2, where)
+                assert seen[: len(before)] == before, "what was seen is never taken back"
+                simulator.tell(end)
+                await simulator.ended()
         async with process(tmp_path, relay, url) as (_, stub):
             after = [event async for event in stub.WatchRun(pb.WatchRunRequest(name=run.name))]
             again = (await stub.StartRun(request)).run
     ended = after[-1].finished.run
-    whole(ended, turns=10)
+    whole(ended, turns)
+    assert after[: len(seen)] == seen
     assert [event.sequence for event in after] == list(range(1, len(after) + 1))
-    assert after[: len(before)] == before, "what was seen is never taken back"
-    assert len(ended.report.takeovers) == 1
-    assert ended.report.takeovers[0].at_turn in (5, 6)
-    assert ended.report.takeovers[0].gap_ms > 0
+    marks = ended.report.takeovers
+    assert [mark.handed_over for mark in marks] == [end is signal.SIGTERM for _, end in ENDS]
+    for at, mark in enumerate(marks):
+        assert mark.at_turn in (3 * at + 2, 3 * at + 3)
+        assert mark.gap_ms > 0
     assert again == ended, "the same request is still the same run"
     said = [event.turn for event in after if event.HasField("prospect_said")]
-    assert said == list(range(1, 11)), "each line is said once"
+    assert said == list(range(1, turns + 1)), "each line is said once"
 
 
 async def test_in_writing_too(stack: Stack, tmp_path: Path) -> None:

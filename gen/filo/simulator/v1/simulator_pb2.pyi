@@ -139,7 +139,7 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     OUTCOME_LOST: _Outcome.ValueType  # 2
     """The connection was lost for good; what was reached is kept."""
     OUTCOME_STOPPED: _Outcome.ValueType  # 3
-    """StopRun, or the simulator was stopped."""
+    """StopRun, after the turn in progress."""
     OUTCOME_FAILED: _Outcome.ValueType  # 4
     """It could not begin, or the simulator failed."""
 
@@ -153,7 +153,7 @@ OUTCOME_COMPLETED: Outcome.ValueType  # 1
 OUTCOME_LOST: Outcome.ValueType  # 2
 """The connection was lost for good; what was reached is kept."""
 OUTCOME_STOPPED: Outcome.ValueType  # 3
-"""StopRun, or the simulator was stopped."""
+"""StopRun, after the turn in progress."""
 OUTCOME_FAILED: Outcome.ValueType  # 4
 """It could not begin, or the simulator failed."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
@@ -594,7 +594,7 @@ class Report(_message.Message):
 
     @_builtins.property
     def takeovers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TakeoverMark]:
-        """Each time another simulator process went on with the run after one had died."""
+        """Each time another simulator process went on with the run."""
 
     @_builtins.property
     def advice(self) -> _containers.RepeatedCompositeFieldContainer[Global___Advice]:
@@ -774,17 +774,20 @@ Global___FaultMark: _TypeAlias = FaultMark  # noqa: Y015
 
 @_typing.final
 class TakeoverMark(_message.Message):
-    """Another simulator process went on with a run after one had died."""
+    """Another simulator process went on with a run after one had died or had handed it over."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AT_TURN_FIELD_NUMBER: _builtins.int
     GAP_MS_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    HANDED_OVER_FIELD_NUMBER: _builtins.int
     at_turn: _builtins.int
     """The turn in which it goes on."""
     gap_ms: _builtins.int
     """From the last event of the old process to the first of the new one, in milliseconds."""
+    handed_over: _builtins.bool
+    """The old process had handed the run over, as one does that is told to stop; otherwise it had died."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -795,10 +798,11 @@ class TakeoverMark(_message.Message):
         at_turn: _builtins.int = ...,
         gap_ms: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        handed_over: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "gap_ms", b"gap_ms", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "gap_ms", b"gap_ms", "handed_over", b"handed_over", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

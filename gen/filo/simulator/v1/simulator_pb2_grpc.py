@@ -98,7 +98,9 @@ class SimulatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRun(self, request, context):
-        """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND.
+        """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND;
+        SERVICE_UNAVAILABLE when the simulator stops first: then another one goes on with the run, and the caller watches on
+        after the last event it has seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

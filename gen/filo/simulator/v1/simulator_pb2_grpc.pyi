@@ -48,7 +48,10 @@ class SimulatorServiceStub:
     ListRuns: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ListRunsRequest, _simulator_pb2.ListRunsResponse]
     """Lists runs, newest first, without their reports."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_simulator_pb2.WatchRunRequest, _simulator_pb2.WatchRunResponse]
-    """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND."""
+    """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND;
+    SERVICE_UNAVAILABLE when the simulator stops first: then another one goes on with the run, and the caller watches on
+    after the last event it has seen.
+    """
     StopRun: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.StopRunRequest, _simulator_pb2.StopRunResponse]
     """Stops a run after the turn in progress; it is kept, with its report. Stopping an ended one changes nothing.
     Errors: RUN_NOT_FOUND.
@@ -74,7 +77,10 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     ListRuns: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ListRunsRequest, _simulator_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists runs, newest first, without their reports."""
     WatchRun: _aio.UnaryStreamMultiCallable[_simulator_pb2.WatchRunRequest, _simulator_pb2.WatchRunResponse]  # type: ignore[assignment]
-    """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND."""
+    """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND;
+    SERVICE_UNAVAILABLE when the simulator stops first: then another one goes on with the run, and the caller watches on
+    after the last event it has seen.
+    """
     StopRun: _aio.UnaryUnaryMultiCallable[_simulator_pb2.StopRunRequest, _simulator_pb2.StopRunResponse]  # type: ignore[assignment]
     """Stops a run after the turn in progress; it is kept, with its report. Stopping an ended one changes nothing.
     Errors: RUN_NOT_FOUND.
@@ -121,7 +127,10 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_pb2.WatchRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_simulator_pb2.WatchRunResponse], _abc.AsyncIterator[_simulator_pb2.WatchRunResponse]]:
-        """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND."""
+        """Streams what happens in a run, from the beginning or from after an event; ends with the run. Errors: RUN_NOT_FOUND;
+        SERVICE_UNAVAILABLE when the simulator stops first: then another one goes on with the run, and the caller watches on
+        after the last event it has seen.
+        """
 
     @_abc_1.abstractmethod
     def StopRun(
