@@ -22,7 +22,7 @@ from services.common.config import ConfigError
 
 _SECTION: Final = re.compile(r"^ *(?:Args|Attributes):\n", re.MULTILINE)
 _FIELD: Final = re.compile(r"^(?P<name>[a-z_]+): (?P<text>.+?)(?=\n[a-z_]+: |\n\n|\Z)", re.MULTILINE | re.DOTALL)
-_VARIABLE: Final = re.compile(r"\b(?:FILO|GEMINI)_[A-Z_]+\b")
+_VARIABLE: Final = re.compile(r"\b(?:FILO|GEMINI|OTEL)_[A-Z_]+\b")
 
 
 class Setting(NamedTuple):

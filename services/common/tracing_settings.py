@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -68,14 +68,13 @@ class Tracing:
         return self.exporter == "otlp" and not self.disabled
 
 
-def read(values: Mapping[str, str], problems: list[str], service: str) -> Tracing:
+def read(values: Mapping[str, str], problems: list[str]) -> Tracing:
     """Read the settings.
 
     Args:
         values: The environment.
         problems: What is wrong is added to it. Nothing is wrong with the others while tracing is off: they may be
             meant for another program.
-        service: The service's own name, for example ``relay``.
     """
     switch, env, default = Environment(values, "OTEL_", problems), Environment(values, "OTEL_"), Tracing()
     exporter = switch.choice("TRACES_EXPORTER", default.exporter, ("none", "otlp"))
@@ -90,7 +89,7 @@ def read(values: Mapping[str, str], problems: list[str], service: str) -> Tracin
         env.integer("EXPORTER_OTLP_TIMEOUT", default.timeout, low=1),
         env.choice("TRACES_SAMPLER", default.sampler, SAMPLERS),
         env.number("TRACES_SAMPLER_ARG", default.ratio, high=1.0),
-        env.text("SERVICE_NAME", f"filo-{service}"),
+        env.text("SERVICE_NAME", default.service),
         _pairs(env, "RESOURCE_ATTRIBUTES"),
     )
     if tracing.on:
@@ -99,14 +98,19 @@ def read(values: Mapping[str, str], problems: list[str], service: str) -> Tracin
 
 
 @asynccontextmanager
-async def opened(tracing: Tracing) -> AsyncIterator[Tracer | None]:
-    """What takes traces, if anything does; leaving the context sends what is left, in a bounded time."""
+async def opened(tracing: Tracing, service: str) -> AsyncIterator[Tracer | None]:
+    """What takes traces, if anything does; leaving the context sends what is left, in a bounded time.
+
+    Args:
+        tracing: Where they go.
+        service: The service's own name, for example ``relay``.
+    """
     if not tracing.on:
         yield None
         return
     from services.common import tracing_otel  # noqa: PLC0415 - who makes no traces does not pay for the library
 
-    async with tracing_otel.exporting(tracing) as tracer:
+    async with tracing_otel.exporting(replace(tracing, service=tracing.service or f"filo-{service}")) as tracer:
         yield tracer
 
 

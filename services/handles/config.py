@@ -10,9 +10,10 @@ from typing import Final, Self
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from services.common import tls
+from services.common import tls, tracing_settings
 from services.common.config import Address, Environment
 from services.common.tls import Transport
+from services.common.tracing_settings import Tracing
 from services.handles.policy import Retention, Rules
 
 _SQLITE: Final = "sqlite+aiosqlite"
@@ -74,6 +75,7 @@ class Settings:
         ended_retention: FILO_HANDLES_ENDED_RETENTION. How long after its end a conversation is deleted.
         sweep_interval: FILO_HANDLES_SWEEP_INTERVAL. How often all this is looked after.
         transport: What encrypts the calls of relays.
+        tracing: Where traces go, if they go anywhere.
         log_level: FILO_LOG_LEVEL. DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -92,6 +94,7 @@ class Settings:
     ended_retention: timedelta = _RETENTION.ended
     sweep_interval: timedelta = _SWEEP_INTERVAL
     transport: Transport = Transport()  # noqa: RUF009 - frozen
+    tracing: Tracing = Tracing()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
 
     @classmethod
@@ -121,6 +124,7 @@ class Settings:
             ended_retention=_span(env, "HANDLES_ENDED_RETENTION", _RETENTION.ended),
             sweep_interval=_span(env, "HANDLES_SWEEP_INTERVAL", _SWEEP_INTERVAL, high=timedelta(hours=1)),
             transport=tls.read(env, "handles", {"HANDLES_ADDRESS": address}, calls=False),
+            tracing=tracing_settings.read(values, env.problems),
             log_level=env.choice("LOG_LEVEL", "INFO", _LEVELS),
         )
         env.check()

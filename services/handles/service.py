@@ -9,7 +9,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2, handles_pb2_grpc
-from services.common import grpc_server, lifecycle, logs, metrics, process_metrics
+from services.common import grpc_server, lifecycle, logs, metrics, process_metrics, tracing_settings
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address, ConfigError
 from services.common.lifecycle import NotYetError
@@ -69,22 +69,26 @@ async def running(
         def register(server: grpc.aio.Server) -> None:
             handles_pb2_grpc.add_HandlesServiceServicer_to_server(servicer, server)
 
-        with metrics.serving(registry, settings.metrics_address) as metrics_address:
-            serving = grpc_server.serving(
-                settings.address,
-                [SERVICE],
-                register,
-                transport=settings.transport,
-                guard=guard,
-                registry=registry,
-                probes=settings.health_address,
-            )
-            async with (
-                process_metrics.watched(registry, NAME),
-                serving as address,
-                _beside(sweeper.forever(settings.sweep_interval), rotation.follow(opened, settings.key_file, clock)),
-            ):
-                yield Running(address, metrics_address, settings)
+        async with tracing_settings.opened(settings.tracing, NAME) as tracer:
+            with metrics.serving(registry, settings.metrics_address) as metrics_address:
+                serving = grpc_server.serving(
+                    settings.address,
+                    [SERVICE],
+                    register,
+                    transport=settings.transport,
+                    guard=guard,
+                    registry=registry,
+                    probes=settings.health_address,
+                    tracer=tracer,
+                )
+                async with (
+                    process_metrics.watched(registry, NAME),
+                    serving as address,
+                    _beside(
+                        sweeper.forever(settings.sweep_interval), rotation.follow(opened, settings.key_file, clock)
+                    ),
+                ):
+                    yield Running(address, metrics_address, settings)
 
 
 @asynccontextmanager

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from services.common import api_keys, tls
+from services.common import api_keys, tls, tracing_settings
 from services.common.api_keys import Access
 from services.common.config import Address, Environment
 from services.common.tls import Transport
+from services.common.tracing_settings import Tracing
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
 from services.relay.upstream.breaker import BreakerPolicy
 
@@ -66,6 +67,7 @@ class Settings:
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
         transport: What encrypts the calls between services.
         access: Who may call the control API.
+        tracing: Where traces go, if they go anywhere.
         log_level: DEBUG, INFO, WARNING or ERROR.
         takeover_timeout: Seconds in which another relay must give a conversation back whose client has come here.
         drain: How its conversations are given back when it stops.
@@ -97,6 +99,7 @@ class Settings:
     session_metrics: int = 500
     transport: Transport = Transport()  # noqa: RUF009 - frozen
     access: Access = Access()  # noqa: RUF009 - frozen
+    tracing: Tracing = Tracing()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
     takeover_timeout: float = 5.0
     drain: DrainPolicy = field(default_factory=DrainPolicy)
@@ -150,6 +153,7 @@ class Settings:
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
             transport=transport,
             access=_access(shared, transport, control),
+            tracing=tracing_settings.read(values, shared.problems),
             log_level=shared.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
             takeover_timeout=env.duration("TAKEOVER_TIMEOUT", default.takeover_timeout, low=0.1),
             drain=_drain(env),

@@ -10,6 +10,7 @@ import structlog
 
 from filo.handles.v1 import handles_pb2
 from filo.handles.v1 import resources_pb2 as resources
+from services.common import tracing
 from services.common.clock import Clock
 from services.common.errors import Reason, ServiceError
 from services.relay.checkpoints import REFUSED
@@ -55,7 +56,8 @@ class Heartbeat:
         """
         missed, self._missed = self._missed, True
         try:
-            await self._store.heartbeat(self._name, self._epoch)
+            with tracing.quietly():
+                await self._store.heartbeat(self._name, self._epoch)
             if missed:
                 await self._catch_up()
         except ServiceError as error:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import structlog
 
 from filo.handles.v1 import resources_pb2 as resources
+from services.common import logs, tracing
 from services.common.clock import Clock
 from services.common.errors import INTERNAL_DETAIL, MEANING, Reason
 from services.relay.checkpoints import StoreWriter
@@ -36,6 +37,7 @@ from services.relay.metrics import Metrics, yes_or_no
 from services.relay.sockets import ClientSocket
 from services.relay.store import Attached, Store
 from services.relay.tally import Tally
+from services.relay.turn_trace import TurnTrace
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Dialler
 from services.relay.upstream.history import History
@@ -57,7 +59,7 @@ _FAREWELLS: Mapping[do.Farewell, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every conversation of a relay uses; `ask` summarises history, where that is wanted."""
+    """What every conversation of a relay uses; `ask` summarises history, and `tracer` takes traces, where wanted."""
 
     settings: Settings
     clock: Clock
@@ -66,6 +68,7 @@ class Surroundings:
     tokens: SessionTokens
     metrics: Metrics
     ask: Ask | None = None
+    tracer: tracing.Tracer | None = None
 
 
 class LiveConversation:
@@ -109,6 +112,7 @@ class LiveConversation:
             ledger=attached.attachment.ledger,
             monotonic=around.clock.monotonic,
         )
+        self._trace = self._traced()
         self._token_made = around.clock.monotonic()
         self._client: ClientLink | None = None
         self._upstream = UpstreamLink(
@@ -128,6 +132,17 @@ class LiveConversation:
         self._posting = False
         self._rearm = asyncio.Event()
         self._stopped = asyncio.Event()
+
+    def _traced(self) -> TurnTrace | None:
+        if self._around.tracer is None:
+            return None
+        which: tracing.Attributes = {
+            "filo.conversation": self.name,
+            "filo.epoch": self.epoch,
+            "filo.mode": self.claims.mode,
+            "filo.test": self.test,
+        }
+        return TurnTrace(self._around.tracer, self._around.clock, which, self.core.talk.last)
 
     def _history(self) -> History:
         around, name = self._around, self.name
@@ -150,6 +165,7 @@ class LiveConversation:
 
     async def run(self) -> None:
         """Hold the conversation until it is over here. Cancelling drops it without a word to the store."""
+        self._be_here()
         self._log.info("opened", turns=self.core.talk.last, mode=self.claims.mode)
         self._tally.opened()
         try:
@@ -170,6 +186,8 @@ class LiveConversation:
             self.finished.set()
             self.journal.close()
             self._tally.closed()
+            if self._trace is not None:
+                self._trace.closed()
             if self._client is not None:
                 self._client.say_farewell(MEANING[Reason.INTERNAL].close, INTERNAL_DETAIL)
             self._log.info("closed", turns=self.core.talk.last, rotations=self.core.rotations, joins=self.joins)
@@ -182,14 +200,29 @@ class LiveConversation:
         self._posting = True
         try:
             while self._events:
-                event = self._events.popleft()
-                self._tally.saw(event)
-                for effect in self.core.handle(event, self._around.clock.monotonic()):
-                    self._tally.did(effect)
-                    self._PERFORM[type(effect)](self, effect)
+                self._take(self._events.popleft())
         finally:
             self._posting = False
         self._rearm.set()
+
+    def _take(self, event: on.Event) -> None:
+        trace = self._trace
+        self._tally.saw(event)
+        if trace is not None:
+            trace.saw(event)
+        for effect in self.core.handle(event, self._around.clock.monotonic()):
+            self._tally.did(effect)
+            if trace is not None:
+                trace.did(effect)
+            self._PERFORM[type(effect)](self, effect)
+        if trace is not None:
+            trace.settled(self.core.talk.last)
+
+    def _be_here(self) -> None:
+        """What the running task and those that it starts log and call is about this conversation."""
+        logs.conversation(self.name)
+        if self._trace is not None:
+            tracing.enter(self._trace.where)
 
     # The client.
 
@@ -204,6 +237,7 @@ class LiveConversation:
         Raises:
             ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
         """
+        self._be_here()
         link = ClientLink(socket, self.outbox, request.last_seen, first_here=self.joins == 0, lease=self.lease)
         previous, self._client = self._client, link
         self.joins += 1

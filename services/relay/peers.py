@@ -13,7 +13,9 @@ from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.common import grpc_client
 from services.common.config import parse_address
 from services.common.errors import Reason, ServiceError
+from services.common.grpc_metrics import GrpcMetrics
 from services.common.tls import Transport
+from services.common.tracing import Tracer
 
 FORWARDED: Final = "x-filo-forwarded"
 """Metadata of a call that another replica passes on: it is not passed on again."""
@@ -28,11 +30,17 @@ class Peers:
     Args:
         transport: What encrypts the calls.
         patience: Seconds in which a conversation must be given back.
+        calls: Where they are counted, if they are.
+        tracer: What takes their traces, if anything does.
     """
 
-    def __init__(self, transport: Transport, patience: float) -> None:
+    def __init__(
+        self, transport: Transport, patience: float, calls: GrpcMetrics | None = None, tracer: Tracer | None = None
+    ) -> None:
         self._transport = transport
         self._patience = patience
+        self._calls = calls
+        self._tracer = tracer
 
     async def release(self, holder: str, name: str, mode: resources.Mode.ValueType, owner: resources.Owner) -> bool:
         """Ask for a conversation; returns when it is given back.
@@ -70,7 +78,8 @@ class Peers:
         Raises:
             ServiceError: SERVICE_UNAVAILABLE: it cannot be reached.
         """
-        async with grpc_client.channel(parse_address(holder), "relay", self._transport) as channel:
+        address = parse_address(holder)
+        async with grpc_client.channel(address, "relay", self._transport, self._calls, self._tracer) as channel:
             try:
                 async with asyncio.timeout(_CONNECT):
                     await channel.channel_ready()

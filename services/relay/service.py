@@ -12,7 +12,17 @@ from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2
 from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import api_keys, callers, grpc_client, grpc_server, lifecycle, logs, metrics, process_metrics
+from services.common import (
+    api_keys,
+    callers,
+    grpc_client,
+    grpc_server,
+    lifecycle,
+    logs,
+    metrics,
+    process_metrics,
+    tracing_settings,
+)
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.errors import ServiceError
@@ -74,8 +84,10 @@ async def running(
     readiness = Readiness(ready=False)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
+        tracer = await stack.enter_async_context(tracing_settings.opened(settings.tracing, "relay"))
+        calls = _calls(prometheus)
         channel = await stack.enter_async_context(
-            grpc_client.channel(settings.handles_address, "handles", _to_store(settings), _calls(prometheus))
+            grpc_client.channel(settings.handles_address, "handles", _to_store(settings), calls, tracer)
         )
         store = Store(channel, clock, Backend(settings.backend))
         breaker = Breaker(settings.breaker)
@@ -91,8 +103,8 @@ async def running(
         )
         warm_up()
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        peers = Peers(settings.transport, settings.takeover_timeout)
-        around = Surroundings(settings, clock, store, dialler, tokens, counts, _ask(settings))
+        peers = Peers(settings.transport, settings.takeover_timeout, calls, tracer)
+        around = Surroundings(settings, clock, store, dialler, tokens, counts, _ask(settings), tracer)
         registry = Registry(around, group, Takeover(store, peers, counts))
         LevelsCollector(prometheus, _levels(breaker, gate, registry))
         desk = Desk(store, registry, clock, peers, counts)
@@ -111,10 +123,11 @@ async def running(
                 registry=prometheus,
                 probes=settings.health_address,
                 readiness=readiness,
+                tracer=tracer,
             )
         )
         store.holder = str(settings.advertise_address or control_address)
-        door = ClientServer(settings, tokens, registry, counts, readiness)
+        door = ClientServer(settings, tokens, registry, counts, readiness, tracer)
         client_address = await stack.enter_async_context(
             client_server.listening(door, settings.client_address, settings.origins)
         )
@@ -172,8 +185,9 @@ def _levels(breaker: Breaker, gate: Gate, registry: Registry) -> Levels:
 
 
 def _calls(prometheus: CollectorRegistry) -> GrpcMetrics:
-    service = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
-    return GrpcMetrics(prometheus, "client", [service])
+    """Of the calls that a relay makes: to the handle store, and to other relays."""
+    store = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
+    return GrpcMetrics(prometheus, "client", [store, control.SERVICE, replicas.SERVICE])
 
 
 def _ask(settings: Settings) -> Ask | None:

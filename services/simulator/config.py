@@ -7,10 +7,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from filo.client import Policy
-from services.common import api_keys, tls
+from services.common import api_keys, tls, tracing_settings
 from services.common.api_keys import Access
 from services.common.config import Address, Environment
 from services.common.tls import Transport
+from services.common.tracing_settings import Tracing
 
 _ADDRESS: Final = Address("127.0.0.1", 7403)
 _METRICS_ADDRESS: Final = Address("127.0.0.1", 7413)
@@ -46,6 +47,7 @@ class Settings:
         most_runs: How many runs are in progress here at once; others wait, or go to another simulator.
         transport: What encrypts the calls between services.
         access: Who may start, see and stop runs.
+        tracing: Where traces go, if they go anywhere.
         log_level: DEBUG, INFO, WARNING or ERROR.
     """
 
@@ -72,6 +74,7 @@ class Settings:
     most_runs: int = 1_000
     transport: Transport = Transport()  # noqa: RUF009 - frozen
     access: Access = Access()  # noqa: RUF009 - frozen
+    tracing: Tracing = Tracing()  # noqa: RUF009 - frozen
     log_level: str = "INFO"
 
     @property
@@ -114,6 +117,7 @@ class Settings:
             most_runs=env.integer("MOST_RUNS", default.most_runs, low=1),
             transport=transport,
             access=api_keys.read(shared, transport, {"SIMULATOR_ADDRESS": address}),
+            tracing=tracing_settings.read(values, shared.problems),
             log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
         env.problems += shared.problems

@@ -14,7 +14,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from services.common import logs
+from services.common import logs, tracing
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.grpc_errors import internal
@@ -44,11 +44,19 @@ class ClientServer:
         registry: Where the conversations are.
         metrics: Counts.
         readiness: What a load balancer is told.
+        tracer: What takes traces of how clients are let in, if anything does.
     """
 
     def __init__(
-        self, settings: Settings, tokens: SessionTokens, registry: Registry, metrics: Metrics, readiness: Readiness
+        self,
+        settings: Settings,
+        tokens: SessionTokens,
+        registry: Registry,
+        metrics: Metrics,
+        readiness: Readiness,
+        tracer: tracing.Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._readiness = readiness
         self._settings = settings
         self._tokens = tokens
@@ -78,8 +86,10 @@ class ClientServer:
         if request.session_token is None:
             request = await self._first_message(socket, request)
         claims = self._tokens.verify(request.session_token)
+        logs.conversation(claims.conversation)
         try:
-            live, missed = await self._registry.join(claims, request)
+            with tracing.during(self._tracer, "client.join", {"filo.conversation": claims.conversation}):
+                live, missed = await self._registry.join(claims, request)
         except ServiceError as error:
             if not (self._registry.draining and error.meaning.retryable):
                 raise
