@@ -56,6 +56,7 @@ export class Speaker {
   #context;
   #node;
   #epoch = 0;
+  #complete = null; // the turn whose whole answer is the last that came
 
   constructor(context, node) {
     this.#context = context;
@@ -80,19 +81,25 @@ export class Speaker {
   take(event) {
     switch (event.type) {
       case "audio":
+        this.#complete = null;
         this.play(event.pcm);
         break;
       case "turn:complete":
+        this.#complete = event.turn;
         this.#node.port.postMessage({ end: true });
         break;
       case "interrupted":
+        this.flush();
+        break;
       case "turn:restarted":
       case "turn:missed":
-        this.flush();
+        if (this.#complete === null) this.flush(); // a whole answer is heard to its end
         break;
       case "session:started":
       case "session:resumed":
-        if (event.epoch !== this.#epoch) this.flush(); // another relay: an answer that had not come whole begins again
+        if (event.epoch !== this.#epoch && (this.#complete === null || this.#complete > event.turn)) {
+          this.flush(); // another relay: an answer that had not come whole, or was not stored, begins again
+        }
         this.#epoch = event.epoch;
         break;
     }

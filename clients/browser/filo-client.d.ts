@@ -35,7 +35,7 @@ export type RelayEvent =
   | (Numbered & { type: "session:rotated"; reason: string; continuity: Continuity; gapMs: number; turn: number })
   | (Numbered & { type: "transcript"; role: "user" | "agent"; text: string; turn: number })
   | (Numbered & { type: "interrupted"; turn: number })
-  | (Numbered & { type: "turn:complete"; turn: number; interrupted: boolean })
+  | (Numbered & { type: "turn:complete"; turn: number; interrupted: boolean; stored: boolean })
   | (Numbered & { type: "turn:restarted"; turn: number; reason: string })
   | (Numbered & { type: "turn:missed"; turn: number; user: string; agent: string; interrupted: boolean })
   | (Numbered & { type: "covered"; seq: number; turn: number })
@@ -104,7 +104,7 @@ export interface Turn {
 
 /** What another page needs to go on with a conversation. Secrets are in it. */
 export interface Saved {
-  standing: { seen: [number, number]; handle: string | null; token: string | null };
+  standing: { seen: [number, number]; turn?: number | null; handle: string | null; token: string | null };
   dialogue: { turns: Turn[]; epoch: number; last: number };
 }
 

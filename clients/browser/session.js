@@ -19,6 +19,7 @@ export class Session {
   #handle = null;
   #position = [0, 0];
   #seen = [0, 0];
+  #lastTurn = 0;
   #first = [];
   #counted = 1;
   #farewell = null;
@@ -90,12 +91,13 @@ export class Session {
 
   /** The last message seen, the newest resume handle and token: what `goOnFrom` takes. */
   get standing() {
-    return { seen: this.#seen, handle: this.#handle, token: this.#token };
+    return { seen: this.#seen, turn: this.#lastTurn, handle: this.#handle, token: this.#token };
   }
 
   /** Before the first `connect`: another page had this session; be sent what came after it. */
-  goOnFrom({ seen, handle, token }) {
+  goOnFrom({ seen, turn, handle, token }) {
     this.#seen = seen;
+    this.#lastTurn = turn ?? null;
     this.#handle = handle;
     this.#token = token ?? this.#token;
     this.#comeback.wantsToken = this.#token === null;
@@ -131,6 +133,7 @@ export class Session {
       rotation: this.#credentials.rotation === "client" ? "client" : null,
       resumeHandle: this.#handle,
       lastSeen: this.#seen[0] ? this.#seen.join(".") : null,
+      lastTurn: this.#seen[0] ? this.#lastTurn : null,
     };
     for (const [name, value] of Object.entries(given)) if (value !== null) url.searchParams.append(name, value);
     return url.href;
@@ -224,10 +227,15 @@ export class Session {
     if (this.phase !== "greeting") return []; // it came too late, or twice
     this.#move("greeted");
     this.#position = [message.epoch, message.n];
-    if (!this.#greetedBefore) {
-      if (!this.#seen[0]) this.#seen = this.#position;
-      this.outbox.adopt(message.nextSeq ?? 1);
+    const turn = message.turn ?? 0;
+    if (!this.#seen[0]) {
+      // what was before is not this client's to know
+      this.#seen = this.#position;
+      this.#lastTurn = turn;
+    } else if (this.#lastTurn !== null) {
+      this.#lastTurn = Math.min(this.#lastTurn, turn); // a turn that was not stored begins again
     }
+    if (!this.#greetedBefore) this.outbox.adopt(message.nextSeq ?? 1);
     const lostInputs = this.outbox.rewind(message.nextSeq ?? 1);
     this.outbox.cover(message.covered ?? 0);
     this.#counted = Math.max(message.nextSeq ?? 1, this.outbox.covered + 1);
@@ -265,6 +273,10 @@ export class Session {
         break;
       case "session:rotated":
         this.expiring = false;
+        break;
+      case "turn:complete":
+      case "turn:missed":
+        this.#lastTurn = Math.max(this.#lastTurn ?? 0, message.turn ?? 0);
         break;
       case "covered":
         this.outbox.cover(message.seq);

@@ -57,7 +57,7 @@ class StoreWriter:
         self._metrics = metrics
         self._queue: asyncio.Queue[Write | None] = asyncio.Queue()
         self._log = logs.get("relay")
-        self.told_as: dict[int, int] = {}
+        self.told_as: dict[int, int] = {}  # see `Store.checkpoint`
 
     def put(self, write: Write) -> None:
         """Add a write."""

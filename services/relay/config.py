@@ -223,6 +223,7 @@ def _policy(env: Environment) -> Policy:
         stall_after=env.duration("STALL_AFTER", default.stall_after),
         context_limit=env.integer("CONTEXT_LIMIT", default.context_limit),
         patience=env.duration("PATIENCE", default.patience),
+        store_patience=env.duration("STORE_PATIENCE", default.store_patience),
         unsaved_turns=env.integer("UNSAVED_TURNS", default.unsaved_turns, low=1),
         feedback_policy=FeedbackPolicy(env.choice("FEEDBACK_POLICY", default.feedback_policy, tuple(FeedbackPolicy))),
         feedback_signal=FeedbackSignal(env.choice("FEEDBACK_SIGNAL", default.feedback_signal, tuple(FeedbackSignal))),

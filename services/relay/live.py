@@ -101,7 +101,7 @@ class LiveConversation:
         self.lease = Lease(self.name, heartbeat, attached.heartbeat_interval, around.clock)
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self.journal = Journal(attached.epoch, around.clock)
-        self._speech = SpeechDetector()
+        self._speech = SpeechDetector(marked=attached.conversation.agent.manual_activity)
         self._tally = Tally(
             around.metrics,
             self.name.partition("/")[2],
@@ -287,9 +287,8 @@ class LiveConversation:
             message["sessionToken"], _ = self._around.tokens.sign(self.claims)
             self._token_made = self._around.clock.monotonic()
         n = self.outbox.tell(message)
-        if isinstance(notice, tell.TurnEnded):
+        if isinstance(notice, tell.TurnEnded) and not notice.stored:
             self._writer.told_as[notice.turn] = n
-            self._speech.turn_ended()
         if isinstance(notice, tell.Rotated):
             self._log.info(
                 "rotated", reason=notice.reason, continuity=notice.continuity, gap_ms=round(notice.gap * 1000)
@@ -331,7 +330,17 @@ class LiveConversation:
 
     # The rest.
 
-    def _write(self, effect: do.Checkpoint | do.InvalidateHandle | do.EndConversation | do.Release) -> None:
+    def _forget(self, effect: do.Forget) -> None:
+        """The turn is over: its input need not be kept, and what is said next is another one's."""
+        self.inputs.forget(effect.through)
+        self._speech.turn_ended()
+
+    def _checkpoint(self, effect: do.Checkpoint) -> None:
+        for turn in effect.turns:  # what the client is told next, at the earliest, is that the turn is over
+            self._writer.told_as.setdefault(turn.number, self.outbox.last + 1)
+        self._writer.put(effect)
+
+    def _write(self, effect: do.InvalidateHandle | do.EndConversation | do.Release) -> None:
         self._writer.put(effect)
 
     def _stop(self, _effect: do.Stop) -> None:
@@ -369,13 +378,13 @@ class LiveConversation:
         do.CloseUpstream: _close_upstream,
         do.StartSending: lambda self, effect: self.inputs.start(effect.after, heard=effect.heard),
         do.StopSending: lambda self, _: self.inputs.stop(),
-        do.Forget: lambda self, effect: self.inputs.forget(effect.through),
+        do.Forget: _forget,
         do.Advise: _advise,
         do.AnswerTool: _answer_tool,
         do.Welcome: _welcome,
         do.Tell: _tell,
         do.TellWatchers: _tell_watchers,
-        do.Checkpoint: _write,
+        do.Checkpoint: _checkpoint,
         do.InvalidateHandle: _write,
         do.CloseClient: _close_client,
         do.EndConversation: _write,

@@ -99,7 +99,7 @@ class Registry:
             raise ServiceError(Reason.RELAY_FULL, detail, retry_after=_COME_AGAIN)
         async with self._locks.setdefault(claims.conversation, asyncio.Lock()):
             live = await self._held(claims, request, owner) or await self._attach(claims, request, owner)
-        return live, await self._missed(live, request.last_seen)
+        return live, await self._missed(live, request)
 
     async def release(self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner) -> bool:
         """Give a conversation back, for another relay to take; returns when the store has the last of it.
@@ -204,14 +204,17 @@ class Registry:
                 if not self._locks[live.name].locked():
                     del self._locks[live.name]
 
-    async def _missed(self, live: LiveConversation, seen: protocol.Seen | None) -> list[resources.Turn]:
+    async def _missed(self, live: LiveConversation, request: protocol.Request) -> list[resources.Turn]:
+        """What the client was not told to be complete: by the newest turn that it knows of, or by what it has got."""
+        seen, known = request.last_seen, request.last_turn
         if seen is None or seen.epoch >= live.epoch:
             return []
-        after = max(0, live.core.talk.last - _RECENT)
+        after = max(0, known or 0, live.core.talk.last - _RECENT)
         return [
             turn
             async for turn in self._around.store.stored_turns(live.name, after)
-            if (seen.epoch, seen.n) < (turn.epoch, turn.message_number) and turn.epoch < live.epoch
+            if turn.epoch < live.epoch
+            and (known is not None or (seen.epoch, seen.n) < (turn.epoch, turn.message_number))
         ]
 
     def _count(self, result: pb.HandleResult.ValueType) -> None:

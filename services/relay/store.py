@@ -141,7 +141,8 @@ class Store:
             name: The conversation.
             epoch: The holder's.
             effect: What to store.
-            told_as: Turn to the number of the message that told the client of its completion.
+            told_as: Turn to the number of the message that tells the client of its completion, or an earlier one
+                that comes after all else of it.
         """
         request = pb.CheckpointRequest(name=name, epoch=epoch, ledger=ledger_message(effect.ledger))
         request.turns.extend(_turn_message(turn, epoch, told_as.get(turn.number, 0)) for turn in effect.turns)

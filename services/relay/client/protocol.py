@@ -58,6 +58,7 @@ class Request:
     rotation: RotationMode
     last_seen: Seen | None
     test: bool
+    last_turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def parse_query(query: str, subprotocols: tuple[str, ...] = ()) -> Request:
         rotation=RotationMode(rotation),
         last_seen=_seen(values.get("lastSeen")),
         test=_flag(values.get("testMode")),
+        last_turn=_last_turn(values.get("lastTurn")),
     )
 
 
@@ -162,9 +164,21 @@ def _seen(text: str | None) -> Seen | None:
     if not text:
         return None
     epoch, _, n = text.partition(".")
-    if not all(number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in (epoch, n)):
+    if not (_is_number(epoch) and _is_number(n)):
         raise malformed("lastSeen must be EPOCH.N, two whole numbers")
     return Seen(int(epoch), int(n))
+
+
+def _last_turn(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not _is_number(text):
+        raise malformed("lastTurn must be the number of a turn")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _LONGEST_NUMBER
 
 
 class _Auth(msgspec.Struct, tag="auth"):
@@ -340,7 +354,12 @@ _RENDER: Final[Mapping[type[Any], Callable[[Any], dict[str, Any]]]] = MappingPro
         tell.Rotated: _rotated,
         tell.Transcript: lambda n: {"type": "transcript", "role": n.role, "text": n.text, "turn": n.turn},
         tell.AnswerInterrupted: lambda n: {"type": "interrupted", "turn": n.turn},
-        tell.TurnEnded: lambda n: {"type": "turn:complete", "turn": n.turn, "interrupted": n.interrupted},
+        tell.TurnEnded: lambda n: {
+            "type": "turn:complete",
+            "turn": n.turn,
+            "interrupted": n.interrupted,
+            "stored": n.stored,
+        },
         tell.TurnRestarted: lambda n: {"type": "turn:restarted", "turn": n.turn, "reason": n.reason},
         tell.InputCovered: lambda n: {"type": "covered", "seq": n.seq, "turn": n.turn},
         tell.TokensCounted: _tokens,

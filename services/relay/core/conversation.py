@@ -13,6 +13,7 @@ from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.advising import Advisor, accounts_of
 from services.relay.core.attachment import Attachment
+from services.relay.core.completions import Completions
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.model import Continuity, Mark, Policy, RotationMode, RotationReason
@@ -36,7 +37,7 @@ class Conversation:
         self.talk = Talk(attachment.turn_count, Mark(0, attachment.covered_seq))
         self.coverage = Coverage(attachment.handle, attachment.uncovered, attachment.covered_seq, attachment.ledger)
         accounts = accounts_of(attachment)
-        self._dialogue = Dialogue(self.talk, self.coverage, accounts)
+        self._dialogue = Dialogue(self.talk, self.coverage, accounts, Completions(policy.store_patience))
         self._advisor = Advisor(attachment, self.talk, self.coverage, accounts, policy)
         self._client = Presence(now, untouched=attachment.new)
         self._upstreams = Succession(self._dialogue, self._client, attachment.capability, policy, now)
@@ -86,6 +87,8 @@ class Conversation:
         moments = [] if self._client.here else [self._client.away_since + self._policy.grace]
         if self._advisor.expires_at is not None:
             moments.append(self._advisor.expires_at)
+        if (overdue := self._dialogue.completions.deadline) is not None:
+            moments.append(overdue)
         if self._leaving is not None:
             moments += [moment for moment in (self._leaving.soon, self._leaving.latest) if moment > now]
         if self.phase is Phase.LIVE:
@@ -112,6 +115,7 @@ class Conversation:
             return
         if self.phase is Phase.LIVE:
             self._out += self._upstreams.look(now, self._advisor.strippable)
+        self._out += self._dialogue.look(now)
         self._checkpoint()
 
     def _checkpoint(self, *, last: bool = False) -> None:

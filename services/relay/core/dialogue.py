@@ -4,13 +4,14 @@ It knows nothing of phases and dialling: `conversation.Conversation` hands it th
 and store did, and asks it where the talk stands.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.accounts import Accounts, answered, written
+from services.relay.core.completions import Completions
 from services.relay.core.coverage import Coverage
 from services.relay.core.ledger import Piece
 from services.relay.core.model import Role, RotationReason, Turn
@@ -24,10 +25,12 @@ class Dialogue:
         talk: The turns.
         coverage: What of them is stored and covered.
         accounts: What it costs.
+        completions: When the client is told of a turn's end.
     """
 
-    def __init__(self, talk: Talk, coverage: Coverage, accounts: Accounts) -> None:
+    def __init__(self, talk: Talk, coverage: Coverage, accounts: Accounts, completions: Completions) -> None:
         self.talk = talk
+        self.completions = completions
         self.coverage = coverage
         self.accounts = accounts
         self._out: list[do.Effect] = []
@@ -60,7 +63,17 @@ class Dialogue:
         over, _ = self.talk.cut()
         if over is not None:
             self._turn_is_over(over, pieces)
+        self._tell_all(self.completions.give_up())
         return self._out
+
+    def look(self, now: float) -> list[do.Effect]:
+        """Time has passed: a turn that is over is told in the end, whether the store has it or not."""
+        self._out = []
+        self._tell_all(self.completions.look(now))
+        return self._out
+
+    def _tell_all(self, notices: Iterable[tell.Notice]) -> None:
+        self._out += [do.Tell(notice) for notice in notices]
 
     def _tell(self, notice: tell.Notice) -> None:
         self._out.append(do.Tell(notice))
@@ -102,7 +115,7 @@ class Dialogue:
     def _turn_is_over(self, turn: Turn, pieces: list[Piece]) -> None:
         self.accounts.turn_over(turn.number, pieces)
         self.coverage.turn_completed(turn, self.talk.began)
-        self._tell(tell.TurnEnded(turn.number, turn.interrupted))
+        self.completions.over(turn)
         self._out.append(do.Forget(self.talk.boundary.position))
 
     def _tools_called(self, event: on.ToolsCalled) -> None:
@@ -133,8 +146,8 @@ class Dialogue:
                 self.accounts.covered(self.coverage.handle.covers_turn)
 
     def _checkpoint_stored(self, event: on.CheckpointStored) -> None:
-        for notice in self.coverage.stored(event):
-            self._tell(notice)
+        self._tell_all(self.completions.stored(event.turn))
+        self._tell_all(self.coverage.stored(event))
 
     _ON: ClassVar[Mapping[type[Any], Callable[[Any, Any], None]]] = {
         on.SpeechBegan: _speech_began,

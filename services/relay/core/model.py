@@ -240,6 +240,7 @@ class Policy:
         stall_after: A connection that owes an answer and says nothing for so long is replaced; 0 turns it off.
         context_limit: A context of so many tokens is rebuilt from the transcript; 0 leaves it to compression.
         patience: How long a rotation that the relay wants by itself waits for an answer to end.
+        store_patience: Seconds that the word of a turn's end waits for the store to have it.
         unsaved_turns: Turns that may wait for a store that is away; beyond, the conversation is given back.
         feedback_policy: How advice is delivered and removed where the conversation's agent does not say.
         feedback_signal: Who is believed when it says that the client speaks.
@@ -264,6 +265,7 @@ class Policy:
     stall_after: float = 30.0
     context_limit: int = 0
     patience: float = 30.0
+    store_patience: float = 1.0
     unsaved_turns: int = 500
     feedback_policy: FeedbackPolicy = FeedbackPolicy.AUTO
     feedback_signal: FeedbackSignal = FeedbackSignal.LOCAL

@@ -66,10 +66,17 @@ class AnswerInterrupted:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The turn is over."""
+    """The turn is over.
+
+    Args:
+        turn: Its number.
+        interrupted: The client spoke into the answer.
+        stored: The store has it; where it has not, the turn dies with this relay and begins again at the next one.
+    """
 
     turn: int
     interrupted: bool
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,3 +78,29 @@ def test_a_return_to_the_same_relay_plays_on() -> None:
     playback.take(Audio(b"abcd"))
     playback.take(messages.SessionResumed(epoch=1))
     assert playback.read(2) == b"abcd"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [messages.TurnRestarted(turn=4), messages.TurnMissed(turn=4), messages.SessionResumed(epoch=2, turn=3)],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_whole_answer_is_heard_to_its_end(event: messages.Numbered | messages.SessionResumed) -> None:
+    """Gemini speaks faster than it is played: what becomes of the next turn, or of the relay, takes nothing from it."""
+    playback = Playback()
+    for before in (messages.SessionStarted(epoch=1), Audio(b"abcd"), messages.TurnComplete(turn=3), event):
+        playback.take(before)
+    assert playback.read(2) == b"abcd"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [messages.Interrupted(turn=3), messages.SessionResumed(epoch=2, turn=2)],
+    ids=["the user speaks", "it was not stored"],
+)
+def test_a_whole_answer_that_is_not_to_be_heard(event: messages.Numbered | messages.SessionResumed) -> None:
+    """The user speaks into it; or the relay died before it could store it, and it comes again."""
+    playback = Playback()
+    for before in (messages.SessionStarted(epoch=1), Audio(b"abcd"), messages.TurnComplete(turn=3), event):
+        playback.take(before)
+    assert playback.seconds == 0

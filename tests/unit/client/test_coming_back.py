@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -144,3 +145,53 @@ def test_the_client_s_own_activity_is_input() -> None:
         '{"type":"activity_end"}',
         '{"type":"audio_stream_end"}',
     ]
+
+
+def last_turn(session: Session) -> str | None:
+    """What the next socket says of it."""
+    session.closed(1006, "", 1.0)
+    return parse_qs(urlsplit(session.connect(2.0)).query).get("lastTurn", [None])[0]
+
+
+def test_the_newest_turn_that_was_told_of_is_named() -> None:
+    """So that the next relay tells those that are stored and were not told: by itself, or as missed."""
+    session = new()
+    assert "lastTurn" not in session.connect(0.0)
+    session.closed(1006, "", 0.0)
+    live(session)
+    assert last_turn(session) == "0"
+    session.closed(1006, "", 3.0)
+    live(session, resumed=True)
+    session.received(say("turn:complete", epoch=1, n=1, turn=1), 0.0)
+    session.received(say("turn:missed", epoch=1, n=2, turn=2), 0.0)
+    session.received(say("transcript", epoch=1, n=3, turn=3, role="agent", text="Yes"), 0.0)
+    assert last_turn(session) == "2"
+
+
+def test_a_turn_that_was_not_stored_is_not_named_again() -> None:
+    """It was told to be complete while the store was away, and the relay died: it begins again, and its end is news."""
+    session = new()
+    live(session)
+    session.received(say("turn:complete", epoch=1, n=1, turn=1, stored=False), 0.0)
+    session.closed(1006, "", 1.0)
+    live(session, resumed=True, epoch=2, turn=0)
+    assert last_turn(session) == "0"
+
+
+def test_a_client_that_comes_later_misses_nothing_of_before() -> None:
+    """It is told what comes from then on; it asks for nothing that was before it."""
+    session = new()
+    live(session, resumed=True, epoch=3, n=9, turn=7)
+    assert last_turn(session) == "7"
+
+
+def test_a_process_that_goes_on_for_another_does_not_know_what_that_was_told() -> None:
+    """It names the message alone, until it is told of a turn itself."""
+    session = new()
+    session.go_on_from((1, 9), "rh")
+    live(session, resumed=True, epoch=2, turn=3)
+    assert last_turn(session) is None
+    session.closed(1006, "", 3.0)
+    live(session, resumed=True, epoch=2, turn=3)
+    session.received(say("turn:missed", epoch=2, n=1, turn=3), 0.0)
+    assert last_turn(session) == "3"

@@ -61,12 +61,14 @@ class Playback:
     """The agent's voice that is still to be played.
 
     Give it every event, and let the sound card `read`: what is not to be heard any more is thrown away, at the moment
-    the user speaks into the answer, or when the answer comes again.
+    the user speaks into the answer, or when the answer comes again. A whole answer is heard to its end, whatever becomes
+    of the relay.
     """
 
     def __init__(self) -> None:
         self._waiting = bytearray()
         self._epoch = 0
+        self._complete: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -77,13 +79,18 @@ class Playback:
         """Take in one event of the client."""
         match event:
             case Audio(pcm=pcm):
+                self._complete = None
                 self._waiting += pcm
-            case messages.Interrupted() | messages.TurnRestarted() | messages.TurnMissed():
+            case messages.TurnComplete(turn=turn):
+                self._complete = turn
+            case messages.Interrupted():
                 self._waiting.clear()
-            case messages.SessionStarted(epoch=epoch) | messages.SessionResumed(epoch=epoch):
-                if epoch != self._epoch:  # another relay: an answer that had not come whole begins again
+            case messages.TurnRestarted() | messages.TurnMissed() if self._complete is None:
+                self._waiting.clear()
+            case messages.SessionStarted() | messages.SessionResumed() if event.epoch != self._epoch:
+                if self._complete is None or self._complete > event.turn:  # not whole, or not stored: it begins again
                     self._waiting.clear()
-                self._epoch = epoch
+                self._epoch = event.epoch
             case _:
                 pass
 

@@ -121,11 +121,12 @@ class Interrupted(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnComplete(Message):
-    """The turn is over."""
+    """The turn is over; where it is not `stored`, it begins again if the relay dies before it can store it."""
 
     TYPE = "turn:complete"
     turn: int = 0
     interrupted: bool = False
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

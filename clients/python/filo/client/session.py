@@ -59,6 +59,7 @@ class Session:
         self._token = credentials.session_token
         self._handle: str | None = None
         self._position = self._seen = NOWHERE
+        self._last_turn: int | None = 0
         self._first: deque[str | bytes] = deque()
         self._counted = 1
         self._farewell: str | None = None
@@ -78,7 +79,7 @@ class Session:
 
     def go_on_from(self, seen: tuple[int, int], handle: str | None) -> None:
         """Before the first `connect`: another process had this session and died; be sent what came after `seen`."""
-        self._seen, self._handle = seen, handle
+        self._seen, self._handle, self._last_turn = seen, handle, None
 
     # What the owner gives. ------------------------------------------------------------------------------------------
 
@@ -142,6 +143,7 @@ class Session:
             "rotation": "client" if self._credentials.rotation == "client" else None,
             "resumeHandle": self._handle,
             "lastSeen": "{}.{}".format(*self._seen) if self._seen != NOWHERE else None,
+            "lastTurn": self._last_turn if self._seen != NOWHERE else None,
         }
         query = urlencode({name: value for name, value in given.items() if value is not None})
         return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, query)))))
@@ -229,8 +231,11 @@ class Session:
             return ()
         self._move(Signal.GREETED)
         self._position = (message.epoch, message.n)
+        if self._seen == NOWHERE:  # what was before is not this client's to know
+            self._seen, self._last_turn = self._position, message.turn
+        elif self._last_turn is not None:  # a turn that was not stored begins again
+            self._last_turn = min(self._last_turn, message.turn)
         if not self._greeted_before:
-            self._seen = self._position if self._seen == NOWHERE else self._seen
             self.outbox.adopt(message.next_seq)
         lost = self.outbox.rewind(message.next_seq)
         self.outbox.cover(message.covered)
@@ -262,6 +267,8 @@ class Session:
                 self.expiring = True
             case messages.Rotated():
                 self.expiring = False
+            case messages.TurnComplete() | messages.TurnMissed():
+                self._last_turn = max(self._last_turn or 0, message.turn)
             case messages.Covered():
                 self.outbox.cover(message.seq)
             case messages.ConversationEnd():

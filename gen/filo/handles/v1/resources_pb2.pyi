@@ -318,7 +318,9 @@ class Turn(_message.Message):
     epoch: _builtins.int
     """The epoch in which the turn was completed."""
     message_number: _builtins.int
-    """The number of the message, within the epoch, that told the client of its completion."""
+    """The number of the message, within the epoch, that tells the client of its completion, or an earlier one that comes
+    after all else of the turn: a client that has got less has missed something of it.
+    """
     @_builtins.property
     def complete_time(self) -> _timestamp_pb2.Timestamp:
         """When it was completed."""

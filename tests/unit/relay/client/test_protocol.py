@@ -275,11 +275,12 @@ def test_a_full_query() -> None:
         "testMode": "true",
         "rotation": "client",
         "lastSeen": "3.17",
+        "lastTurn": "4",
     }
     named = re.findall(r"^\| `(\w+)` \|", section("Opening the socket"), re.MULTILINE)
     assert set(named) == set(values)
     assert protocol.parse_query(urlencode(values)) == protocol.Request(
-        "sales_agent", "eyJ", "s h&re", "rh_1", RotationMode.CLIENT, protocol.Seen(3, 17), test=True
+        "sales_agent", "eyJ", "s h&re", "rh_1", RotationMode.CLIENT, protocol.Seen(3, 17), test=True, last_turn=4
     )
 
 
@@ -315,6 +316,8 @@ def test_a_mode_that_is_none(query: str) -> None:
         "lastSeen=.4",
         "lastSeen=-1.4",
         "lastSeen=3.4.5",
+        "lastTurn=x",
+        "lastTurn=-1",
         "lastSeen=a.b",
         f"lastSeen=1.{'9' * 5000}",
         "shareToken=\udcff",

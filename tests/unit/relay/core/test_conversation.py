@@ -95,7 +95,7 @@ def test_a_client_that_returns_within_grace_finds_the_same_upstream() -> None:
     assert scene.after(POLICY.grace - 0.1) == []
     assert scene.let(on.ClientJoined(RELAY)) == [do.Welcome(HANDLE)]
     assert scene.core.deadline(scene.now) is None
-    scene.completes()
+    scene.completes().stores()
     assert tell.TurnEnded(1, interrupted=False) in scene.told
 
 
@@ -145,7 +145,7 @@ def test_when_grace_is_over_the_conversation_is_given_back() -> None:
     scene = Scene().live().turn().asks().answers().completes()
     scene.let(on.ClientLeft())
     scene.after(POLICY.grace)
-    assert scene.kinds == [do.Checkpoint, do.StopSending, do.CloseUpstream, do.Release, do.Stop]
+    assert scene.kinds == [tell.TurnEnded, do.Checkpoint, do.StopSending, do.CloseUpstream, do.Release, do.Stop]
     assert [turn.number for turn in scene.one(do.Checkpoint).turns] == [2]
     assert scene.core.phase is Phase.OVER
     assert scene.core.deadline(scene.now) is None
@@ -195,7 +195,7 @@ def test_the_end_is_asked_for(phase: Phase) -> None:
     scene.let(on.EndAsked("done"))
     connected = phase in (Phase.LIVE, Phase.CLOSING)
     assert scene.kinds == [
-        *([do.Checkpoint, do.StopSending, do.CloseUpstream] if connected else []),
+        *([tell.TurnEnded, do.Checkpoint, do.StopSending, do.CloseUpstream] if connected else []),
         tell.ConversationOver,
         do.EndConversation,
         do.CloseClient,
@@ -223,7 +223,7 @@ def test_this_relay_goes_away(phase: Phase) -> None:
     connected = phase in (Phase.LIVE, Phase.CLOSING)
     assert scene.kinds == [
         tell.Expiring,
-        *([do.Checkpoint, do.StopSending, do.CloseUpstream] if connected else []),
+        *([tell.TurnEnded, do.Checkpoint, do.StopSending, do.CloseUpstream] if connected else []),
         do.Release,
         do.CloseClient,
         do.Stop,
@@ -240,11 +240,11 @@ def test_a_drained_client_gets_its_handle_again() -> None:
 
 @pytest.mark.parametrize("event", [on.EndAsked("done"), on.DrainAsked()])
 def test_a_whole_answer_is_stored_at_the_end(event: on.Event) -> None:
-    """The client has heard it: it belongs to the transcript, and nobody answers it again."""
+    """The client has heard it: it belongs to the transcript, and nobody answers it again who finds it there."""
     scene = Scene().live().asks().answers()
     scene.let(on.GenerationCompleted(), event)
     assert [turn.number for turn in scene.one(do.Checkpoint).turns] == [1]
-    assert tell.TurnEnded(1, interrupted=False) in scene.told
+    assert tell.TurnEnded(1, interrupted=False, stored=False) in scene.told
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -269,7 +269,7 @@ def test_nothing_comes_after_the_end(phase: Phase) -> None:
 # The store.
 
 
-def test_nothing_is_covered_before_it_is_stored() -> None:
+def test_nothing_is_covered_or_complete_before_it_is_stored() -> None:
     """The store may be away for long: turns gather, and the client keeps its input."""
     scene = Scene().live().asks().answers().completes()
     checkpoint = scene.one(do.Checkpoint)
@@ -277,7 +277,7 @@ def test_nothing_is_covered_before_it_is_stored() -> None:
     assert scene.found(do.Checkpoint) == []
     assert scene.core.coverage.covered_seq == 0
     scene.let(on.CheckpointStored(checkpoint.turns[-1].covered_seq, 1))
-    assert scene.told == [tell.InputCovered(10, 1)]
+    assert scene.told == [tell.TurnEnded(1, interrupted=False), tell.InputCovered(10, 1)]
     assert [turn.number for turn in scene.one(do.Checkpoint).turns] == [2]
 
 

@@ -6,6 +6,7 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.accounts import Accounts
+from services.relay.core.completions import Completions
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.ledger import Ledger
@@ -20,7 +21,7 @@ def a_dialogue() -> Dialogue:
     """A dialogue on the first connection of a conversation."""
     coverage = Coverage(None, (), 0, Ledger())
     coverage.connection_opens(seeded=False)
-    return Dialogue(Talk(0, Mark(0, 0)), coverage, Accounts(Ledger(), 40))
+    return Dialogue(Talk(0, Mark(0, 0)), coverage, Accounts(Ledger(), 40), Completions(1.0))
 
 
 def all_of(it: Dialogue, *events: on.Event) -> list[do.Effect]:
@@ -29,7 +30,7 @@ def all_of(it: Dialogue, *events: on.Event) -> list[do.Effect]:
 
 
 def test_a_turn_is_told_piece_by_piece(it: Dialogue) -> None:
-    """Transcripts with their turn, then its end, then what need not be kept any more."""
+    """Transcripts with their turn, what need not be kept any more, and its end once it is stored."""
     effects = all_of(
         it,
         on.SpeechBegan(),
@@ -38,12 +39,14 @@ def test_a_turn_is_told_piece_by_piece(it: Dialogue) -> None:
         on.AgentSaid("Hi."),
         on.GenerationCompleted(),
         on.TurnCompleted(Mark(12, 12)),
+        on.CheckpointStored(9, 1),
     )
     assert effects == [
         do.Tell(tell.Transcript(Role.USER, "Hello", 1)),
         do.Tell(tell.Transcript(Role.AGENT, "Hi.", 1)),
-        do.Tell(tell.TurnEnded(1, interrupted=False)),
         do.Forget(9),
+        do.Tell(tell.TurnEnded(1, interrupted=False)),
+        do.Tell(tell.InputCovered(9, 1)),
     ]
     assert [turn.number for turn in it.coverage.uncovered] == [1]
 
@@ -65,9 +68,9 @@ def test_an_interruption_is_told(it: Dialogue) -> None:
     assert all_of(it, on.AnswerBegan(SENT), on.Interrupted(), on.UserHeard("wait"), on.TurnCompleted(SENT)) == [
         do.Tell(tell.AnswerInterrupted(1)),
         do.Tell(tell.Transcript(Role.USER, "wait", 2)),
-        do.Tell(tell.TurnEnded(1, interrupted=True)),
         do.Forget(9),
     ]
+    assert it.handle(on.CheckpointStored(0, 1)) == [do.Tell(tell.TurnEnded(1, interrupted=True))]
 
 
 def test_a_cut_withdraws_what_was_told(it: Dialogue) -> None:
@@ -81,7 +84,6 @@ def test_a_cut_ends_a_whole_turn_and_withdraws_the_next(it: Dialogue) -> None:
     """Interrupted and cut at once: one turn is over, the interrupting one begins again."""
     all_of(it, on.AnswerBegan(SENT), on.Interrupted(), on.UserHeard("wai"))
     assert it.cut(RotationReason.UPSTREAM_CLOSED) == [
-        do.Tell(tell.TurnEnded(1, interrupted=True)),
         do.Forget(9),
         do.Tell(tell.TurnRestarted(2, RotationReason.UPSTREAM_CLOSED)),
     ]
@@ -89,9 +91,9 @@ def test_a_cut_ends_a_whole_turn_and_withdraws_the_next(it: Dialogue) -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_letting_go_keeps_a_whole_answer(it: Dialogue, whole: bool) -> None:  # noqa: FBT001
-    """An answer that had come whole is a turn; less is left to whoever goes on, and nothing is said of it."""
+    """An answer that had come whole is a turn, told while there is time; less is left to whoever goes on, unsaid."""
     all_of(it, on.AnswerBegan(SENT), on.AgentSaid("Hi."), *([on.GenerationCompleted()] if whole else []))
-    assert it.let_go() == ([do.Tell(tell.TurnEnded(1, interrupted=False)), do.Forget(9)] if whole else [])
+    assert it.let_go() == ([do.Forget(9), do.Tell(tell.TurnEnded(1, interrupted=False, stored=False))] if whole else [])
 
 
 def test_tools_are_told_and_untold(it: Dialogue) -> None:
@@ -139,9 +141,12 @@ def test_no_handle_changes_nothing(it: Dialogue) -> None:
 
 
 def test_what_is_stored_is_told(it: Dialogue) -> None:
-    """Covered only after the store says so."""
+    """Complete and covered only after the store says so."""
     all_of(it, on.AnswerBegan(SENT), on.TurnCompleted(SENT))
-    assert it.handle(on.CheckpointStored(9, 1)) == [do.Tell(tell.InputCovered(9, 1))]
+    assert it.handle(on.CheckpointStored(9, 1)) == [
+        do.Tell(tell.TurnEnded(1, interrupted=False)),
+        do.Tell(tell.InputCovered(9, 1)),
+    ]
 
 
 def test_an_unknown_event_raises(it: Dialogue) -> None:

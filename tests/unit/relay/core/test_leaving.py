@@ -97,7 +97,7 @@ def test_taken_over(speaking: bool) -> None:  # noqa: FBT001
     if not speaking:
         scene.let(on.GenerationCompleted())
     scene.let(on.TakenOver())
-    stored = [] if speaking else [tell.TurnEnded, do.Forget, do.Checkpoint]
+    stored = [] if speaking else [do.Forget, tell.TurnEnded, do.Checkpoint]
     assert scene.kinds == [*stored, do.StopSending, do.CloseUpstream, do.Release, do.CloseClient, do.Stop]
     assert scene.one(do.CloseClient).why is do.Farewell.REPLACED
 

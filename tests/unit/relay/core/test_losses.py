@@ -51,7 +51,6 @@ def test_lost_after_the_whole_answer() -> None:
     scene.let(on.GenerationCompleted())
     scene.lost()
     assert scene.kinds == [
-        tell.TurnEnded,
         do.Forget,
         do.StopSending,
         tell.Rotating,

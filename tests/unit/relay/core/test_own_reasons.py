@@ -92,6 +92,7 @@ def test_an_echo_of_the_answer_is_no_stall() -> None:
     """What the relay hears of the agent's own voice is over with the turn."""
     scene = Scene(policy=WATCHFUL).live().asks().answers()
     scene.let(on.SpeechBegan(), on.GenerationCompleted(), on.TurnCompleted(scene.sent))
+    scene.stores()
     assert scene.core.deadline(scene.now) is None
 
 

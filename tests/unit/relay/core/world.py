@@ -161,6 +161,7 @@ class World:
                 self.sending = False
             case do.Forget(through=through):
                 self.forgotten = max(self.forgotten, through)
+                self.ends[self.core.talk.last] = self.core.talk.boundary.seq
             case do.AnswerTool(id=call_id):
                 assert self.connection is not None, "answered nobody"
                 assert not self.connection.closing, "answered a connection that is being closed"
@@ -201,8 +202,8 @@ class World:
 
     def _told(self, notice: tell.Notice) -> None:
         match notice:
-            case tell.TurnEnded(turn=number):
-                self.ends[number] = self.core.talk.boundary.seq
+            case tell.TurnEnded(turn=number, stored=True):
+                assert number <= len(self.store.turns), "complete before it was stored"
             case tell.InputCovered(seq=seq):
                 assert seq <= self.store.covered, "covered before it was stored"
             case _:
