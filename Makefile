@@ -123,6 +123,10 @@ bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs,
 bench-rotating: $(READY) ## measure whether rotations in a tenth of the conversations are felt in the others
 	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.rotating $(ARGS)
 
+.PHONY: bench-growing
+bench-growing: $(READY) ## measure how the price of a message grows from ten conversations to a thousand
+	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.growing $(ARGS)
+
 .PHONY: soak-relay
 soak-relay: $(READY) ## hold 1,000 conversations in one relay, 300 of them talking, for ten minutes
 	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.soak $(ARGS)

@@ -32,6 +32,9 @@ from services.emulator import tls
 
 RESULTS: Final = Path(__file__).parents[1] / "results" / "relay.json"
 
+_TALKED: Final = 15.0
+"""Seconds of speech after which a busy conversation's memory is looked at: three turns, so that it grows no more."""
+
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, least and most."""
@@ -77,7 +80,7 @@ async def _measure(contenders: list[Contender], wanted: argparse.Namespace) -> F
     gc.collect()
     gc.freeze()
     for contender in contenders if wanted.memory else ():
-        idle, busy = await measure.memory(contender, wanted.memory, 5.0)
+        idle, busy = await measure.memory(contender, wanted.memory, _TALKED)
         found[contender.name] |= {"idle_kib": [idle], "busy_kib": [busy]}
     for number in range(wanted.rounds):
         first = number % len(contenders)
@@ -111,7 +114,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(CONTENDERS), help="which, for example Filo,floor")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="for each measurement")
-    parser.add_argument("--memory", type=int, default=200, help="conversations whose memory is measured; 0 for none")
+    parser.add_argument("--memory", type=int, default=80, help="conversations whose memory is measured; 0 for none")
     parser.add_argument("--write", type=Path, default=RESULTS, help="where the result goes, as JSON")
     wanted = parser.parse_args()
     report = uvloop.run(bench(wanted))

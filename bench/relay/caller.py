@@ -146,10 +146,16 @@ async def called(contender: Contender, count: int) -> list[Caller]:
     return callers
 
 
-async def paced(callers: list[Caller], seconds: float) -> None:
-    """Let every client send a message each 20 ms, evenly spread over the time between."""
+async def paced(callers: list[Caller], seconds: float, rate: float | None = None) -> None:
+    """Let the clients send, one after the other, evenly spread in time.
+
+    Args:
+        callers: The clients.
+        seconds: How long.
+        rate: Messages a second of all of them together; if not given, each sends one each 20 ms.
+    """
     began = time.perf_counter()
-    step = FRAME / len(callers)
+    step = 1 / rate if rate else FRAME / len(callers)
     for number in range(int(seconds / step)):
         ahead = began + number * step - time.perf_counter()
         if ahead > 0.001:  # noqa: PLR2004 - the loop's own precision

@@ -230,6 +230,7 @@ async def nothing(_stack: AsyncExitStack, upstream: Upstream) -> Contender:
 CONTENDERS: Final[Mapping[str, Callable[[AsyncExitStack, Upstream], Awaitable[Contender]]]] = {
     "Filo": filo,
     "floor": _python("bare floor", "bench.relay.floor"),
+    "picows": _python("bare floor of picows", "bench.relay.floor_picows"),
     "sdk": _python("google-genai", "bench.relay.sdk"),
     "haproxy": haproxy,
     "none": nothing,

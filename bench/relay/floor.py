@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 SETUP: Final = '{"setup":{"model":"models/any","generationConfig":{"responseModalities":["AUDIO"]}}}'
 PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=any"
-_HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
-_TAIL: Final = b'"}}}'
+HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
+TAIL: Final = b'"}}}'
 
 
 class _Blob(msgspec.Struct):
@@ -37,18 +37,18 @@ class _Message(msgspec.Struct, rename="camel"):
     server_content: _Content | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_Message)
+DECODER: Final = msgspec.json.Decoder(_Message)
 
 
 async def _up(client: ServerConnection, upstream: ClientConnection) -> None:
     async for pcm in client:
         if isinstance(pcm, bytes):
-            await upstream.send(_HEAD + base64.b64encode(pcm) + _TAIL, text=True)
+            await upstream.send(HEAD + base64.b64encode(pcm) + TAIL, text=True)
 
 
 async def _down(client: ServerConnection, upstream: ClientConnection) -> None:
     while True:
-        content = _DECODER.decode(await upstream.recv(decode=False)).server_content
+        content = DECODER.decode(await upstream.recv(decode=False)).server_content
         for part in content.model_turn.parts if content and content.model_turn else ():
             if part.inline_data is not None:
                 await client.send(part.inline_data.data)

@@ -43,12 +43,12 @@ def _cpu(contender: Contender) -> tuple[float, float]:
     )
 
 
-async def at_pace(contender: Contender, callers: list[Caller], seconds: float) -> Paced:
-    """Every client sends at the pace of speech for a while."""
+async def at_pace(contender: Contender, callers: list[Caller], seconds: float, rate: float | None = None) -> Paced:
+    """The clients send for a while: each at the pace of speech, or `rate` messages a second together."""
     for caller in callers:
         del caller.took[:]
     before, messages = _cpu(contender), -sum(caller.sent + caller.got for caller in callers)
-    await paced(callers, seconds)
+    await paced(callers, seconds, rate)
     await settled(callers)
     messages += sum(caller.sent + caller.got for caller in callers)
     took = [value for caller in callers for value in caller.took]

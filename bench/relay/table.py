@@ -55,6 +55,18 @@ def rotating(report: Mapping[str, Any]) -> str:
     return _drawn(lines)
 
 
+def growing(report: Mapping[str, Any]) -> str:
+    """The price of a message among more and more conversations, as Markdown."""
+    rows = report["cpu_us"]
+    crowds = list(rows["Filo"])
+    lines: list[Sequence[str]] = [("CPU a message, µs", *(f"{int(crowd):,}" for crowd in crowds))]
+    lines.append(("---",) * len(lines[0]))
+    lines += [(name, *(_cell(row[crowd], 1) for crowd in crowds)) for name, row in rows.items()]
+    against = (rows["Filo"][crowd]["median"] / rows["bare floor"][crowd]["median"] for crowd in crowds)
+    lines.append(("Filo against bare floor", *(f"{ratio:.2f}" for ratio in against)))
+    return _drawn(lines)
+
+
 def soak(report: Mapping[str, Any]) -> str:
     """What a relay does over minutes, as Markdown."""
     lines = ["| minute | memory, MiB | p50, ms | p99, ms |", "| --- | --- | --- | --- |"]
