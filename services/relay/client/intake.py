@@ -1,15 +1,19 @@
 """What one client's socket brings: inputs that are numbered and kept, and words to the core."""
 
 from collections.abc import Callable
+from typing import Final
 
 from services.relay.client import protocol
 from services.relay.client.outbox import Outbox
-from services.relay.client.speech import SpeechDetector
+from services.relay.client.speech import Sound, SpeechDetector
 from services.relay.core import events as on
 from services.relay.metrics import Metrics
 from services.relay.sockets import ClientSocket
 from services.relay.upstream import wire
 from services.relay.upstream.inputs import Inputs
+
+_NOTHING_SAID: Final = bytes(640)
+"""20 ms of silence."""
 
 
 class Intake:
@@ -107,6 +111,16 @@ class Intake:
                 self._post(on.ClientWrote(text, self._inputs.newest))
                 self._inputs.take(wire.text(text), number, is_audio=False)
             case protocol.Activity(start=start):
+                self._activity(number, start=start)
                 self._inputs.take(wire.activity(start=start), number, is_audio=False)
             case protocol.AudioStreamEnd():
                 self._inputs.take(wire.audio_stream_end(), number, is_audio=False)
+
+    def _activity(self, number: int, *, start: bool) -> None:
+        """The client says that it begins to speak, or ends; Gemini closes with 1007 where nothing came between."""
+        if not self._speech.marked:
+            raise protocol.malformed("activity_start and activity_end need an agent with manual_activity")
+        if not start and self._speech.empty:
+            self._inputs.take(_NOTHING_SAID, number - 1, is_audio=True, sound=Sound.SILENCE)
+        if self._speech.mark(start=start):
+            self._post(on.SpeechBegan(self._inputs.newest, waiting=self._inputs.waiting, marked=True))

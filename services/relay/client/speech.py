@@ -1,7 +1,8 @@
 """Hears when a client begins to speak: the peak of each frame against a threshold, with patience for pauses.
 
 It does not replace Gemini's voice activity detection, which decides about turns. It tells the core, once an utterance,
-that the client's moment has begun, so that no rotation is put into it.
+that the client's moment has begun, so that no rotation is put into it. Where the client says itself when it speaks,
+that counts and loudness does not: Gemini hears nothing of what is outside.
 """
 
 from enum import Enum, auto
@@ -32,18 +33,36 @@ class Sound(Enum):
 class SpeechDetector:
     """Follows one client's audio.
 
+    Args:
+        marked: The client says itself when it speaks.
+
     Attributes:
+        marked: The same.
         sound: What the newest frame sounded like.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, marked: bool = False) -> None:
+        self.marked = marked
         self.sound = Sound.SILENCE
+        self._active = False
+        self._silent = True
         self._quiet = _PAUSE
 
     @property
     def speaking(self) -> bool:
         """Whether the client is heard at this moment."""
-        return self._quiet < _MOMENT
+        return self._active if self.marked else self._quiet < _MOMENT
+
+    def mark(self, *, start: bool) -> bool:
+        """The client says that it begins to speak, or ends; whether an utterance begins with that."""
+        began = start and not self._active
+        self._active, self._silent = start, self._silent or began
+        return began
+
+    @property
+    def empty(self) -> bool:
+        """Whether not a single frame has come since the client said that it begins to speak."""
+        return self._active and self._silent
 
     def turn_ended(self) -> None:
         """What is loud from here on is the next utterance, however short the pause was."""
@@ -55,6 +74,7 @@ class SpeechDetector:
         Args:
             frame: PCM16 little-endian mono 16 kHz, an even number of bytes.
         """
+        self._silent = False
         samples = memoryview(frame).cast("h")
         peak = max(samples[::_STRIDE].tolist(), default=0)
         if peak < LOUD:
@@ -62,6 +82,6 @@ class SpeechDetector:
             self._quiet += len(samples)
             return False
         self.sound = Sound.VOICE
-        began = self._quiet >= _PAUSE
+        began = self._quiet >= _PAUSE and not self.marked
         self._quiet = 0
         return began

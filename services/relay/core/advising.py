@@ -5,6 +5,8 @@ the answer. Never in the middle of an answer, for content interrupts a generatio
 `send_client_content`); after the client has spoken into an answer, it waits until that turn is complete. What arrives
 while the client is speaking is not too late; what arrives when it has just ended is, for the answer may have begun.
 
+A client that says itself when it speaks (`activity_start`) is believed, whatever ear is asked otherwise.
+
 Where the model may answer `realtimeInput.text` at once, the relay's own ear is not enough: a cough would make it speak.
 Advice waits for the client's words then: typed ones, or the first that Gemini has heard.
 """
@@ -130,7 +132,7 @@ class Advisor:
             self._heard_in = self._talk.number
         return self._talk.stage is Stage.LISTENING and (
             isinstance(event, on.ClientWrote | on.UpstreamReady)
-            or (isinstance(event, on.SpeechBegan) and self._hears_itself)
+            or (isinstance(event, on.SpeechBegan) and (self._hears_itself or (event.marked and self._silent_alone)))
             or (first_words and not self._hears_itself)
             or (isinstance(event, on.FeedbackGiven) and event.speaking)
             or (isinstance(event, on.TurnCompleted) and self._talk.speaks_on)
@@ -139,7 +141,12 @@ class Advisor:
     @property
     def _hears_itself(self) -> bool:
         by_ear = self._policy.feedback_signal is FeedbackSignal.LOCAL
-        return by_ear and self._capability.advice is not Channel.TEXT
+        return by_ear and self._silent_alone
+
+    @property
+    def _silent_alone(self) -> bool:
+        """Whether advice makes the model say nothing as long as the client has said nothing."""
+        return self._capability.advice is not Channel.TEXT
 
     def _send(self, item: Delivered) -> None:
         channel = self._capability.instruction if item.in_instruction else self._capability.advice

@@ -32,15 +32,17 @@ class ClientLeft:
 
 @dataclass(frozen=True, slots=True)
 class SpeechBegan:
-    """The client's voice was heard by the relay's own detector, after a pause.
+    """The client's voice was heard by the relay's own detector, after a pause; or the client says that it speaks.
 
     Args:
         after: The newest input before it.
         waiting: It is not sent yet, for want of a connection.
+        marked: The client says so.
     """
 
     after: Mark = START
     waiting: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,15 @@
 It is sent whole at every connection, resumed or not: no document says that anything but the context persists.
 """
 
+from typing import Any, Final
+
+import msgspec
 from google.genai import types
 from google.protobuf.json_format import MessageToDict
 
 from filo.handles.v1 import resources_pb2 as resources
+
+_MANUAL: Final = types.RealtimeInputConfig(automatic_activity_detection=types.AutomaticActivityDetection(disabled=True))
 
 
 def setup(
@@ -43,7 +48,14 @@ def setup(
             history_config=types.HistoryConfig(initial_history_in_client_content=True) if history else None,
         )
     )
-    return message.model_dump_json(by_alias=True, exclude_none=True).encode()
+    return msgspec.json.encode(_rendered(message, agent))
+
+
+def _rendered(message: types.LiveClientMessage, agent: resources.AgentConfig) -> dict[str, Any]:
+    rendered = message.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if agent.manual_activity:  # google-genai's setup has no such field; `live.connect` adds it in the same way
+        rendered["setup"]["realtimeInputConfig"] = _MANUAL.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return rendered
 
 
 def warm_up() -> None:

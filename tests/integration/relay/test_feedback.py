@@ -20,7 +20,7 @@ from filo.handles.v1 import resources_pb2 as resources
 from filo.handles.v1.handles_pb2 import AttachConversationRequest
 from filo.handles.v1.resources_pb2 import AgentConfig, Feedback, FeedbackPolicy
 from filo.relay.v1 import relay_pb2 as pb
-from services.common.errors import Reason, ServiceError
+from services.common.errors import MEANING, Reason, ServiceError
 from tests.support.client import PATIENCE, Client, Speaker
 from tests.support.handles import until
 from tests.support.relay import AGENT, QUICK, SHARED, RunningRelay, another_relay, running_relay
@@ -116,6 +116,37 @@ async def test_advice_is_followed_told_and_counted(tmp_path: Path) -> None:
             assert not [m for m in client.messages if "Zanzibar" in str(m) and m["type"] != "transcript"]
         assert relay.metric("filo_relay_feedback_total", state="accepted") == 1
         assert relay.metric("filo_relay_feedback_total", state="delivered") == 1
+
+
+async def test_advice_for_a_client_that_says_when_it_speaks(tmp_path: Path) -> None:
+    """Its `activity_start` is the moment, however silent it is then; and it may have nothing to say after all."""
+    async with running_relay(tmp_path) as relay:
+        manual = agent()
+        manual.manual_activity = True
+        session = await relay.create(agent=manual)
+        changes = Changes(relay, session)
+        async with Client(relay.socket(session)) as client:
+            await client.wait("session:started")
+            await send(relay, session)
+            await client.send(type="activity_start")
+            await changes.until("1", DELIVERED)
+            await client.send(type="activity_end")
+            await client.send(type="activity_start")
+            await client.speak(Speaker(73).say("What do you sell?"))
+            assert not client.all("turn:complete"), "the end of an activity is the client's to tell"
+            await client.send(type="activity_end")
+            await client.wait("turn:complete", turn=1)
+            assert FOLLOWED in client.said(1)
+            assert not client.all("session:rotating")
+
+
+async def test_activity_is_not_marked_unless_that_was_agreed(tmp_path: Path) -> None:
+    """Gemini would end the connection, since it listens itself; the relay says so before."""
+    async with running_relay(tmp_path) as relay, Client(relay.socket(await relay.create())) as client:
+        await client.wait("session:started")
+        await client.send(type="activity_start")
+        code, reason = await client.wait_closed()
+        assert (code, "manual_activity" in reason) == (MEANING[Reason.MALFORMED_MESSAGE].close, True)
 
 
 async def test_what_was_delivered_is_removed(tmp_path: Path) -> None:

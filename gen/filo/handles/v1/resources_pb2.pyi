@@ -158,6 +158,7 @@ class AgentConfig(_message.Message):
     TOOLS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     FEEDBACK_POLICY_FIELD_NUMBER: _builtins.int
+    MANUAL_ACTIVITY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required. Gemini's model, for example `models/gemini-2.5-flash-native-audio`."""
     system_instruction: _builtins.str
@@ -170,6 +171,11 @@ class AgentConfig(_message.Message):
     """Optional. Sampling temperature, 0 to 2; the model's own default when absent."""
     feedback_policy: Global___FeedbackPolicy.ValueType
     """Optional. How advice is brought to the agent; the relay's setting when unspecified."""
+    manual_activity: _builtins.bool
+    """Optional. The client says itself when its user speaks, by `activity_start` and `activity_end` in its protocol, and
+    Gemini's automatic voice activity detection is off. Without it Gemini listens, and a client that sends either of the
+    two is refused.
+    """
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """Optional. Gemini's `Tool` objects in their JSON form."""
@@ -184,10 +190,11 @@ class AgentConfig(_message.Message):
         tools: _abc.Iterable[_struct_pb2.Struct] | None = ...,
         temperature: _builtins.float | None = ...,
         feedback_policy: Global___FeedbackPolicy.ValueType = ...,
+        manual_activity: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "feedback_policy", b"feedback_policy", "language_code", b"language_code", "model", b"model", "system_instruction", b"system_instruction", "temperature", b"temperature", "tools", b"tools", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "feedback_policy", b"feedback_policy", "language_code", b"language_code", "manual_activity", b"manual_activity", "model", b"model", "system_instruction", b"system_instruction", "temperature", b"temperature", "tools", b"tools", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015

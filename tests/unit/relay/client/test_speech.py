@@ -83,3 +83,21 @@ def test_what_a_frame_sounds_like(amplitude: int, sound: Sound) -> None:
     ear = SpeechDetector()
     ear.began(tone(amplitude))
     assert ear.sound is sound
+
+
+def test_a_client_that_says_when_it_speaks_is_believed() -> None:
+    """It begins with its word, once, and ends with its word; how loud it is does not matter."""
+    ear = SpeechDetector(marked=True)
+    assert not ear.began(tone(5000))
+    assert not ear.speaking
+    assert [ear.mark(start=True), ear.mark(start=True)] == [True, False]
+    assert ear.empty
+    assert not ear.began(tone(5000))
+    assert (ear.speaking, ear.empty, ear.sound) == (True, False, Sound.VOICE)
+    assert not any(ear.began(QUIET_FRAME) for _ in range(2 * SECOND))
+    ear.turn_ended()
+    assert ear.speaking
+    assert not ear.mark(start=False)
+    assert (ear.speaking, ear.empty) == (False, False)
+    assert ear.mark(start=True)
+    assert ear.empty

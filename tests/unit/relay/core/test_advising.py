@@ -165,6 +165,23 @@ def test_the_upstreams_ear() -> None:
     assert advice(it) == [(CONTENT, ADVICE.text)]
 
 
+@pytest.mark.parametrize("signal", FeedbackSignal)
+def test_a_client_that_says_that_it_speaks_is_believed(signal: FeedbackSignal) -> None:
+    """Whatever ear is asked otherwise."""
+    it = scene(REBASE, feedback_signal=signal)
+    it.let(*given(ADVICE), on.SpeechBegan(marked=True))
+    assert advice(it) == [(CONTENT, ADVICE.text)]
+
+
+def test_text_that_is_answered_at_once_waits_for_words_all_the_same() -> None:
+    """The model would answer the advice before the client has said anything."""
+    it = scene(AUTO, TEXT_ONLY)
+    it.let(*given(ADVICE), on.SpeechBegan(marked=True))
+    assert advice(it) == []
+    it.let(on.UserHeard("hello"))
+    assert advice(it) == [(Channel.TEXT, ADVICE.text)]
+
+
 def test_where_text_is_answered_at_once_a_cough_is_no_moment() -> None:
     """Gemini must have heard words, or the client must have written some."""
     it = scene(AUTO, TEXT_ONLY)

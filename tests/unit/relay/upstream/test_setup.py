@@ -48,6 +48,12 @@ def test_a_short_setup() -> None:
     }
 
 
+def test_a_client_that_marks_its_own_activity() -> None:
+    """Gemini's own detection is off."""
+    fields = rendered(AgentConfig(model=MODEL, manual_activity=True))
+    assert fields["realtimeInputConfig"] == {"automaticActivityDetection": {"disabled": True}}
+
+
 def test_a_full_setup() -> None:
     """Everything that an agent can be configured with; a temperature of 0 is a temperature."""
     fields = rendered(full())
