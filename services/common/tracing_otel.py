@@ -130,7 +130,7 @@ class OtelTracer:
     ) -> Span:
         """A piece of work begins."""
         context = Context() if parent is None else trace.set_span_in_context(_elsewhere(parent), Context())
-        began = None if at is None else int(at.timestamp() * 1e9)
+        began = None if at is None else round(at.timestamp() * 1e6) * 1000  # a float holds no more
         return _OtelSpan(
             self._tracer.start_span(name, context, _KINDS[kind], attributes, start_time=began, record_exception=False)
         )

@@ -19,7 +19,7 @@ FILO = (sys.executable, "-m", "services.cli.main")
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """An environment in which every socket gets a free port, and nothing of the developer's own settings counts."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("FILO_", "GEMINI_"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("FILO_", "GEMINI_", "OTEL_"))}
     return own | dict.fromkeys(SOCKETS, f"{LOOPBACK}:0") | {"FILO_DATA_DIR": str(data_dir)} | more
 
 

@@ -14,7 +14,8 @@ from typing_extensions import override
 from services.common import grpc_client, grpc_server
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
-from services.common.grpc_metrics import GrpcMetrics, code_name, counted
+from services.common.grpc_metrics import GrpcMetrics, counted
+from services.common.grpc_outcome import code_name
 from services.common.grpc_wrapping import Wrapping
 from services.common.readiness import Readiness
 
