@@ -3,11 +3,10 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from filo.client import Event, Policy, Reconnected
+from filo.client import Policy, Reconnected
 from filo.client import messages as told
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT
 from filo.relay.v1 import relay_pb2 as pb
@@ -36,7 +35,8 @@ class Verdict:
         moves: How often its client came to a relay that had to attach it.
         continuity: The worst that it was told.
         restarts: Turns that were begun again, told or by a new epoch.
-        twice: Answers that were heard to their end twice: a relay died between the end and its checkpoint.
+        heard: How many of these had been heard to the end of their answer: a relay died before it was stored.
+        twice: Answers that were told to be complete twice.
         gap: The longest time without a socket or an upstream, in seconds.
         problems: Whatever is not as it must be.
     """
@@ -45,6 +45,7 @@ class Verdict:
     moves: int = 0
     continuity: str = ""
     restarts: int = 0
+    heard: int = 0
     twice: int = 0
     gap: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -75,6 +76,7 @@ class Talker:
             request_id=str(uuid.uuid4()), mode=MODE_SALES_AGENT, owner=SHARED, agent=AGENT, test=True
         )
         session = await self.fleet.stub(relay).CreateSession(request, timeout=20.0)
+        self.conversation = session.conversation
         self.caller = Caller(self.fleet.door, session, self.speaker, self._policy)
 
     async def talk(self, enough: asyncio.Event) -> None:
@@ -119,26 +121,20 @@ class Talker:
         """The worst that it was told."""
         return judge.continuity(self.caller.events)
 
-    @property
-    def twice(self) -> int:
-        """Answers that were heard to their end twice."""
-        done = self._done
-        return len(done) - len(set(done))
-
-    @property
-    def _done(self) -> list[int]:
-        return [event.turn for event in self.caller.events if isinstance(event, told.TurnComplete | told.TurnMissed)]
-
     async def verdict(self) -> Verdict:
         """Judge it, by the emulator's account."""
         events, lines = self.caller.events, self.speaker.lines
         account = await self.fleet.account(self.speaker.stream)
         epochs = [greeting.epoch for greeting in self.greetings]
+        done = [event.turn for event in events if isinstance(event, told.TurnComplete | told.TurnMissed)]
+        again = list(judge.begun_again(events))
         found = Verdict(
             turns=len(lines),
             moves=len(set(epochs)) - 1,
             continuity=self.continuity,
-            restarts=sum(isinstance(event, told.TurnRestarted) for event in events) + _begun_again(events),
+            restarts=len(again),
+            heard=sum(again),
+            twice=len(done) - len(set(done)),
             gap=max((event.gap for event in events if isinstance(event, Reconnected)), default=0.0),
         )
         if self._problem:
@@ -146,23 +142,9 @@ class Talker:
         if account is None:
             found.problems.append("Gemini has heard nothing")
             return found
-        done, found.twice = self._done, self.twice
-        if set(done) != set(range(1, max(done, default=0) + 1)):
-            found.problems.append(f"the turns {done} were told to be complete")
+        found.problems += judge.turns(events, max(done, default=0))
         found.problems += judge.context(account, self.speaker)
-        found.problems += [*judge.answers(events), *judge.inputs(events)]
+        found.problems += [*judge.answers(events), *judge.interruptions(events), *judge.inputs(events)]
         if (greetings := judge.greetings(events)) != 1:
             found.problems.append(f"the agent greeted {greetings} times")
         return found
-
-
-def _begun_again(events: Sequence[Event]) -> int:
-    """Turns of which something was heard, and that another relay begins again: a new epoch says it."""
-    count, epoch, heard = 0, 0, 0
-    for event in events:
-        if isinstance(event, told.Transcript):
-            heard = event.turn
-        elif isinstance(event, told.SessionStarted | told.SessionResumed):
-            count += epoch not in {0, event.epoch} and heard > event.turn
-            epoch = event.epoch
-    return count

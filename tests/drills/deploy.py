@@ -21,7 +21,7 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "deploys.md"
 _PLACE: Final = re.compile(r"(<!-- as last printed -->\n).*?(<!-- end -->)", re.DOTALL)
 _HEADER: Final = (
     "what happens", "conversations", "turns", "moved to another relay", "continuity", "lost or doubled",
-    "turns begun again", "answers heard twice", "longest gap",
+    "turns begun again", "of these heard to the end before", "answers complete twice", "longest gap",
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def row(report: Report) -> tuple[str, ...]:
         ", ".join(f"{kind} {count}" for kind, count in continuity.most_common()),
         str(sum(bool(one.problems) for one in found)),
         str(sum(one.restarts for one in found)),
+        str(sum(one.heard for one in found)),
         str(sum(one.twice for one in found)),
         f"{max((one.gap for one in found), default=0.0):.1f} s",
     )

@@ -16,10 +16,12 @@ from typing import Any, Final
 import aiohttp
 import grpc
 
+from filo.handles.v1 import handles_pb2
+from filo.handles.v1 import handles_pb2_grpc as handles_rpc
 from filo.relay.v1 import relay_pb2_grpc as rpc
 from services.cli.stack import free_ports
 from services.common import grpc_client
-from services.common.config import Address
+from services.common.config import Address, parse_duration
 from tests.support.handles import until
 from tests.support.postgres import Server
 
@@ -106,6 +108,8 @@ class Fleet:
         control: The control address of each relay.
         clients: The clients' address of each relay.
         account_url: The emulator's control API.
+        handles: The handle store's address.
+        lease: Seconds after which a holder that has given no sign of life is held for dead.
         database: What the handle store stores in, where it is no file.
     """
 
@@ -115,6 +119,8 @@ class Fleet:
     clients: Mapping[str, Address]
     metrics: Mapping[str, Address]
     account_url: str
+    handles: Address
+    lease: float
     database: Server | None = None
     _channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
 
@@ -123,6 +129,15 @@ class Fleet:
         if relay not in self._channels:
             self._channels[relay] = grpc_client.channel(self.control[relay])
         return rpc.RelayServiceStub(self._channels[relay])
+
+    async def holder(self, conversation: str) -> str | None:
+        """The relay that holds a conversation, as the store knows it."""
+        if "handles" not in self._channels:
+            self._channels["handles"] = grpc_client.channel(self.handles)
+        stub: handles_rpc.HandlesServiceAsyncStub = handles_rpc.HandlesServiceStub(self._channels["handles"])
+        request = handles_pb2.GetConversationRequest(name=conversation)
+        held = (await stub.GetConversation(request, timeout=START)).holder
+        return next((relay for relay, address in self.control.items() if str(address) == held), None)
 
     async def account(self, stream: int) -> dict[str, Any] | None:
         """What the emulator really has of a voice."""
@@ -207,6 +222,8 @@ async def fleet(directory: Path, database: Server | None = None, **settings: str
         control={relay: found[1] for relay, found in addresses.items()},
         metrics={relay: found[2] for relay, found in addresses.items()},
         account_url=f"http://{where[3]}",
+        handles=_address(where[0]),
+        lease=parse_duration(settings.get("FILO_HANDLES_LEASE", "30s")),
         database=database,
     )
     async with AsyncExitStack() as stack:

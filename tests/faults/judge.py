@@ -1,7 +1,7 @@
 """What must be true of a conversation after anything: judged from what the client was told and what Gemini has."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from filo.client import Audio, Event, Reconnected
@@ -44,16 +44,53 @@ def turns(events: Sequence[Event], count: int) -> Iterator[str]:
 
 
 def answers(events: Sequence[Event]) -> Iterator[str]:
-    """Whether each answer was heard whole, once."""
+    """Whether each answer was heard whole, once; one that was interrupted, without holes as far as it came."""
     for turn, frames in _heard(events):
         whole = sum(frame.last for frame in frames)
-        if whole != 1:
-            yield f"the answer of turn {turn} was heard whole {whole} times"
-        elif [frame.frame for frame in frames] != list(range(frames[0].frame, frames[0].frame + len(frames))):
-            yield f"the answer of turn {turn} has holes"
+        if whole != 1 and not (turn.interrupted and whole == 0):
+            yield f"the answer of turn {turn.turn} was heard whole {whole} times"
+        elif any(after.frame != before.frame + 1 for before, after in pairwise(frames)):
+            yield f"the answer of turn {turn.turn} has holes"
 
 
-def _heard(events: Sequence[Event]) -> Iterator[tuple[int, list[voice.Heard]]]:
+def interruptions(events: Sequence[Event]) -> Iterator[str]:
+    """Whether no answer was interrupted, where nobody speaks into one."""
+    for event in events:
+        if isinstance(event, told.TurnComplete | told.TurnMissed) and event.interrupted:
+            yield f"the answer of turn {event.turn} was interrupted, though nobody spoke into it"
+
+
+def begun_again(events: Sequence[Event]) -> Iterator[bool]:
+    """Each turn of which something was heard and that began again, told or by a new epoch.
+
+    Yields:
+        Whether its answer had been heard to the end.
+    """
+    ear = voice.Listener(24_000)
+    epoch = heard = complete = 0
+    whole = False
+    for event in events:
+        match event:
+            case Audio(pcm):
+                whole |= any(isinstance(sound, voice.Heard) and sound.last for sound in ear.feed(pcm))
+            case told.Transcript():
+                whole = whole and heard == event.turn
+                heard = event.turn
+            case told.TurnComplete() | told.TurnMissed():
+                complete = event.turn
+            case told.TurnRestarted():
+                yield whole and complete < event.turn
+                heard, whole = 0, False
+            case told.SessionStarted() | told.SessionResumed():
+                if epoch != event.epoch:
+                    if epoch and heard > event.turn:
+                        yield whole
+                    epoch, heard, whole = event.epoch, 0, False
+            case _:
+                pass
+
+
+def _heard(events: Sequence[Event]) -> Iterator[tuple[told.TurnComplete, list[voice.Heard]]]:
     """The spoken frames of every turn, without what the client was told to forget.
 
     A new epoch says it too: a turn that is not complete there begins again.
@@ -71,7 +108,7 @@ def _heard(events: Sequence[Event]) -> Iterator[tuple[int, list[voice.Heard]]]:
             case told.TurnRestarted() if not any(frame.last for frame in frames):
                 frames = []
             case told.TurnComplete():
-                yield event.turn, frames
+                yield event, frames
                 frames = []
             case _:
                 pass

@@ -61,8 +61,8 @@ class Playback:
     """The agent's voice that is still to be played.
 
     Give it every event, and let the sound card `read`: what is not to be heard any more is thrown away, at the moment
-    the user speaks into the answer, or when the answer comes again. A whole answer is heard to its end, whatever becomes
-    of the relay.
+    the user speaks into the answer, or when the answer comes again. A whole answer is heard to its end, whatever
+    becomes of the relay.
     """
 
     def __init__(self) -> None:
