@@ -81,6 +81,10 @@ def text_tokens(characters: int) -> int:
     return math.ceil(characters / CHARACTERS_A_TOKEN)
 
 
+_NAMES: Final = tuple((category, category.value) for category in Category)
+"""Each category with its field in a `Breakdown`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Breakdown:
     """Tokens by category; the names are those of `Category`."""
@@ -95,12 +99,13 @@ class Breakdown:
     @property
     def total(self) -> int:
         """All of them."""
-        return sum(self.by_category.values())
+        talk = self.instruction + self.user + self.model + self.tools
+        return talk + self.feedback_live + self.feedback_stale
 
     @property
     def by_category(self) -> Mapping[Category, int]:
         """Each with its name."""
-        return {category: getattr(self, category.value) for category in Category}
+        return {category: getattr(self, name) for category, name in _NAMES}
 
     def with_categories(self, named: Mapping[str, int]) -> "Breakdown":
         """With these numbers, by the names of categories; other names are passed over."""
