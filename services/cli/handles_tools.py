@@ -5,33 +5,24 @@ They work on the database itself, beside the services that use it, and need its 
 
 import asyncio
 import getpass
-import json
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from services.cli.handles_view import facts, listing
+from services.cli.handles_view import listing
 from services.cli.screen import Screen
+from services.cli.telling import Work, show_facts, tell
 from services.common import logs
 from services.common.clock import SystemClock
-from services.common.config import ConfigError
-from services.common.errors import Reason, ServiceError
-from services.common.lifecycle import StartupError
 from services.handles import database, operating, rotation
 from services.handles.config import Settings
 from services.handles.database import Opened
 from services.handles.metrics import Metrics
 from services.handles.sweeper import Sweeper
-
-EXIT_NOT_DONE: Final = 1
-"""There is no such conversation, or the database did not answer."""
-
-EXIT_BAD_INPUT: Final = 2
-"""Something cannot be used: an argument, a setting, the database, the key file."""
 
 STDIN: Final = "-"
 """In place of a conversation: a resume handle is read from standard input, never from the command line."""
@@ -64,7 +55,7 @@ def show(environ: Mapping[str, str], which: str, *, as_json: bool) -> int:
     async def act(opened: Opened, settings: Settings, now: datetime) -> dict[str, Any]:
         return await operating.details(opened.store, await _find(opened, which), now, settings.rules)
 
-    return _run(environ, act, _facts, as_json=as_json)
+    return _run(environ, act, show_facts, as_json=as_json)
 
 
 def revoke(environ: Mapping[str, str], which: str, *, as_json: bool) -> int:
@@ -73,7 +64,7 @@ def revoke(environ: Mapping[str, str], which: str, *, as_json: bool) -> int:
     async def act(opened: Opened, settings: Settings, now: datetime) -> dict[str, Any]:
         return await operating.revoked(opened.store, await _find(opened, which), now, settings.rules)
 
-    return _run(environ, act, _facts, as_json=as_json)
+    return _run(environ, act, show_facts, as_json=as_json)
 
 
 def sweep(environ: Mapping[str, str], *, as_json: bool) -> int:
@@ -85,7 +76,7 @@ def sweep(environ: Mapping[str, str], *, as_json: bool) -> int:
         swept = await Sweeper(opened.store, settings.rules, settings.retention, clock, metrics).once()
         return {kind.value: count for kind, count in swept.items()}
 
-    return _run(environ, act, _facts, as_json=as_json)
+    return _run(environ, act, show_facts, as_json=as_json)
 
 
 def rotate_keys(environ: Mapping[str, str], *, new_key: bool, as_json: bool) -> int:
@@ -104,7 +95,7 @@ def rotate_keys(environ: Mapping[str, str], *, new_key: bool, as_json: bool) -> 
             return {"sealing_key": opened.sealing.ring.newest, "reencrypted": done, "keys": list(keys)}
 
     def show(result: Mapping[str, Any], screen: Screen) -> None:
-        _facts(result, screen)
+        show_facts(result, screen)
         if len(result["keys"]) > 1:
             screen.say("When every service has seen the new key: filo handles rotate-keys --finish")
 
@@ -119,7 +110,7 @@ def finish_rotation(environ: Mapping[str, str], *, as_json: bool) -> int:
         return {"dropped": dropped, "keys": list(opened.sealing.ring.sealing)}
 
     def show(result: Mapping[str, Any], screen: Screen) -> None:
-        _facts(result, screen)
+        show_facts(result, screen)
         if len(result["keys"]) > 1:
             screen.say(
                 "Something was still sealed with an older key, and is re-encrypted now; wait a little, ask again."
@@ -135,7 +126,7 @@ def migrate(environ: Mapping[str, str], target: str, *, as_json: bool) -> int:
         before, after = await database.migrate(_settings(environ), target)
         return {"before": before, "after": after}
 
-    return _tell(work, _facts, as_json=as_json)
+    return _tell(work, show_facts, as_json=as_json)
 
 
 async def _find(opened: Opened, which: str) -> str:
@@ -171,33 +162,5 @@ def _run(environ: Mapping[str, str], act: Act, show: Callable[[Any, Screen], Non
     return _tell(work, show, as_json=as_json)
 
 
-def _tell(work: Callable[[], Coroutine[Any, Any, Any]], show: Callable[[Any, Screen], None], *, as_json: bool) -> int:
-    """Do it, and show what came of it.
-
-    Returns:
-        The exit code.
-    """
-    try:
-        result: Any = asyncio.run(work())
-    except ConfigError as error:
-        return _fail(*error.problems)
-    except StartupError as error:
-        return _fail(str(error))
-    except ServiceError as error:
-        bad = error.reason is Reason.INVALID_ARGUMENT
-        return _fail(error.detail, code=EXIT_BAD_INPUT if bad else EXIT_NOT_DONE)
-    if as_json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
-    else:
-        show(result, Screen())
-    return 0
-
-
-def _facts(values: Mapping[str, Any], screen: Screen) -> None:
-    screen.show(facts(values))
-
-
-def _fail(*problems: str, code: int = EXIT_BAD_INPUT) -> int:
-    for problem in problems:
-        print(f"filo handles: {problem}", file=sys.stderr)
-    return code
+def _tell(work: Work, show: Callable[[Any, Screen], None], *, as_json: bool) -> int:
+    return tell("filo handles", work, as_json=as_json, show=show)

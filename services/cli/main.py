@@ -15,12 +15,12 @@ from typing import Final
 
 import typer
 
-from services.cli import handles, lifeline, options, runs, settings, stack
+from services.cli import handles, lifeline, options, runs, settings, simulator, stack
 
 SERVICES: Final = {
     "handles": handles.WHAT,
     "relay": "Keep conversations going between clients and Gemini Live.",
-    "simulator": "Run training conversations with an AI prospect.",
+    "simulator": simulator.WHAT,
     "emulator": "Be a Gemini Live to develop and test against.",
 }
 """Every service, in the words of its help."""
@@ -46,9 +46,10 @@ def _service(name: str) -> Callable[[], None]:
 
 
 app.add_typer(handles.app)
+app.add_typer(simulator.app)
 app.add_typer(runs.app)
 for _name, _what in SERVICES.items():
-    if _name == "handles":  # it has subcommands
+    if _name in {handles.app.info.name, simulator.app.info.name}:  # they have subcommands
         continue
     app.command(_name, help=f"{_what} Until SIGTERM or Ctrl-C.", short_help=_what, cls=settings.SettingsCommand)(
         _service(_name)

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
 from filo.client import Policy
 from services.common import api_keys, tls, tracing_settings
 from services.common.api_keys import Access
@@ -101,7 +104,7 @@ class Settings:
             relay_client_url=_url(shared, "RELAY_CLIENT_URL", default.relay_client_url, ("ws", "wss")),
             emulator_url=_url(env, "EMULATOR_URL", default.emulator_url, ("http", "https")),
             data_dir=shared.path("DATA_DIR", default.data_dir),
-            database_url=env.text("DATABASE_URL", default.database_url),
+            database_url=_database_url(env, default.database_url),
             speed=env.number("SPEED", default.speed, low=0.1, high=1000.0),
             model=env.text("MODEL", default.model),
             channel=env.choice("CHANNEL", default.channel, ("voice", "text")),
@@ -137,6 +140,17 @@ def _policy(env: Environment, default: Policy) -> Policy:
         longest_wait=env.duration("RECONNECT_LONGEST_WAIT", max(default.longest_wait, first)),
         greeting_timeout=env.duration("GREETING_TIMEOUT", default.greeting_timeout, low=0.01),
     )
+
+
+def _database_url(env: Environment, default: str) -> str:
+    text = env.text("DATABASE_URL", default)
+    try:
+        kind = make_url(text).get_backend_name() if text else "sqlite"
+    except (ArgumentError, ValueError):
+        kind = ""
+    if kind not in {"sqlite", "postgresql"}:  # the text may hold a password
+        return env.wrong("DATABASE_URL", "it is not like postgresql://USER@HOST/NAME or sqlite:///FILE", default)
+    return text
 
 
 def _url(env: Environment, name: str, default: str, schemes: tuple[str, ...]) -> str:

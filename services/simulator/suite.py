@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
+from filo.handles.v1.resources_pb2 import FeedbackPolicy
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.config import parse_duration
 from services.simulator import agent, faultplan, judge, persona, verdicts
@@ -27,6 +28,9 @@ _RUN: Final = (
 )  # fmt: skip
 
 
+BACKENDS: Final = ("developer", "vertex")
+
+
 @dataclass(frozen=True, slots=True)
 class Stack:
     """What a suite runs in; durations in seconds.
@@ -36,12 +40,14 @@ class Stack:
         goaway_lead: How long before its end it is announced.
         speed: How much faster than real time both sides speak.
         window: Of the context in tokens; 0 for each model's own.
+        backend: Whose API the emulator plays, `developer` or `vertex`.
     """
 
     connection_lifetime: float = 6.0
     goaway_lead: float = 2.0
     speed: float = 12.0
     window: int = 0
+    backend: str = BACKENDS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +191,14 @@ class _Maker:
 
 
 def _stack(given: Fields) -> Stack:
-    given.only("connection_lifetime", "goaway_lead", "speed", "window")
+    given.only("connection_lifetime", "goaway_lead", "speed", "window", "backend")
     default = Stack()
     return Stack(
         connection_lifetime=_duration(given, "connection_lifetime", default.connection_lifetime),
         goaway_lead=_duration(given, "goaway_lead", default.goaway_lead),
         speed=given.number("speed", default.speed, low=SLOWEST, high=FASTEST),
         window=given.integer("window", 0, low=1, high=10_000_000),
+        backend=given.choice("backend", BACKENDS) if given.has("backend") else default.backend,
     )
 
 
@@ -216,7 +223,8 @@ def _common(given: Fields) -> pb.RunSpec:
         thresholds=_thresholds(given.fields("thresholds", required=False)),
     )
     enums: Mapping[str, Any] = {
-        "channel": pb.Channel, "rotation": pb.Rotation, "prospect": pb.ProspectKind, "manager": pb.ManagerKind
+        "channel": pb.Channel, "rotation": pb.Rotation, "prospect": pb.ProspectKind, "manager": pb.ManagerKind,
+        "feedback_policy": FeedbackPolicy,
     }  # fmt: skip
     for key, kind in enums.items():
         if given.has(key):

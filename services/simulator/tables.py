@@ -3,27 +3,35 @@
 What a run is, is in its protobuf message; columns hold only what is searched by, and a lease.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ForeignKey, LargeBinary, String, event
+from sqlalchemy import Connection, ForeignKey, LargeBinary, String, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from services.common import schema
 from services.common.lifecycle import StartupError
 
+_T = TypeVar("_T")
+
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-_ATTEMPTS: Final = 5
-"""At making the tables: replicas that start together make them at the same time, and all but one are refused."""
+SCHEMA: Final = schema.Schema(
+    scripts=Path(__file__).parent / "migrations",
+    remedy="filo simulator migrate",
+    lock=0x46696C72,
+    table="runs_schema",
+)
+"""Its history is in ``migrations``."""
 
 
 class Base(DeclarativeBase):
-    """The tables of this service. A new version adds tables and never changes one: those that are missing are made."""
+    """The tables of this service, as its newest migration leaves them."""
 
 
 class Run(Base):
@@ -68,40 +76,61 @@ class Lease(Base):
 
 @asynccontextmanager
 async def engine(url: str) -> AsyncIterator[AsyncEngine]:
-    """Open the database at a SQLAlchemy URL, creating the tables where there are none.
+    """Open the database at a SQLAlchemy URL.
+
+    An embedded one is made and brought up to date; one on a server must have the schema of this code.
 
     Raises:
-        StartupError: It cannot be opened.
+        StartupError: It cannot be opened, or has another schema.
     """
-    parsed = make_url(url)
-    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
-    _keep_private(parsed)
-    made = create_async_engine(parsed)
-    if made.dialect.name == "sqlite":
+    parsed = _parsed(url)
+    embedded = parsed.get_backend_name() == "sqlite"
+    await _migrating(parsed, partial(SCHEMA.migrate, forward_only=True) if embedded else SCHEMA.check)
+    made = create_async_engine(parsed, hide_parameters=True)
+    if embedded:
         event.listen(made.sync_engine, "connect", _configure)
-    try:
-        await _create(made)
-    except (SQLAlchemyError, OSError) as error:
-        await made.dispose()
-        where = parsed.render_as_string(hide_password=True)
-        raise StartupError(f"cannot open the runs at {where}: {_why(error)}") from error
     try:
         yield made
     finally:
         await made.dispose()
 
 
-async def _create(made: AsyncEngine) -> None:
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            async with made.begin() as connection:
-                await connection.run_sync(Base.metadata.create_all)
-        except SQLAlchemyError:
-            if attempt == _ATTEMPTS:
-                raise
-            await asyncio.sleep(0.1 * attempt)
-        else:
-            return
+async def migrate(url: str, target: str = schema.HEAD) -> tuple[str, str]:
+    """Bring a database to a schema, forward or back: what ``filo simulator migrate`` does.
+
+    Args:
+        url: Of SQLAlchemy's.
+        target: A revision, ``head`` or ``base``.
+
+    Returns:
+        The revision before, and the one after.
+
+    Raises:
+        StartupError: The database cannot be used, or there is no such revision.
+    """
+    return await _migrating(_parsed(url), partial(SCHEMA.migrate, target=target))
+
+
+async def _migrating(url: URL, work: Callable[[Connection], _T]) -> _T:
+    """Do something with the schema in a transaction; in SQLite one that writes from its beginning, so others wait."""
+    _keep_private(url)
+    made = create_async_engine(url, hide_parameters=True)
+    if made.dialect.name == "sqlite":
+        event.listen(made.sync_engine, "connect", _configure_to_migrate)
+        event.listen(made.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        async with made.begin() as connection:
+            return await connection.run_sync(work)
+    except (SQLAlchemyError, OSError) as error:
+        where = schema.without_password(url)
+        raise StartupError(f"cannot open the runs at {where}: {_why(error)}") from error
+    finally:
+        await made.dispose()
+
+
+def _parsed(url: str) -> URL:
+    parsed = make_url(url)
+    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
 def _keep_private(url: URL) -> None:
@@ -110,13 +139,20 @@ def _keep_private(url: URL) -> None:
         return
     path = Path(url.database)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.chmod(0o600)
     except OSError as error:
         raise StartupError(f"cannot open the runs at {path}: {error.strerror}") from error
 
 
-def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever the driver gives
+def _configure_to_migrate(connection: Any, record: object) -> None:  # noqa: ANN401 - whatever the driver gives
+    """As always, and the driver begins no transaction of its own."""
+    connection.isolation_level = None
+    _configure(connection, record)
+
+
+def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the same
     """Readers beside the writer; no waiting for the disk at a commit: a crash of the machine may cost seconds."""
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):

@@ -1,5 +1,7 @@
 """A simulator in this process, before a real relay or whatever stands for one, for tests of every room."""
 
+import asyncio
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +17,9 @@ from filo.simulator.v1 import simulator_pb2 as pb
 from filo.simulator.v1 import simulator_pb2_grpc as rpc
 from services.common import grpc_client
 from services.common.config import Address
-from services.simulator import service
+from services.simulator import service, tables
 from services.simulator.config import Settings
+from tests.support import postgres
 
 ANY_PORT = Address("127.0.0.1", 0)
 QUICK = Policy(shortest_wait=0.02, first_wait=0.04, longest_wait=0.2)
@@ -65,6 +68,17 @@ class RunningSimulator:
         """Start a run and wait for its end."""
         events = await self.watch(await self.start(**spec))
         return events[-1].finished.run
+
+
+def runs_url(kind: str, directory: Path) -> str:
+    """The URL of a database without a run, ``sqlite`` or ``postgres``, with the schema of this code."""
+    if kind == "sqlite":
+        return f"sqlite:///{directory / 'shared.db'}"
+    url = postgres.server().database()
+    runner = threading.Thread(target=asyncio.run, args=(tables.migrate(url),))  # there may be a loop here already
+    runner.start()
+    runner.join()
+    return url
 
 
 @asynccontextmanager

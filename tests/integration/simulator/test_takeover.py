@@ -18,9 +18,8 @@ from services.cli.child import Child
 from services.common import grpc_client
 from services.common.config import parse_address
 from tests.integration.simulator.conftest import Stack
-from tests.support import postgres
 from tests.support.relay import RunningRelay
-from tests.support.simulator import RunningSimulator, running_simulator
+from tests.support.simulator import RunningSimulator, running_simulator, runs_url
 
 pytestmark = pytest.mark.timeout(240)
 SECONDS = 200
@@ -34,11 +33,6 @@ ENDS: Final = (
     ("agent_said", signal.SIGKILL),
 )
 """How one simulator after the other ends: at which event of a turn, and by what."""
-
-
-def database(kind: str, directory: Path) -> str:
-    """The URL of an empty database."""
-    return f"sqlite:///{directory / 'shared.db'}" if kind == "sqlite" else postgres.server().database()
 
 
 @asynccontextmanager
@@ -94,7 +88,7 @@ def whole(run: pb.Run, turns: int) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_a_simulator_that_ends_leaves_its_run_to_the_next(stack: Stack, tmp_path: Path, kind: str) -> None:
     """Killed and stopped while it speaks, while it hears, and after an answer: the next goes on at the same turn."""
-    url, turns = database(kind, tmp_path), 3 * len(ENDS) + 1
+    url, turns = runs_url(kind, tmp_path), 3 * len(ENDS) + 1
     request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=pb.RunSpec(turns=turns, seed=2))
     seen: list[pb.WatchRunResponse] = []
     async with asyncio.timeout(SECONDS), stack(lifetime=600.0, emulator={"speed": 20.0}) as (_, relay):
@@ -124,7 +118,7 @@ async def test_a_simulator_that_ends_leaves_its_run_to_the_next(stack: Stack, tm
 
 async def test_in_writing_too(stack: Stack, tmp_path: Path) -> None:
     """A typed line that the relay has is not typed again."""
-    url = database("sqlite", tmp_path)
+    url = runs_url("sqlite", tmp_path)
     async with asyncio.timeout(SECONDS), stack(emulator={"speed": 20.0}) as (_, relay):
         async with process(tmp_path, relay, url) as (first, stub):
             spec = pb.RunSpec(turns=8, channel=pb.CHANNEL_TEXT)
@@ -143,7 +137,7 @@ async def test_in_writing_too(stack: Stack, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_replicas_share_a_database_and_no_run(stack: Stack, tmp_path: Path, kind: str) -> None:
     """Three simulators, room for two runs each, nine runs started at one: each is performed once."""
-    url = database(kind, tmp_path)
+    url = runs_url(kind, tmp_path)
     shared: dict[str, Any] = {"database_url": url, "lease": 5.0, "most_runs": 2}
     async with asyncio.timeout(SECONDS), stack(**shared) as (first, relay), AsyncExitStack() as others:
         where: dict[str, Any] = {
@@ -167,7 +161,7 @@ async def test_replicas_share_a_database_and_no_run(stack: Stack, tmp_path: Path
 
 async def test_a_run_that_is_performed_elsewhere_is_stopped_from_here(stack: Stack, tmp_path: Path) -> None:
     """StopRun at a replica that does not have the run: its holder ends it after the turn in progress."""
-    url = database("sqlite", tmp_path)
+    url = runs_url("sqlite", tmp_path)
     async with asyncio.timeout(SECONDS), stack(database_url=url, lease=0.6) as (first, relay):
         where = {"control": relay.where.control_address, "client_url": f"ws://{relay.where.client_address}"}
         async with running_simulator(tmp_path / "b", **where, database_url=url, lease=0.6) as second:  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The history of the runs' schema, in alembic's revisions."""
