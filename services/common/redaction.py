@@ -36,12 +36,13 @@ def _spelt(name: str) -> str:
     return words.removesuffix("[_ -]?")
 
 
+_IS: Final = r"""\\?["']?\s*(?:[:=]|(?<=["']),)\s*"""
 _STRING: Final = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
 _BARE: Final = r"(?:Bearer|Basic)\s+[^\s,;&'\"]+|[^\s,;&)}\]'\"]+"
 _BY_NAME: Final = re.compile(
     rf"""(?ix)
-    (?P<kept>\b(?:x[_-])?(?:{"|".join(map(_spelt, _ALWAYS))})\\?["']?\s*[:=]\s*) \\?(?:{_STRING}|{_BARE})
-    | (?P<quoted>\b(?:{"|".join(_QUOTED)})\\?["']?\s*[:=]\s*) \\?(?:{_STRING})
+    (?P<kept>\b(?:x[_-])?(?:{"|".join(map(_spelt, _ALWAYS))}){_IS}) \\?(?:{_STRING}|{_BARE})
+    | (?P<quoted>\b(?:{"|".join(_QUOTED)}){_IS}) \\?(?:{_STRING})
     | (?P<query>[?&](?:key|token|handle)=) [^\s&'"]+
     """
 )
