@@ -7,7 +7,7 @@ from services.emulator.faults import GoAwayFault, Moment
 from tests.browser.stage import GREETING, PATIENCE, Talker
 from tests.support.client import Speaker
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 
 FACT = "My company is Brightwater."
 QUESTION = "What is my company?"
@@ -117,7 +117,7 @@ async def test_the_microphone_is_heard(at: Talker) -> None:
 async def test_rotations_are_knots_on_the_thread(at: Talker) -> None:
     """A connection to Gemini that ends is replaced unnoticed; the page tells of it and loses nothing."""
     speaker = Speaker(23)
-    at.stage.emulator.faults.add([GoAwayFault(when=Moment.ANSWER, voice=23, times=2, time_left=5.0, ends_in=5.0)])
+    at.stage.emulator.faults.add([GoAwayFault(when=Moment.ANSWER, voice=23, times=2, time_left=20.0, ends_in=20.0)])
     await at.open()
     for number in (1, 2, 3):
         await at.speak(speaker.say(f"My number {number} is {number * 7}."))

@@ -17,7 +17,7 @@ from services.relay.control.desk import Desk
 from services.relay.control.watching import Watch
 from services.relay.core import events as on
 from services.relay.live import LiveConversation
-from services.relay.peers import FORWARDED
+from services.relay.peers import FORWARDED, gone
 from services.relay.registry import Registry
 from services.relay.store import Store
 
@@ -95,8 +95,21 @@ class RelayServicer(rpc.RelayServiceServicer):
         elif _forwarded(context) or not await self._watch.end_elsewhere(request.conversation, reason):
             stored = (await self._store.get(request.conversation)).conversation
             if stored.state != resources.Conversation.STATE_ENDED:
-                await self._store.end(stored.name, stored.epoch, reason)
+                await self._end_stored(stored, reason)
         return pb.EndSessionResponse(session=await self._watch.session(request.conversation))
+
+    async def _end_stored(self, stored: resources.Conversation, reason: str) -> None:
+        """End a conversation in the store; its holder, if it has one, learns of it there.
+
+        Raises:
+            ServiceError: SERVICE_UNAVAILABLE: a relay has taken it in this moment.
+        """
+        try:
+            await self._store.end(stored.name, stored.epoch, reason)
+        except ServiceError as error:
+            if error.reason is Reason.EPOCH_FENCED:
+                raise gone() from error
+            raise
 
     async def SendFeedback(  # noqa: N802 - the contract's name
         self,
