@@ -1,9 +1,10 @@
 """The seam for encryption at rest: every secret column passes through one codec.
 
-A stored value begins with a byte that names how it was sealed: 0 as it is (rows of the first versions, which are still
-read), 1 AES-256-GCM: the number of the key (4 bytes), a random nonce (12 bytes), the ciphertext and its tag. `place` is
-where the value stands, its table and its row: it is authenticated with the value, so that a row copied elsewhere does
-not open. A random nonce is safe for 2**32 values a key (NIST SP 800-38D, 8.3): rotate before that.
+A stored value begins with a byte that names how it was sealed, 1 for AES-256-GCM: the number of the key (4 bytes), a
+random nonce (12 bytes), the ciphertext and its tag follow. `place` is where the value stands, its table and its row: it
+is authenticated with the value, so that a row copied elsewhere does not open. Nothing is read that was not sealed:
+whoever can write the database can plant no words. A random nonce is safe for 2**32 values a key (NIST SP 800-38D, 8.3):
+rotate before that.
 """
 
 import secrets
@@ -15,13 +16,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.handles.keyfile import KeyRing
 
-_PLAIN: Final = b"\x00"
 _SEALED: Final = b"\x01"
 _ID_BYTES: Final = 4
 _NONCE_BYTES: Final = 12
 
 HEAD: Final = len(_SEALED) + _ID_BYTES
 """How many first bytes of a stored value tell how it was sealed."""
+
+
+class SpoiledError(ValueError):
+    """A value will never open: it was sealed for another place, changed, or cut."""
 
 
 class Codec(Protocol):
@@ -35,7 +39,8 @@ class Codec(Protocol):
         """The value behind what is stored.
 
         Raises:
-            ValueError: It was not sealed by this codec, or not for this place.
+            SpoiledError: It will never open.
+            ValueError: This codec cannot open it: its key is not at hand, or it was sealed in an unknown way.
         """
         ...
 
@@ -44,26 +49,24 @@ class Codec(Protocol):
         ...
 
 
-class Plain:
-    """Stores values as they are."""
+class Unread:
+    """For whoever deletes: what a value holds is nobody's affair, and one that does not open is no obstacle."""
 
-    def seal(self, value: bytes, place: str) -> bytes:  # noqa: ARG002 - the place binds nothing here
-        """What is stored for `value`."""
-        return _PLAIN + value
-
-    def open(self, sealed: bytes, place: str) -> bytes:
-        """The value behind what is stored.
+    def seal(self, value: bytes, place: str) -> bytes:  # noqa: ARG002 - one of a codec's calls
+        """Nothing is stored through it.
 
         Raises:
-            ValueError: It was sealed in another way.
+            ValueError: Always.
         """
-        if not sealed.startswith(_PLAIN):
-            raise ValueError(f"a value in {place} is sealed in a way this codec does not know")
-        return sealed.removeprefix(_PLAIN)
+        raise ValueError(f"a value for {place} is not sealed by who cannot read it")
 
-    def current(self, head: bytes) -> bool:
-        """Whether a value that begins with `head` is stored as it is."""
-        return head.startswith(_PLAIN)
+    def open(self, sealed: bytes, place: str) -> bytes:  # noqa: ARG002 - one of a codec's calls
+        """No value at all."""
+        return b""
+
+    def current(self, head: bytes) -> bool:  # noqa: ARG002 - one of a codec's calls
+        """Nothing is re-encrypted through it."""
+        return True
 
 
 class Sealing:
@@ -100,17 +103,16 @@ class Sealing:
         """The value behind what is stored.
 
         Raises:
-            ValueError: It was sealed for another place, changed, cut, or sealed with a key that is not in the ring.
+            SpoiledError: It was sealed for another place, changed or cut.
+            ValueError: It was sealed with a key that is not in the ring, or in a way that this version does not know.
         """
-        if sealed.startswith(_PLAIN):
-            return sealed[1:]
-        nonce, body = sealed[HEAD : HEAD + _NONCE_BYTES], sealed[HEAD + _NONCE_BYTES :]
-        if not sealed.startswith(_SEALED) or not body:
+        if not sealed.startswith(_SEALED):
             raise ValueError(f"a value in {place} is sealed in a way this codec does not know")
+        cipher, nonce = self._key(sealed, place), sealed[HEAD : HEAD + _NONCE_BYTES]
         try:
-            return self._key(sealed, place).decrypt(nonce, body, place.encode())
-        except InvalidTag as error:
-            raise ValueError(f"a value in {place} was not sealed for it, or was changed since") from error
+            return cipher.decrypt(nonce, sealed[HEAD + _NONCE_BYTES :], place.encode())
+        except (InvalidTag, ValueError) as error:  # changed, or too short to be anything
+            raise SpoiledError(f"a value in {place} was not sealed for it, or was changed since") from error
 
     def current(self, head: bytes) -> bool:
         """Whether a value that begins with `head` is sealed with the first key."""

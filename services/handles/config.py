@@ -194,4 +194,6 @@ def _file_problem(url: URL) -> str:
 def _server_problem(url: URL) -> str:
     if not url.database:
         return "name the database, postgresql://USER@HOST/DATABASE"
+    if any("password" in name.lower() for name in url.query):  # where it would be shown
+        return "a password is no option; it stands before the host, postgresql://USER:PASSWORD@HOST/DATABASE"
     return ""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from services.common import logs
@@ -109,8 +109,8 @@ async def take_keys(opened: Opened, path: Path) -> None:
         ServiceError: STORE_UNAVAILABLE.
     """
     ring = keyfile.load(path)
-    if ring is None or not ring.sealing:
-        raise StartupError(f"the key file {path} is missing, or has no encryption key")
+    if ring is None:
+        raise StartupError(f"the key file {path} is missing")
     facts = await opened.backend.read(programs.meta)
     _compare({**_checks(ring), **facts}, ring, path)
     await opened.backend.write(partial(programs.put_meta, _checks(ring)))
@@ -124,20 +124,27 @@ def unused(ring: KeyRing, facts: Mapping[str, bytes]) -> list[str]:
 
 async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
     """Do something with the schema in a transaction of SQLAlchemy's."""
-    sqlite_file = url.drivername.startswith("sqlite")
-    engine = create_async_engine(url if sqlite_file else url.set(drivername="postgresql+asyncpg"), hide_parameters=True)
-    if sqlite_file:
-        event.listen(engine.sync_engine, "connect", _set_up)
-        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    engine = _engine(url)
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(work)
     except DBAPIError as error:
         raise _unusable(url, error.orig or error) from error
-    except OSError as error:
+    except postgres.UNUSABLE as error:
         raise _unusable(url, error) from error
     finally:
         await engine.dispose()
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if not url.drivername.startswith("sqlite"):
+        connect = partial(postgres.connect, url)  # SQLAlchemy would take none of the options that the URL may have
+        place = url.set(drivername="postgresql+asyncpg", query={})
+        return create_async_engine(place, async_creator=connect, hide_parameters=True)
+    engine = create_async_engine(url, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _set_up)
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
 
 
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -171,21 +178,6 @@ async def _ring(settings: Settings, facts: Mapping[str, bytes]) -> KeyRing:
         _log.warning(
             "made a new key file; back it up with the database, which is worth nothing without it", file=str(path)
         )
-    if not ring.sealing:
-        ring = _first_sealing_key(settings, ring)
-    return ring
-
-
-def _first_sealing_key(settings: Settings, ring: KeyRing) -> KeyRing:
-    """A key file of the first version gets a key to encrypt with."""
-    path = settings.key_file
-    if not settings.embedded:
-        raise StartupError(
-            f'the key file {path} has no encryption key; add a line to it: echo "1 $(openssl rand -hex 32)"'
-        )
-    ring = ring.extended()
-    keyfile.replace(path, ring)
-    _log.warning("added an encryption key to the key file; back it up again", file=str(path))
     return ring
 
 
@@ -199,8 +191,8 @@ def _again(path: Path) -> KeyRing:
         ring = keyfile.load(path)
     except StartupError as error:
         raise ValueError(str(error)) from error
-    if ring is None or not ring.sealing:
-        raise ValueError(f"the key file {path} is missing, or has no encryption key")
+    if ring is None:
+        raise ValueError(f"the key file {path} is missing")
     return ring
 
 

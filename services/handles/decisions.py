@@ -6,8 +6,8 @@ was. Each decision below is a closure over what the caller asked for, made by th
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from datetime import UTC, datetime
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from filo.handles.v1.resources_pb2 import CONTINUITY_UNSPECIFIED, Continuity, Mode
 from services.handles import policy
@@ -15,6 +15,9 @@ from services.handles.policy import Redemption, Rules
 from services.handles.records import Change, Conversation, FeedbackChange, Owner, Turn, UpstreamHandle, View
 
 T_co = TypeVar("T_co", covariant=True)
+
+ERASED: Final = datetime.fromtimestamp(0, tz=UTC)
+"""When a conversation has ended that is being erased: so long ago that no retention keeps what is left of it."""
 
 
 class Decision(NamedTuple, Generic[T_co]):
@@ -224,14 +227,14 @@ def abandon(due: datetime, now: datetime) -> Decide[Conversation | None]:
     return decide
 
 
-def seal_off(now: datetime) -> Decide[bool]:
-    """End a conversation that is to be erased, whoever holds it; False when there is none."""
+def seal_off() -> Decide[bool]:
+    """End a conversation that is to be erased, whoever holds it, at `ERASED`; False when there is none."""
 
     def decide(view: View) -> Decision[bool]:
         before = view.conversation
         if before is None:
             return Decision(None, answer=False)
-        return Decision(Change(_ended(before, "deleted", before.ended_at or now), None), answer=True)
+        return Decision(Change(_ended(before, "deleted", ERASED), None), answer=True)
 
     return decide
 

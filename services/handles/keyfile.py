@@ -36,7 +36,7 @@ class KeyRing:
 
     Args:
         hashes: The key of the hashes.
-        sealing: The encryption keys by number, the sealing one first; may be empty in a file of the first version.
+        sealing: The encryption keys by number, the sealing one first; at least one.
     """
 
     hashes: bytes = field(repr=False)
@@ -53,7 +53,7 @@ class KeyRing:
 
     def extended(self) -> "KeyRing":
         """The ring with a new key, which seals from now on."""
-        number = max(self.sealing, default=0) + 1
+        number = max(self.sealing) + 1
         return KeyRing(self.hashes, MappingProxyType({number: secrets.token_bytes(KEY_BYTES), **self.sealing}))
 
     def only(self, number: int) -> "KeyRing":
@@ -63,7 +63,7 @@ class KeyRing:
 
 def new() -> KeyRing:
     """Fresh keys."""
-    return KeyRing(secrets.token_bytes(KEY_BYTES), MappingProxyType({})).extended()
+    return KeyRing(secrets.token_bytes(KEY_BYTES), MappingProxyType({1: secrets.token_bytes(KEY_BYTES)}))
 
 
 def load(path: Path) -> KeyRing | None:
@@ -100,6 +100,8 @@ def _parse(path: Path, text: str) -> KeyRing:
         raise StartupError(
             f"the key file {path} has a line that is not a new NUMBER and {2 * KEY_BYTES} hex digits; restore it"
         )
+    if not sealing:
+        raise StartupError(f'the key file {path} has no encryption key; add a line: echo "1 $(openssl rand -hex 32)"')
     return KeyRing(bytes.fromhex(first), MappingProxyType(sealing))
 
 

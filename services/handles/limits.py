@@ -17,6 +17,7 @@ from services.handles.policy import OWNER_KIND
 from services.handles.records import FeedbackChange, OwnerKind
 
 _NAME: Final = re.compile(r"conversations/([0-9a-f]{32})")
+_DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _KIB: Final = 1024
 
 
@@ -205,10 +206,10 @@ def feedback_text(text: str) -> str:
 
 def time_to_live(value: Duration) -> timedelta:
     """How long feedback may wait."""
-    span = timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
-    if not SHORTEST_LIFE <= span <= LONGEST_LIFE:
+    seconds = value.seconds + value.nanos / 1e9  # a number before it is a span, which has fewer
+    if not SHORTEST_LIFE.total_seconds() <= seconds <= LONGEST_LIFE.total_seconds():
         raise invalid("time_to_live", f"must be between {_seconds(SHORTEST_LIFE)} and {_seconds(LONGEST_LIFE)}")
-    return span
+    return timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
 
 
 def feedback_changes(values: Sequence[pb.FeedbackChange], at: datetime) -> tuple[FeedbackChange, ...]:
@@ -236,7 +237,7 @@ def page(size: int, token: str) -> tuple[int, int]:
 
 def _number(field: str, text: str) -> int:
     """The number in an id or a token."""
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) <= _HIGHEST:
+    if _DIGITS.fullmatch(text) is None or not 0 < int(text) <= _HIGHEST:
         raise invalid(field, "must be one that was given out")
     return int(text)
 

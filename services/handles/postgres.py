@@ -28,6 +28,7 @@ _Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 SETTINGS: Final = MappingProxyType(
     {
         "application_name": "filo-handles",
+        "default_transaction_isolation": "read committed",
         "lock_timeout": "5000",
         "statement_timeout": "10000",
         "idle_in_transaction_session_timeout": "15000",
@@ -57,6 +58,9 @@ UNAVAILABLE: Final = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 """What may go away by itself: the caller is told to come back."""
+
+UNUSABLE: Final = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What an attempt to connect may raise."""
 
 _PATIENCE: Final = 5.0
 """Seconds that a call waits for a connection."""
@@ -112,6 +116,15 @@ def dsn(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+async def connect(url: URL) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection for the schema's sake, with whatever options the URL has.
+
+    Raises:
+        Exception: One of `UNUSABLE`.
+    """
+    return await asyncpg.connect(dsn(url), timeout=_PATIENCE)
+
+
 async def opened(url: URL, durability: Durability, connections: int) -> Postgres:
     """Connect.
 
@@ -137,7 +150,7 @@ async def opened(url: URL, durability: Durability, connections: int) -> Postgres
                 reset=_keep,
             )
             pools.append(await pool)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except UNUSABLE as error:
         for pool in pools:
             await pool.close()
         raise unusable(url, error) from error

@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Executable
 
+from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.handles import policy, statements
-from services.handles.codec import Codec
+from services.handles.codec import Codec, SpoiledError
 from services.handles.decisions import Decide
 from services.handles.feedback.statements import CHANGE_FEEDBACK
 from services.handles.records import (
@@ -61,6 +62,8 @@ Program = Generator[Ask, Answer, T]
 
 MakeProgram = Callable[[], Program[T]]
 
+_log = logs.get("handles")
+
 _CHANGING: Final = tuple((name, at) for at, name in enumerate(Conversation._fields) if name in statements.CHANGING)
 _KINDS: Final = {kind.value: kind for kind in OwnerKind}
 _RECORD: Final = len(statements.RECORD)
@@ -99,11 +102,14 @@ def look(conversation_id: str, resume_digest: bytes | None, codec: Codec) -> Pro
     presented = ResumeHandle(presented_of, presented_number) if presented_of is not None else None
     if row[0] is None:
         return View(None, None, presented)
-    upstream = None
-    if secret is not None:
+    if secret is None:
+        return View(conversation(row), None, presented)
+    try:
         opened = codec.open(secret, f"upstream_handles/{conversation_id}").decode()
-        upstream = UpstreamHandle(opened, covers_turn, created_at)
-    return View(conversation(row), upstream, presented)
+    except SpoiledError as error:
+        _log.error("upstream handle cannot be used", conversation=f"conversations/{conversation_id}", why=str(error))
+        return View(conversation(row), None, presented, spoiled=True)
+    return View(conversation(row), UpstreamHandle(opened, covers_turn, created_at), presented)
 
 
 def glance(conversation_id: str, resume_digest: bytes | None) -> Program[Glance]:
@@ -180,7 +186,7 @@ def _write(view: View, wanted: Change, codec: Codec) -> Program[None]:
     if before is None or before.id != after.id:
         raise ValueError("a decision changes the conversation that it was shown")
     yield from compare_and_set(before, after)
-    if wanted.upstream is not view.upstream:
+    if wanted.upstream is not view.upstream or view.spoiled:
         yield _replace_upstream(after.id, wanted.upstream, codec)
     if wanted.turns:
         yield Ask(statements.INSERT_TURN, [_turn(after.id, turn, codec) for turn in wanted.turns])

@@ -172,11 +172,13 @@ class View(NamedTuple):
         conversation: None when there is no such conversation.
         upstream: The newest upstream handle; None when there is none.
         presented: The resume handle that was asked for, whosever it is; None when it is unknown.
+        spoiled: An upstream handle is stored that will never open: it counts as none, and goes with the next change.
     """
 
     conversation: Conversation | None
     upstream: UpstreamHandle | None = None
     presented: ResumeHandle | None = None
+    spoiled: bool = False
 
 
 class Glance(NamedTuple):

@@ -214,9 +214,11 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
             last = policy.existing(await self._store.look(conversation_id)).turn_count
             while after < last:
                 page = await self._store.turns(conversation_id, after, _PAGE)
+                if not page or page[0].number != after + 1:  # erased meanwhile: a part is no transcript
+                    raise policy.not_found()
                 for turn in page:
                     yield pb.StreamTurnsResponse(turn=resources_pb2.Turn.FromString(turn.body))
-                after = page[-1].number if page else last
+                after = page[-1].number
 
     @override
     async def ReleaseConversation(
@@ -246,7 +248,7 @@ class HandlesServicer(handles_pb2_grpc.HandlesServiceServicer):
     ) -> pb.DeleteConversationResponse:
         with self._metrics.call("DeleteConversation"):
             conversation_id = limits.conversation_id(request.name)
-            if not await self._store.erase(conversation_id, self._clock.now()):
+            if not await self._store.erase(conversation_id):
                 raise policy.not_found()
             self._metrics.deletions.labels("asked").inc()
             self._log.info("deleted", conversation=request.name)

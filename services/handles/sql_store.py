@@ -111,9 +111,9 @@ class SqlStore:
         """Conversations created before a moment (and, at that moment, below an id), the newest first."""
         return await self._backend.read(partial(programs.newest, before, limit))
 
-    async def erase(self, conversation_id: str, now: datetime) -> bool:
+    async def erase(self, conversation_id: str) -> bool:
         """Delete a conversation and all that belongs to it, in bounded pieces; False when there is none."""
-        found = await self._backend.write(partial(sweeps.seal_off, conversation_id, now, self._codec), alone=True)
+        found = await self._backend.write(partial(sweeps.seal_off, conversation_id), alone=True)
         while found and not await self._backend.write(partial(sweeps.delete_piece, conversation_id), alone=True):
             pass
         if found:
@@ -123,7 +123,7 @@ class SqlStore:
 
     async def sweep(self, kind: Kind, due: datetime, now: datetime, limit: int) -> Swept:
         """Do one bounded batch of what is due; conversations that another sweeper works on are passed over."""
-        swept = await self._backend.write(partial(sweeps.sweep, kind, due, now, limit, self._codec), alone=True)
+        swept = await self._backend.write(partial(sweeps.sweep, kind, due, now, limit), alone=True)
         self._remains |= kind is Kind.ENDED and swept.done > 0
         return swept
 

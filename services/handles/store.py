@@ -24,7 +24,7 @@ class Store(Protocol):
     """A store of conversations. One contract suite runs against every implementation.
 
     Every method may raise `ServiceError` STORE_UNAVAILABLE, and may then be repeated. A cancelled call has either
-    happened whole or not at all.
+    happened whole or not at all, but for `erase`.
     """
 
     async def create(self, new: NewConversation) -> Created:
@@ -82,8 +82,11 @@ class Store(Protocol):
         """Conversations created before a moment (and, at that moment, below an id), the newest first."""
         ...
 
-    async def erase(self, conversation_id: str, now: datetime) -> bool:
-        """Delete a conversation and all that belongs to it, in bounded pieces; False when there is none."""
+    async def erase(self, conversation_id: str) -> bool:
+        """Delete a conversation and all that belongs to it, in bounded pieces; False when there is none.
+
+        What is cut off between two pieces, by a cancellation or the end of the process, `sweep` finishes.
+        """
         ...
 
     async def sweep(self, kind: Kind, due: datetime, now: datetime, limit: int) -> Swept:

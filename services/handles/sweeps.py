@@ -1,7 +1,8 @@
 """Programs that delete: what is due by its age, in bounded batches, and one conversation at somebody's word.
 
 A conversation's turns may be many, so it goes in pieces: first it is ended and its handles revoked, so that nobody
-attaches to half a transcript; then its oldest turns and feedback, piece by piece; then the record with the rest.
+attaches to half a transcript; then its oldest turns and feedback, piece by piece; then the record with the rest. An
+erasure that is cut off between two pieces is due at once, and the sweeper's next round goes on with it.
 """
 
 from datetime import UTC, datetime
@@ -10,12 +11,15 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from services.handles import decisions, programs, statements
-from services.handles.codec import Codec
+from services.handles.codec import Unread
 from services.handles.feedback.statements import DELETE_FEEDBACK
 from services.handles.programs import SLOT, Ask, Program
 
 PIECE: Final = 1000
 """Turns and items of feedback deleted in one transaction."""
+
+
+_UNREAD: Final = Unread()
 
 
 class Kind(StrEnum):
@@ -49,7 +53,7 @@ class Swept(NamedTuple):
     oldest: datetime | None
 
 
-def sweep(kind: Kind, due: datetime, now: datetime, most: int, codec: Codec) -> Program[Swept]:
+def sweep(kind: Kind, due: datetime, now: datetime, most: int) -> Program[Swept]:
     """Deal with the conversations whose last sign of life, or end, came before `due`: at most `most`."""
     given = {"slot": programs.slot(due), "cut": due, "most": most}
     rows = (yield Ask(_DUE[kind], given)).rows
@@ -63,11 +67,12 @@ def sweep(kind: Kind, due: datetime, now: datetime, most: int, codec: Codec) -> 
                 break
         else:
             decide = decisions.bury(due) if kind is Kind.EXPIRED else decisions.abandon(due, now)
-            after = yield from programs.change(identity, decide, None, codec)
+            after = yield from programs.change(identity, decide, None, _UNREAD)
             if after is not None:
                 yield Ask(statements.DELETE_RESUME, {"id": identity, "number": after.handles_expired})
         done += 1
-    return Swept(done, more=len(rows) == most or done < len(rows), oldest=_moment(rows[0][1]) if rows else None)
+    oldest = next((_moment(at) for _, at in rows if at != decisions.ERASED), None)
+    return Swept(done, more=len(rows) == most or done < len(rows), oldest=oldest)
 
 
 def _moment(found: datetime | int) -> datetime:
@@ -77,9 +82,9 @@ def _moment(found: datetime | int) -> datetime:
     return datetime.fromtimestamp((found + 1) * SLOT.total_seconds(), tz=UTC)
 
 
-def seal_off(identity: str, now: datetime, codec: Codec) -> Program[bool]:
+def seal_off(identity: str) -> Program[bool]:
     """End a conversation that is to be erased, whoever holds it; False when there is none."""
-    return (yield from programs.change(identity, decisions.seal_off(now), None, codec))
+    return (yield from programs.change(identity, decisions.seal_off(), None, _UNREAD))
 
 
 def delete_piece(identity: str) -> Program[bool]:

@@ -157,7 +157,7 @@ class MemoryStore:
         older = [kept for kept in self._conversations.values() if (kept.created_at, kept.id) < before]
         return sorted(older, key=lambda kept: (kept.created_at, kept.id), reverse=True)[:limit]
 
-    async def erase(self, conversation_id: str, now: datetime) -> bool:  # noqa: ARG002 - it goes at once
+    async def erase(self, conversation_id: str) -> bool:
         """Delete a conversation and all that belongs to it."""
         if self._conversations.pop(conversation_id, None) is None:
             return False
@@ -173,7 +173,7 @@ class MemoryStore:
         found = sorted(self._due(kind, due), key=lambda kept: kept.ended_at or kept.seen_at)[:limit]
         for kept in found:
             if kind is Kind.ENDED:
-                await self.erase(kept.id, now)
+                await self.erase(kept.id)
                 continue
             decide = decisions.bury(due) if kind is Kind.EXPIRED else decisions.abandon(due, now)
             await self.change(kept.id, decide)

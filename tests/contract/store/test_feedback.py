@@ -185,7 +185,7 @@ async def test_feedback_goes_with_its_conversation(store: Store) -> None:
     for record in (erased, swept, other):
         await give(store, record, "advice", request="r")
     await store.change(swept.id, decisions.end(0, "over", NOW))
-    assert await store.erase(erased.id, LATER)
+    assert await store.erase(erased.id)
     assert (await store.sweep(Kind.ENDED, LATER, LATER, 10)).done >= 1
     for record in (erased, swept):
         assert list(await store.feedback(record.id, 9, 10)) == []

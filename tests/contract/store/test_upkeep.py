@@ -149,10 +149,10 @@ async def test_erasure_takes_everything(store: Store) -> None:
     after = made._replace(handles_issued=1, turn_count=len(bodies), holder="relay:1", epoch=0)
     await store.change(made.id, becomes(Change(after, UpstreamHandle("s", 0, NOW), bodies, digest(made))))
     other = await stored(store, turns=1)
-    assert await store.erase(made.id, LATER)
+    assert await store.erase(made.id)
     assert await seen(store, made) == View(None, None, None)
     assert await store.turns(made.id, 0, 10) == []
-    assert not await store.erase(made.id, LATER)
+    assert not await store.erase(made.id)
     assert (await store.create(creation)).conversation == made
     assert (await seen(store, other)).conversation == other
 

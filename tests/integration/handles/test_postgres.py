@@ -90,6 +90,27 @@ async def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert told.startswith("cannot use the database postgresql://filo:***@127.0.0.1:1/filo: ")
 
 
+async def test_a_url_may_have_the_options_of_the_driver(tmp_path: Path) -> None:
+    """Both the schema's connection and the pools take them, and say in one line which the server does not know."""
+    settings = on_postgres(tmp_path)
+    url = settings.database.update_query_dict({"sslmode": "prefer", "search_path": "public"})
+    async with database.opened(replace(settings, database=url)) as opened:
+        assert (await opened.store.look("f" * 32)).conversation is None
+    for name, value in (("sslmode", "perhaps"), ("nonsense", "1")):
+        assert name in await refusal(replace(settings, database=url.update_query_dict({name: value})))
+
+
+async def test_another_isolation_of_the_databases_own_changes_nothing(tmp_path: Path) -> None:
+    """Many attach at once and all win, although the database would have every transaction be serializable."""
+    settings = on_postgres(tmp_path)
+    name = settings.database.database
+    servers.server().sql(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    async with running_handles(tmp_path, environ=postgres_environ(tmp_path)) as handles:
+        created = await handles.create()
+        answers = await asyncio.gather(*(handles.attach(created) for _ in range(20)))
+        assert sorted(answer.conversation.epoch for answer in answers) == list(range(1, 21))
+
+
 @pytest.mark.parametrize(("durability", "commit"), [(Durability.FULL, "on"), (Durability.RELAXED, "off")])
 async def test_durability_is_what_the_documents_say(tmp_path: Path, durability: Durability, commit: str) -> None:
     """The settings in force on the connections in use, and the server's own that they rest on."""

@@ -1,15 +1,13 @@
 """Keys: encryption of what is stored, a new key while everything goes on, and what is refused at the start."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1.resources_pb2 import Conversation
 from services.common.clock import SystemClock
 from services.common.lifecycle import StartupError
@@ -143,32 +141,3 @@ async def test_a_servers_keys_are_never_made(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_shell(f"umask 077; {command}")
     assert await process.wait() == 0
     await _open(environ)
-
-
-async def test_rows_of_the_first_version_are_read_and_sealed(tmp_path: Path) -> None:
-    """A database and a key file from before encryption: both are brought up to date, nothing is lost."""
-    path, key = tmp_path / "handles.db", tmp_path / "handles.key"
-    async with running_handles(tmp_path) as handles:
-        created = await filled(handles)
-        handle = (await handles.checkpoint(created, 1, 6, secret="newest")).resume_handle
-    ring = keyfile.load(key)
-    assert ring is not None
-    async with database.opened(Settings.from_env(_sqlite(tmp_path))) as opened:
-        stored = await opened.store.turns(created.name.partition("/")[2], 0, 10)
-    await database.migrate(Settings.from_env(_sqlite(tmp_path)), "0001")
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for number, body in stored:
-            connection.execute("UPDATE turns SET body = ? WHERE number = ?", [b"\0" + body, number])
-        connection.execute("UPDATE upstream_handles SET secret = ?", [b"\0newest"])
-        connection.execute("UPDATE agents SET body = ?", [b"\0" + created.agent.SerializeToString()])
-        connection.execute("DELETE FROM meta WHERE name LIKE 'sealing%'")
-    key.write_text(ring.hashes.hex() + "\n")
-    async with running_handles(tmp_path) as handles:
-        assert await handles.turns(created) == [turn(number) for number in range(1, 7)]
-        answer = await handles.attach(created, resume_handle=handle)
-        assert (answer.handle_result, answer.upstream_handle.secret) == (pb.HANDLE_RESULT_VALID, "newest")
-    async with database.opened(Settings.from_env(_sqlite(tmp_path))) as opened:
-        assert await rotation.reencrypt(opened.store, SystemClock()) == 6 + 1 + 1
-    await _open(_sqlite(tmp_path))
-    assert b"answer 3" not in path.read_bytes()
-    assert len((keyfile.load(key) or ring).sealing) == 1

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1.handles_pb2 import (
@@ -227,6 +228,23 @@ async def test_a_long_transcript_is_streamed(handles: RunningHandles) -> None:
     assert (await refused(handles.turns(nowhere))).reason is Reason.CONVERSATION_NOT_FOUND
 
 
+async def test_a_transcript_that_is_erased_meanwhile_is_not_taken_for_a_short_one(handles: RunningHandles) -> None:
+    """Whoever reads it is told, after the part that was under way, that there is no such conversation."""
+    created = await handles.create()
+    await handles.attach(created)
+    for first in range(1, 151, 25):
+        turns = [turn(number, agent_text="x" * 200_000) for number in range(first, first + 25)]
+        await handles.stub.Checkpoint(pb.CheckpointRequest(name=created.name, epoch=1, turns=turns))
+    stream = aiter(handles.stub.StreamTurns(pb.StreamTurnsRequest(name=created.name)))
+    assert (await anext(stream)).turn.number == 1
+    await handles.stub.DeleteConversation(pb.DeleteConversationRequest(name=created.name))
+
+    async def rest() -> list[int]:
+        return [response.turn.number async for response in stream]
+
+    assert (await refused(rest())).reason is Reason.CONVERSATION_NOT_FOUND
+
+
 async def test_a_new_handle_supersedes_the_older_ones(handles: RunningHandles) -> None:
     """The newest is valid, earlier ones mean the newest, and each is counted for what it is."""
     created = await handles.create()
@@ -411,6 +429,17 @@ async def test_a_handle_that_covers_the_future_is_refused(handles: RunningHandle
 Malformed = Callable[[RunningHandles], Awaitable[object]]
 
 
+def _page(token: str) -> pb.ListFeedbackRequest:
+    return pb.ListFeedbackRequest(name="conversations/" + "0" * 32, page_token=token)
+
+
+def _advice(seconds: int) -> pb.AddFeedbackRequest:
+    span = Duration(seconds=seconds)
+    return pb.AddFeedbackRequest(
+        name="conversations/" + "0" * 32, request_id=str(uuid.uuid4()), text="Ask.", time_to_live=span
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "call"),
     [
@@ -424,6 +453,9 @@ Malformed = Callable[[RunningHandles], Awaitable[object]]
         ("name", lambda handles: handles.turns(Conversation(name="x"))),
         ("name", lambda handles: handles.stub.GetConversation(pb.GetConversationRequest())),
         ("epoch", lambda handles: handles.checkpoint(Conversation(name="conversations/" + "0" * 32), 0)),
+        ("page_token", lambda handles: handles.stub.ListFeedback(_page("1" * 5000))),
+        ("time_to_live", lambda handles: handles.stub.AddFeedback(_advice(2**62))),
+        ("time_to_live", lambda handles: handles.stub.AddFeedback(_advice(-(2**62)))),
         (
             "upstream_handle.secret",
             lambda handles: handles.stub.Checkpoint(

@@ -3,20 +3,7 @@
 import pytest
 
 from services.handles import keyfile
-from services.handles.codec import HEAD, Plain, Sealing
-
-
-@pytest.mark.parametrize("value", [b"", b"\x00", b"secret", bytes(range(256))])
-def test_what_is_sealed_opens(value: bytes) -> None:
-    """Any bytes come back as they were."""
-    assert Plain().open(Plain().seal(value, "agents/1"), "agents/1") == value
-
-
-@pytest.mark.parametrize("sealed", [b"", b"\x01ciphertext"])
-def test_what_another_codec_sealed_is_refused(sealed: bytes) -> None:
-    """Ciphertext is not taken for a value."""
-    with pytest.raises(ValueError, match="agents/1"):
-        Plain().open(sealed, "agents/1")
+from services.handles.codec import HEAD, Sealing, SpoiledError, Unread
 
 
 @pytest.fixture(name="sealing")
@@ -59,11 +46,34 @@ def test_a_cut_value_is_refused(sealing: Sealing, cut: int) -> None:
         sealing.open(sealing.seal(b"secret", "agents/1")[:cut], "agents/1")
 
 
-def test_a_plain_row_still_opens(sealing: Sealing) -> None:
-    """Rows from before encryption; they count as not current, so that a rotation seals them."""
-    stored = Plain().seal(b"secret", "agents/1")
-    assert sealing.open(stored, "agents/1") == b"secret"
-    assert not sealing.current(stored[:HEAD])
+def test_nothing_is_read_that_was_not_sealed(sealing: Sealing) -> None:
+    """Whoever can write the database can plant no words: neither bare, nor under a byte that names no sealing."""
+    for planted in (b"words", b"\0words", b"\2words"):
+        with pytest.raises(ValueError, match="agents/1 is sealed in a way") as caught:
+            sealing.open(planted, "agents/1")
+        assert not isinstance(caught.value, SpoiledError)  # it may be a newer version's: it is not given up
+
+
+def test_what_never_opens_is_told_from_what_lacks_its_key(sealing: Sealing) -> None:
+    """The one is given up, the other waits for its key."""
+    sealed = sealing.seal(b"secret", "agents/1")
+    for spoiled in (sealed[:-1], sealed[:HEAD], sealed[:-1] + bytes([sealed[-1] ^ 1])):
+        with pytest.raises(SpoiledError):
+            sealing.open(spoiled, "agents/1")
+    with pytest.raises(SpoiledError):
+        sealing.open(sealed, "agents/2")
+    stranger = Sealing(keyfile.new().extended()).seal(b"secret", "agents/1")
+    with pytest.raises(ValueError, match="key 2, which is not in the key file") as caught:
+        sealing.open(stranger, "agents/1")
+    assert not isinstance(caught.value, SpoiledError)
+
+
+def test_who_deletes_needs_no_key() -> None:
+    """Whatever is stored counts as there, and nothing can be stored through it."""
+    assert Unread().open(b"anything", "agents/1") == b""
+    assert Unread().current(b"")
+    with pytest.raises(ValueError, match="agents/1"):
+        Unread().seal(b"words", "agents/1")
 
 
 def test_older_keys_open_and_the_first_one_seals() -> None:

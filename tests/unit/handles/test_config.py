@@ -48,6 +48,7 @@ def test_every_setting_is_read() -> None:
             "FILO_HANDLES_ENDED_RETENTION": "90d",
             "FILO_HANDLES_SWEEP_INTERVAL": "5s",
             "FILO_ALLOW_PLAINTEXT": "true",
+            "OTEL_SERVICE_NAME": "memory",
             "FILO_LOG_LEVEL": "DEBUG",
         }
     )
@@ -123,3 +124,11 @@ def test_a_password_is_not_repeated() -> None:
     told = problems(FILO_HANDLES_DATABASE_URL="postgresql://filo:hunter2@host")
     assert "hunter2" not in repr(told)
     assert "hunter2" not in repr(problems(FILO_HANDLES_DATABASE_URL="//filo:hunter2@[host"))
+
+
+@pytest.mark.parametrize("option", ["password", "sslpassword", "PASSWORD"])
+def test_a_password_is_no_option(option: str) -> None:
+    """Among the options of a URL nothing would hide it: it is refused, and not shown."""
+    (told,) = problems(FILO_HANDLES_DATABASE_URL=f"postgresql://host/db?user=filo&{option}=hunter2")
+    assert "a password is no option" in told
+    assert "hunter2" not in told
