@@ -117,11 +117,6 @@ class Talk:
         return any(call.result is None for call in self._turn.calls.values())
 
     @property
-    def next_utterance(self) -> Mark | None:
-        """The newest input before the next utterance, where one has begun that waits for an answer of its own."""
-        return self._turn.spoke_on
-
-    @property
     def calls_at_client(self) -> tuple[ToolCall, ...]:
         """The calls that a client was told of and has not answered, by the names that it was told.
 
@@ -134,12 +129,13 @@ class Talk:
     def began_to_speak(self, after: Mark = START, *, waiting: bool = False) -> None:
         """The client's voice was heard by the relay itself, after a pause.
 
-        Where Gemini has heard something of this turn already and not answered yet, this is the next utterance. So it is
-        where two of them wait for a connection: what is sent at once after a long gap may hold the end of one and the
-        beginning of another, and only the first belongs to the answer that comes.
+        Where Gemini has heard something of this turn already, or answers it, this is the next utterance. So it is where
+        two of them wait for a connection: what is sent at once after a long gap may hold the end of one and the
+        beginning of another, and only the first belongs to the answer that comes. That is as true of a connection which
+        hears them both again.
         """
         self._begins(after)
-        another = bool(self._turn.heard) or (waiting and self._speaking)
+        another = self.unanswered or self._turn.answered_from is not None or (waiting and self._speaking)
         self._speaking = True
         self._unheard = self._doubts
         if another and self._turn.spoke_on is None:
@@ -291,7 +287,7 @@ class Talk:
                 self._memo[_question(call)] = call
         self._under_way = {}
         self._unheard, self._doubts = False, self._doubts and not self._unheard
-        self._turn = _Progress(typed=self._turn.typed + self._next.typed)
+        self._turn = _Progress(typed=self._turn.typed + self._next.typed, spoke_on=self._turn.spoke_on)
         self._next = _Progress()
         return over, again
 

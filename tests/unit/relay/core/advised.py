@@ -173,7 +173,7 @@ class AdvisedWorld(World):
         super().post(event)
 
     def _check_answer(self) -> None:
-        gemini, turn = self.gemini, self.core.talk.number
+        gemini, turn = self.gemini, self.turn
         assert not gemini.instructed or self.served[gemini.instructed] == turn, "advised by what has served"
         live = {number for number in (*gemini.advice, gemini.instructed) if number and self.served[number] == turn}
         assert len(live) <= 1 or self.wish is FeedbackPolicy.APPEND, "two items for one turn"

@@ -4,8 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from services.relay.core import events as on
-from services.relay.core.model import FeedbackPolicy, Mark, RotationMode
+from services.relay.core.model import FeedbackPolicy, RotationMode
 from tests.unit.relay.core.advised import AdvisedWorld
 from tests.unit.relay.core.test_any_order import AnyOrder
 
@@ -52,9 +51,9 @@ class AdvisedInAnyOrder(AnyOrder):
         world = self.world
         if advice:
             world.give(told=True, seconds=None, speaking=False)
-        before = Mark(world.taken, world.said)
-        world.say(inputs)
-        world.post(on.SpeechBegan(before, waiting=not world.sending))
+        world.begins_to_speak(inputs)
+        if not world.sending:  # a replacement that was due has found its moment
+            return
         world.feed(inputs)
         self.gemini_transcribes()
         self.gemini_answers(words=True)

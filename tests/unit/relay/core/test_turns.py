@@ -109,6 +109,32 @@ def test_typed_text_into_an_answer_is_the_next_turns() -> None:
     assert (first.user_text, second.user_text) == ("one", "two")
 
 
+@pytest.mark.parametrize("answering", [False, True], ids=["before the answer", "into the answer"])
+def test_two_utterances_are_two_for_the_next_connection_too(answering: bool) -> None:  # noqa: FBT001
+    """It hears both at once, and answers the first: the second is not taken to be answered with it."""
+    it = talk()
+    it.began_to_speak(mark(45))
+    it.heard("one")
+    if answering:
+        it.answer_began(mark(50))
+    it.began_to_speak(mark(50))
+    it.cut()
+    it.answer_began(mark(60))
+    assert it.complete(mark(60)) is not None
+    assert it.boundary == mark(50)
+
+
+def test_speech_after_a_cut_is_not_what_was_heard_before_it() -> None:
+    """The next connection hears that again, and then this."""
+    it = talk()
+    it.heard("one")
+    it.cut()
+    it.began_to_speak(mark(50))
+    it.answer_began(mark(60))
+    it.complete(mark(60))
+    assert it.boundary == mark(50)
+
+
 def test_where_a_turn_began() -> None:
     """At its first input, be it spoken into the answer before; nobody knows it of a turn that is begun again."""
     it = talk()

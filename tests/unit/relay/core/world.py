@@ -2,6 +2,10 @@
 
 Every input is known by its number in the whole conversation, so that a context is simply the list of the inputs that it
 holds: told to it as audio or text, as turns that were sent as content, or by the snapshot behind a handle.
+
+The model believes nothing that the core says of itself. Which inputs a turn holds is what Gemini has answered; where an
+utterance begins is what the client did; what is open, covered or over follows from the effects. What the core knows is
+only compared with that.
 """
 
 from collections import deque
@@ -21,7 +25,20 @@ POLICY = Policy(dials_a_drop=6, dials_a_life=40, max_age=60.0, age_patience=20.0
 
 @dataclass
 class Connection:
-    """One upstream connection, from the dial on."""
+    """One upstream connection, from the dial on.
+
+    Args:
+        begun_with: The dial.
+        ready_at: When its setup was complete.
+        closing: The relay has closed it.
+        context: The inputs in its context.
+        heard: Those that wait for an answer.
+        answering: Those that are being answered.
+        whole: The answer is.
+        interrupted: Or nothing more of it will come.
+        handle_to_come: The context for which a handle is due.
+        calls: The tools that it waits for.
+    """
 
     begun_with: do.OpenUpstream
     ready_at: float | None = None
@@ -108,8 +125,13 @@ class World:
         """A relay takes the conversation; whatever another had of it is gone."""
         attachment = self.store.attachment()
         self.core = Conversation(attachment, self.policy, self.now)
+        self.over = False
         self.offset = attachment.covered_seq
         self.ends = {turn.number: turn.covered_seq for turn in self.store.turns}
+        self.answered = attachment.covered_seq
+        self.speaking = False
+        self.transcribed = self.transcribed_next = False
+        self.next_utterance: int | None = None
         self.taken = 0
         self.place = 0
         self.forgotten = 0
@@ -122,21 +144,25 @@ class World:
 
     def attach_again(self, *, last_words: bool) -> None:
         """Another relay takes it, or a new one begins after the end; what waits for the store is taken, or lost."""
-        while last_words and self.core.phase is Phase.OVER and self.writes:
+        while last_words and self.over and self.writes:
             self.store.write(self.writes.popleft())
         if self.ended:
             self.begin()
         else:
             self.attach()
 
+    @property
+    def turn(self) -> int:
+        """The turn in progress, or the next one."""
+        return max(self.ends, default=0) + 1
+
     def post(self, event: on.Event) -> None:
         """Let something happen, and do what follows."""
         events = deque([event])
         while events:
             happened = events.popleft()
-            before = self.core.talk.last
             effects = self.core.handle(happened, self.now)
-            if isinstance(happened, on.TurnCompleted) and self.core.talk.last > before:
+            if isinstance(happened, on.TurnCompleted) and any(isinstance(effect, do.Forget) for effect in effects):
                 self.dials = 0
             for effect in effects:
                 self._perform(effect, events)
@@ -153,6 +179,7 @@ class World:
                 events.append(on.UpstreamPrepared())
             case do.CloseUpstream():
                 assert self.connection is not None, "closed what is not open"
+                assert self.connection.ready_at is not None, "closed what is not set up"
                 self._lived()
                 self.connection.closing = True
             case do.StartSending(after=after):
@@ -160,8 +187,7 @@ class World:
             case do.StopSending():
                 self.sending = False
             case do.Forget(through=through):
-                self.forgotten = max(self.forgotten, through)
-                self.ends[self.core.talk.last] = self.core.talk.boundary.seq
+                self._turn_is_held(through)
             case do.AnswerTool(id=call_id):
                 assert self.connection is not None, "answered nobody"
                 assert not self.connection.closing, "answered a connection that is being closed"
@@ -173,13 +199,30 @@ class World:
                     self.present = False
                     events.append(on.ClientLeft())
             case do.Stop():
+                left = self.connection
+                assert left is None or left.closing or left.ready_at is None, "a connection is left open"
                 self.connection = None
-                self.present = False
+                self.present, self.over = False, True
             case do.Checkpoint() | do.InvalidateHandle() | do.Release() | do.EndConversation():
-                self.ended |= isinstance(effect, do.EndConversation)
-                self.writes.append(effect)
+                self._write(effect)
             case do.Welcome():
                 assert self.present, "welcomed nobody"
+
+    def _turn_is_held(self, through: int) -> None:
+        """The core has a turn, and what the client said in it need not be kept here."""
+        assert through + self.offset == self.answered, "a turn holds other inputs than were answered in it"
+        assert self.answered > self.ends.get(self.turn - 1, 0), "a turn without an input of its own"
+        self.ends[self.turn] = self.answered
+        self.forgotten = through
+        self.next_utterance, self.transcribed, self.transcribed_next = None, self.transcribed_next, False
+
+    def _write(self, effect: do.Effect) -> None:
+        if isinstance(effect, do.Checkpoint):
+            for turn in effect.turns:
+                assert turn.covered_seq == self.ends[turn.number], "a stored turn ends elsewhere"
+            self._check_handle(effect.handle)
+        self.ended |= isinstance(effect, do.EndConversation)
+        self.writes.append(effect)
 
     def _open(self, effect: do.OpenUpstream) -> None:
         assert self.connection is None, "two upstream connections"
@@ -235,6 +278,7 @@ class World:
             self._lived()
         self.connection = None
         self.post(on.UpstreamClosed(code, reason))
+        self.transcribed_next = False
 
     def join(self, mode: RotationMode) -> None:
         """The client comes, and sends again what this relay does not have."""
@@ -247,11 +291,27 @@ class World:
         self.said += inputs
         self.taken += inputs
 
+    def begins_to_speak(self, inputs: int) -> None:
+        """The client sends the first inputs of an utterance.
+
+        It is another than the last, by Gemini's ear too, where that one was transcribed before or is being answered,
+        and where both wait for a connection. Whoever hears them once more hears the same.
+        """
+        before = Mark(self.taken, self.said)
+        self.say(inputs)
+        waiting, connection = not self.sending, self.connection
+        answering = connection is not None and connection.answering is not None
+        if (self.transcribed or answering or (waiting and self.speaking)) and self.next_utterance is None:
+            self.next_utterance = before.seq
+        self.speaking = True
+        self.post(on.SpeechBegan(before, waiting=waiting))
+
     def feed(self, inputs: int) -> None:
         """The relay sends some of what waits."""
         for _ in range(min(inputs, self.taken - self.place)):
             self.place += 1
-            assert self.connection is not None
+            assert self.connection is not None, "sent to nobody"
+            assert not self.connection.closing, "sent after the close"
             self.connection.heard.append(self.place + self.offset)
 
     @property
@@ -259,10 +319,37 @@ class World:
         """The newest input that was sent to this connection."""
         return Mark(self.place, self.place + self.offset)
 
+    def transcribe(self) -> None:
+        """Gemini tells a piece of what it has heard: into an answer it is of that turn, after an interruption not."""
+        connection = self.connection
+        assert connection is not None
+        self.transcribed = True
+        self.transcribed_next |= connection.interrupted
+        self.post(on.UserHeard("word "))
+
+    def answer(self) -> None:
+        """Gemini begins to answer all that it has heard of this utterance."""
+        connection = self.connection
+        assert connection is not None
+        begun, heard = self.next_utterance, connection.heard
+        last = heard[-1] if begun is None or begun < heard[0] else min(begun, heard[-1])
+        connection.answering = [number for number in heard if number <= last]
+        connection.heard = [number for number in heard if number > last]
+        self.answered, self.speaking = last, False
+        self.post(on.AnswerBegan(self.sent))
+
+    def interrupt(self) -> None:
+        """The client speaks into the answer."""
+        connection = self.connection
+        assert connection is not None
+        connection.interrupted = self.speaking = True
+        self.post(on.Interrupted())
+
     def turn_is_over(self, inputs: list[int]) -> None:
         """Gemini completes a turn with these inputs, and will issue a handle for it."""
         connection = self.connection
         assert connection is not None
+        self.answered = inputs[-1]
         connection.context += inputs
         connection.answering, connection.whole, connection.interrupted = None, False, False
         connection.handle_to_come = tuple(connection.context)
@@ -295,9 +382,12 @@ class World:
             assert phase is Phase.OPENING
         else:
             assert phase is (Phase.CLOSING if connection.closing else Phase.LIVE)
-        assert not self.sending or phase in (Phase.LIVE, Phase.OVER)
+        open_now = connection is not None and connection.ready_at is not None and not connection.closing
+        assert not self.sending or open_now, "it would send what nobody takes"
         assert self.core.coverage.covered_seq <= self.store.covered
-        handle = self.core.coverage.handle
+        self._check_handle(self.core.coverage.handle)
+
+    def _check_handle(self, handle: UpstreamHandle | None) -> None:
         if handle is not None:
             covered = self.ends.get(handle.covers_turn, 0)
             assert self.snapshots[handle.secret] == tuple(range(1, covered + 1)), "a handle covers something else"
