@@ -82,6 +82,7 @@ class Hearing:
         self._metrics = metrics
         self._ear = Ear()
         self._turns: dict[int, int] = {}
+        self._cut_off: dict[int, str] = {}
         self._cause = ""
         self._said = (0, "")
         self._over_before: dict[int, int] = {}
@@ -113,6 +114,12 @@ class Hearing:
         turns = self.record.turns
         return len(turns) > 1 and not turns[-2].completed
 
+    @property
+    def _before(self) -> bool:
+        """Whether what comes now is still heard of the turn before the one in progress: it is not cut off yet."""
+        cut_off = {self._turns.get(number) for number in self._cut_off}
+        return self._spoken_into and len(self.record.turns) - 1 not in cut_off
+
     # The talk. ------------------------------------------------------------------------------------------------------
 
     @take.register
@@ -141,7 +148,7 @@ class Hearing:
 
     def _begins(self) -> None:
         """The agent is heard."""
-        if self._spoken_into or self.answering:
+        if self._before or self.answering:
             return
         self.answering = True
         if self.record.turns and self.record.turns[-1].answering is None:
@@ -149,7 +156,13 @@ class Hearing:
 
     @take.register
     def _complete(self, event: messages.TurnComplete) -> None:
-        self._delivered(event.turn, self._ear.answer(), interrupted=event.interrupted)
+        heard = self._cut_off.pop(event.turn, None)
+        self._delivered(event.turn, self._ear.answer() if heard is None else heard, interrupted=event.interrupted)
+
+    @take.register
+    def _interrupted(self, event: messages.Interrupted) -> None:
+        """The answer ends here; its turn is complete only once it is stored, and the next answer may be heard before."""
+        self._cut_off.setdefault(event.turn, self._ear.answer())
 
     @take.register
     def _missed(self, event: messages.TurnMissed) -> None:
@@ -190,8 +203,9 @@ class Hearing:
         self._journal.add(said, turn=asking.number)
 
     @take.register
-    def _restarted(self, _: messages.TurnRestarted) -> None:
+    def _restarted(self, event: messages.TurnRestarted) -> None:
         self._ear.forget()
+        self._cut_off.pop(event.turn, None)
         self.answering = False
         self._journal.add(pb.Restarted())
 

@@ -89,13 +89,19 @@ async def test_every_persona_gets_to_the_demo(stack: Stack, name: str) -> None:
 
 
 async def test_barge_in_cuts_answers_short_and_loses_nothing(stack: Stack) -> None:
-    """The interrupter speaks into answers: those are marked, and every line still gets into the context."""
-    async with asyncio.timeout(SECONDS), stack() as (simulator, _):
-        run = await simulator.run(turns=20, persona="interrupter", seed=6)
+    """The interrupter speaks into answers: those are marked, and every line still gets into the context.
+
+    The agent speaks slowly, so that no answer is over before the prospect has drawn breath.
+    """
+    async with asyncio.timeout(SECONDS), stack(emulator={"speed": 4.0, "thinking": 0.02}) as (simulator, _):
+        run = await simulator.run(turns=8, persona="interrupter", seed=2, thresholds={"longest_silence_s": 60})
     assert_passed(run)
     interrupted = [line for line in run.transcript if line.interrupted]
     assert len(interrupted) >= 2
     assert not any(line.asked for line in interrupted)
+    assert all(line.recalled for line in run.transcript if line.asked)
+    for line in run.transcript:
+        assert line.agent.count("point") <= 1, "each answer names its point once: none has words of another"
 
 
 async def test_an_agent_uses_its_tool(stack: Stack) -> None:

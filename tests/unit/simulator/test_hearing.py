@@ -229,3 +229,30 @@ def test_whoever_speaks_into_an_answer_hears_its_end_under_the_old_turn(stage: S
     first, second = stage.journal.record.turns
     assert (first.agent, first.interrupted, first.deliveries) == ("Well, as I said", True, 1)
     assert (second.agent, second.interrupted, second.deliveries) == ("Yes.", False, 1)
+
+
+def test_an_answer_that_is_cut_off_keeps_no_word_of_the_next(stage: Stage) -> None:
+    """Its turn is told to be complete when it is stored, which may be after the next answer has begun."""
+    stage.ask("First.")
+    stage.transcript("Well, as", turn=1)
+    stage.ask("What is my company?")
+    stage.hearing.take(messages.Interrupted(turn=1))
+    stage.transcript("Your company", turn=2)
+    assert stage.hearing.answering
+    assert stage.hearing.known
+    stage.hearing.take(messages.TurnComplete(turn=1, interrupted=True))
+    stage.transcript(" is Brightwater.", turn=2)
+    stage.complete(2)
+    assert stage.answers == ["Well, as", "Your company is Brightwater."]
+    assert [turn.interrupted for turn in stage.journal.record.turns] == [True, False]
+
+
+def test_an_answer_that_was_cut_off_and_starts_again_is_forgotten(stage: Stage) -> None:
+    """The connection went with it: the new answer counts alone."""
+    stage.ask("First.")
+    stage.transcript("Well, as", turn=1)
+    stage.hearing.take(messages.Interrupted(turn=1))
+    stage.hearing.take(messages.TurnRestarted(turn=1))
+    stage.transcript("Of course.", turn=1)
+    stage.complete(1)
+    assert stage.answers == ["Of course."]
