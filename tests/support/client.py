@@ -13,7 +13,7 @@ from services.common import voice
 PATIENCE = 10.0
 """Seconds after which something that should have come never will."""
 _PACE = 0.0005
-_PAUSE_FRAMES = 50
+PAUSE_FRAMES = 50
 """A second of silence: enough for any voice activity detection."""
 
 
@@ -30,7 +30,7 @@ class Speaker:
         spoken = voice.speak(text, stream=self.stream, first_frame=self.frames, utterance=len(self.lines), rate=16_000)
         self.frames += len(spoken)
         self.lines.append(text)
-        return [*spoken, *[voice.silence(1, 16_000)] * _PAUSE_FRAMES]
+        return [*spoken, *[voice.silence(1, 16_000)] * PAUSE_FRAMES]
 
 
 class Client:
@@ -102,10 +102,17 @@ class Client:
 
     async def wait(self, kind: str, **fields: object) -> dict[str, Any]:
         """The first message of a type with these fields, past or to come."""
+        wanted = {"type": kind, **fields}.items()
+        looked_at = 0
 
         def found() -> dict[str, Any] | None:
-            matching = (m for m in self.all(kind) if all(m.get(name) == value for name, value in fields.items()))
-            return next(matching, None)
+            nonlocal looked_at
+            while looked_at < len(self.messages):
+                message = self.messages[looked_at]
+                if all(message.get(name) == value for name, value in wanted):
+                    return message
+                looked_at += 1
+            return None
 
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: found() or self.closed)

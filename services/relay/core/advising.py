@@ -20,6 +20,7 @@ from services.relay.core.coverage import Coverage
 from services.relay.core.feedback import RULES, Advice, Delivered, chosen, worded
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, FeedbackState, Policy, Told
 from services.relay.core.notices import FeedbackChanged
+from services.relay.core.rotation import Strippable
 from services.relay.core.turns import Stage, Talk
 
 
@@ -57,11 +58,10 @@ class Advisor:
         self._out: list[do.Effect] = []
 
     @property
-    def strippable(self) -> int:
-        """Tokens of advice that a rebuilt session would not have; 0 where the policy is not to strip it so."""
-        if self._wish in (FeedbackPolicy.APPEND, FeedbackPolicy.JUST_IN_TIME):
-            return 0
-        return self._advice.burden
+    def strippable(self) -> Strippable:
+        """What a rebuilt session would not have; nothing where the policy is not to strip it so."""
+        stays = self._wish in (FeedbackPolicy.APPEND, FeedbackPolicy.JUST_IN_TIME)
+        return Strippable() if stays else self._advice.strippable
 
     @property
     def expires_at(self) -> float | None:

@@ -20,6 +20,7 @@ from typing import Final
 from services.relay.core.capabilities import Capability
 from services.relay.core.ledger import Ledger, Verdict, text_tokens
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
+from services.relay.core.rotation import Strippable
 
 PREFIX: Final = "[SALES_MANAGER_INSTRUCTION] "
 """What tells the agent that it is not the client who speaks."""
@@ -133,9 +134,12 @@ class Advice:
                 self.stale.append(delivered)
 
     @property
-    def burden(self) -> int:
-        """Tokens in the talk that a rebuilt session would not have once the turn in progress is over."""
-        return sum(item.feedback.tokens for item in (*self.stale, *self.live) if not item.in_instruction)
+    def strippable(self) -> Strippable:
+        """What of it is in the talk only because nobody has taken it out."""
+        stale, live = (
+            sum(item.feedback.tokens for item in items if not item.in_instruction) for items in (self.stale, self.live)
+        )
+        return Strippable(stale, stale + live)
 
     @property
     def owed(self) -> list[Delivered]:

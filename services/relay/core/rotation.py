@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.relay.core.model import Policy, RotationReason
 from services.relay.core.turns import Stage
@@ -14,7 +14,7 @@ WITHOUT_HANDLE: Final = frozenset({RotationReason.FALSE_RESUME, RotationReason.C
 REBUILDS: Final = frozenset({RotationReason.CONTEXT_PRESSURE, RotationReason.REBASE})
 """Rotations that are there to make the context smaller."""
 PLANNED: Final = frozenset({RotationReason.GO_AWAY, RotationReason.AGE, RotationReason.CLIENT})
-"""Rotations that come anyway, and with which stale advice may be left behind."""
+"""Rotations that come anyway, and leave stale advice behind, unless a rebuild was but a while ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,18 @@ def due_at_once(reason: RotationReason, now: float, policy: Policy) -> RotationD
 def due_when_quiet(reason: RotationReason) -> RotationDue:
     """What only makes the context better: between two turns, or never."""
     return RotationDue(reason, math.inf, math.inf)
+
+
+class Strippable(NamedTuple):
+    """Tokens of advice in the talk that a rebuilt session would not have.
+
+    Args:
+        now: If it were rebuilt at this moment; what the turn in progress was advised is told again.
+        soon: Once that turn is over.
+    """
+
+    now: int = 0
+    soon: int = 0
 
 
 def stripping_is_due(strippable: int, context: int, limit: int, policy: Policy) -> bool:

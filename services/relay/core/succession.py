@@ -17,7 +17,7 @@ from services.relay.core.dialogue import Dialogue
 from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle
 from services.relay.core.presence import Presence
 from services.relay.core.resume_check import Compression, ResumeCheck
-from services.relay.core.rotation import PLANNED, REBUILDS, DialBudget, stripping_is_due
+from services.relay.core.rotation import PLANNED, REBUILDS, DialBudget, Strippable, stripping_is_due
 from services.relay.core.states import Phase, Signal, step
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
 
@@ -157,19 +157,19 @@ class Succession:
 
     # Replaced.
 
-    def look(self, now: float, strippable: int = 0) -> list[do.Effect]:
+    def look(self, now: float, strippable: Strippable) -> list[do.Effect]:
         """Replace the connection in use if it is due and the moment is good.
 
         Args:
             now: Monotonic seconds.
-            strippable: Tokens of advice that a rebuilt session would not have.
+            strippable: What advice a rebuilt session would not have.
         """
         self._out = []
         connection = self.connection
         connection.time_passed(now, expecting=self._talk.answer_owed)
         context = self._coverage.ledger.context
-        worth_it = stripping_is_due(strippable, context, self._limit, self._policy)
-        if connection.due is None and self._client.here and worth_it and self._may_strip(strippable, now):
+        worth_it = stripping_is_due(strippable.soon, context, self._limit, self._policy)
+        if connection.due is None and self._client.here and worth_it and self._may_strip(strippable.soon, now):
             connection.strip()
         if connection.due is None or self._client.left_to_it(connection.due.reason):
             return self._out
@@ -195,17 +195,17 @@ class Succession:
         ours = due is not None and not self._client.left_to_it(due.reason)
         return self.connection.moments(now, expecting=self._talk.answer_owed, ours=ours)
 
-    def rotated_by_client(self, now: float, strippable: int = 0) -> list[do.Effect]:
+    def rotated_by_client(self, now: float, strippable: Strippable) -> list[do.Effect]:
         """The client goes or comes because the connection ends: replace it now."""
         self._out = []
         self._rotate(RotationReason.CLIENT, now, strippable)
         return self._out
 
-    def _rotate(self, reason: RotationReason, now: float, strippable: int) -> None:
+    def _rotate(self, reason: RotationReason, now: float, strippable: Strippable) -> None:
         self.phase = step(self.phase, Signal.ROTATE)
         if self.connection.stable(now):
             self._budget.progress()
-        if reason in REBUILDS or (reason in PLANNED and self._may_strip(strippable, now)):
+        if reason in REBUILDS or (reason in PLANNED and self._may_strip(strippable.now, now)):
             self._rebasing, self._rebased_at = True, now
             self._coverage.handle_given_up("the context is rebuilt smaller")
             self._dialogue.accounts.rebased()

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from filo.handles.v1.resources_pb2 import AgentConfig, FeedbackPolicy
 from filo.relay.v1 import relay_pb2 as pb
 from services.emulator.faults import GoAwayFault, Moment
 from tests.integration.relay.test_feedback import relay_process, send
-from tests.support.client import Client, Speaker
+from tests.support.client import PAUSE_FRAMES, Client, Speaker
 from tests.support.handles import until
 from tests.support.relay import AGENT, QUICK, RunningRelay, running_relay
 
@@ -82,18 +83,25 @@ async def test_advice_has_no_effect_after_its_turn(tmp_path: Path, policy: Feedb
 
 @pytest.mark.parametrize("policy", [REPLACE, REBASE])
 async def test_advice_across_rotations(tmp_path: Path, policy: FeedbackPolicy.ValueType) -> None:
-    """Connections that live for a second: advice is neither lost nor doubled nor kept by any of them."""
-    emulator = {"lifetime": 1.2}
-    async with running_relay(tmp_path, emulator=emulator, policy=AT_ONCE, **VERTEX) as relay:
+    """A connection a turn, ended in speech or after the answer: advice is never lost, doubled or kept."""
+    async with running_relay(tmp_path, policy=AT_ONCE, **VERTEX) as relay:
         talk = Talk(relay, await relay.create(agent=agent(policy)), Speaker(82))
         async with Client(relay.socket(talk.session)) as client:
-            for number in range(1, 6):
-                await talk.advised(client, f"Mention discount {number}.")
-                await asyncio.sleep(0.3)
-                await talk.unadvised(client)
-                await asyncio.sleep(0.3)
-            assert len(client.all("session:rotated")) >= 3
+            for number, moment in enumerate((Moment.ACTIVITY, Moment.TURN) * 3, start=1):
+                async with rotating(relay, client, moment):
+                    await talk.advised(client, f"Mention discount {number}.")
+                async with rotating(relay, client, moment):
+                    await talk.unadvised(client)
         assert (await ledger_of(relay, talk.session)).unverified_removal_count == 0
+
+
+@asynccontextmanager
+async def rotating(relay: RunningRelay, client: Client, moment: Moment) -> AsyncIterator[None]:
+    """What is done in here sees the end of a connection announced at a moment; in the end it is replaced."""
+    before = len(client.all("session:rotated"))
+    relay.emulator.faults.add([GoAwayFault(when=moment, time_left=0.3, ends_in=1.0)])
+    yield
+    await until(lambda: len(client.all("session:rotated")) > before)
 
 
 @pytest.mark.parametrize("policy", [REPLACE, REBASE])
@@ -162,6 +170,12 @@ def with_tools(policy: FeedbackPolicy.ValueType) -> AgentConfig:
     return agent(policy, system_instruction=script, tools=tools)
 
 
+SILENCE = 0.1
+"""Seconds after which the emulator takes an utterance to be over."""
+A_FRAME = 5
+"""How many 20 ms a client sends at once; what it says is measured by what it sends."""
+
+
 class Mixed:
     """Turns of every kind, one after another."""
 
@@ -170,22 +184,26 @@ class Mixed:
         self.session = session
         self.client = client
         self.speaker = Speaker(84)
+        self.turns = 0
 
     async def turn(self, number: int, *, ends: bool) -> None:
         """Spoken, typed, with a tool; with advice in every other one; over once a connection that ends is replaced."""
         before = len(self.client.all("session:rotated"))
         if number % 2:
-            await send(self.relay, self.session, f"Mention discount {number}, and ask what they think of it.")
+            await send(self.relay, self.session, f"Mention discount {number}.")
         kinds = {0: self._typed, 1: self._with_a_tool}
         await kinds.get(number % 4, self._spoken)(number)
         if ends:
             await until(lambda: len(self.client.all("session:rotated")) > before)
 
     async def _spoken(self, number: int) -> None:
-        await self.client.turn(self.speaker, f"I should like to hear more about part {number}, please.")
+        spoken, pause = self.speaker.say(f"Well, what is my share of part {number}?"), int(SILENCE * 50) + 1
+        voice, silence = spoken[:-PAUSE_FRAMES], spoken[-pause:]
+        frames = [b"".join(voice[at : at + A_FRAME]) for at in range(0, len(voice), A_FRAME)]
+        await self._complete(self.client.speak([*frames, b"".join(silence)]))
 
     async def _typed(self, number: int) -> None:
-        await self._write(f"This is a typed question about part {number}: what would it do for a company such as ours?")
+        await self._write(f"This is a typed question about part {number} of the catalogue: what is my price?")
 
     async def _with_a_tool(self, number: int) -> None:
         writing = asyncio.create_task(self._write(f"Please use the tool lookup with part is P-{number}"))
@@ -197,9 +215,12 @@ class Mixed:
         await writing
 
     async def _write(self, text: str) -> None:
-        done = len(self.client.all("turn:complete"))
-        await self.client.send(type="text", text=text)
-        await until(lambda: len(self.client.all("turn:complete")) > done)
+        await self._complete(self.client.send(type="text", text=text))
+
+    async def _complete(self, saying: Awaitable[None]) -> None:
+        self.turns += 1
+        await saying
+        await self.client.wait("turn:complete", turn=self.turns)
 
 
 def ends(turns: int) -> range:
@@ -217,7 +238,8 @@ def goaways(turns: int) -> tuple[GoAwayFault, ...]:
 async def test_the_ledger_knows_the_context(tmp_path: Path, policy: FeedbackPolicy.ValueType, turns: int) -> None:
     """Category by category, by the estimate alone, after turns of all kinds and rotations between them: within 5 %."""
     settings = replace(QUICK, rebase_tokens=200, rebase_interval=0.0, compression=False)
-    emulator = {"window": 128_000, "session_audio": 10_000.0, "speed": 200.0, "faults": goaways(turns)}
+    quick = {"speed": 2_000.0, "thinking": 0.001, "silence": SILENCE}
+    emulator = {"window": 128_000, "session_audio": 10_000.0, "faults": goaways(turns), **quick}
     async with running_relay(tmp_path, emulator=emulator, policy=settings, **VERTEX) as relay:
         session = await relay.create(agent=with_tools(policy))
         async with Client(relay.socket(session)) as client:

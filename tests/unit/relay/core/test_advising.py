@@ -24,7 +24,7 @@ from services.relay.core.model import (
     UpstreamHandle,
     Usage,
 )
-from tests.unit.relay.core.scene import POLICY, Scene, resumed
+from tests.unit.relay.core.scene import POLICY, Scene, resumed, rotate_at_once
 
 AUTO, APPEND, JUST_IN_TIME, REPLACE, REBASE = FeedbackPolicy
 ACCEPTED, SUPERSEDED, EXPIRED, DELIVERED, REMOVED = FeedbackState
@@ -378,6 +378,46 @@ def test_a_rotation_that_is_due_anyway_strips_too() -> None:
     assert it.one(do.Checkpoint).invalidate
     it.let(on.UpstreamClosed(1000, ""))
     assert it.one(do.OpenUpstream).handle is None
+
+
+def test_a_rotation_soon_after_a_rebuild_strips_nothing() -> None:
+    """It goes by the handle, advice and all: a rebuild costs the whole prompt uncached. The next one strips."""
+    it = scene(REBASE, rebase_tokens=20, rebase_interval=60.0)
+    it.let(*given(replace(ADVICE, text="x" * 100)))
+    answered(it, 200).stores()
+    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(16, 12, 2)))
+    it.let(*given(OTHER))
+    answered(it, 100)
+    it.let(on.CheckpointStored(0, 2))
+    it.stores().gets_handle("h3")
+    rotate_at_once(it)
+    assert it.one(do.OpenUpstream).handle == "h3"
+    it.let(on.UpstreamReady())
+    assert it.core.continuity is Continuity.HANDLE
+    it.now += 60.0
+    it.let(on.GoAway(60.0))
+    assert it.one(do.Checkpoint).invalidate
+
+
+def test_a_rotation_into_speech_strips_what_is_stale_and_no_more() -> None:
+    """What the turn in progress was advised would be told again: for its sake no context is given up."""
+    it = scene(REBASE, rebase_tokens=4000)
+    it.let(*given(ADVICE), on.SpeechBegan())
+    it.stores()
+    it.let(on.GoAway(2.0))
+    it.after(0.5)
+    it.let(on.UpstreamClosed(1000, ""))
+    assert it.one(do.OpenUpstream).handle == "h1"
+    it.let(on.UpstreamReady())
+    assert advice(it) == [(CONTENT, ADVICE.text)]
+    answered(it, 200).stores().gets_handle("h2")
+    it.let(*given(OTHER), on.SpeechBegan())
+    it.let(on.GoAway(2.0))
+    it.after(0.5)
+    it.let(on.UpstreamClosed(1000, ""))
+    assert it.one(do.OpenUpstream).handle is None
+    it.let(on.UpstreamReady(Told(16, 12, 2)))
+    assert advice(it) == [(CONTENT, OTHER.text)]
 
 
 def test_a_lost_connection_strips_nothing() -> None:

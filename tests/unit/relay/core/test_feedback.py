@@ -8,6 +8,7 @@ from services.relay.core.capabilities import UNHINDERED, Backend, capability
 from services.relay.core.feedback import PREFIX, RULES, Advice, Rule, chosen, replacing_is_cheaper, tokens, worded
 from services.relay.core.ledger import Breakdown, Ledger, Verdict
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
+from services.relay.core.rotation import Strippable
 
 AUTO, APPEND, JUST_IN_TIME, REPLACE, REBASE = FeedbackPolicy
 ACCEPTED, SUPERSEDED, EXPIRED, DELIVERED, REMOVED = FeedbackState
@@ -145,10 +146,10 @@ def test_a_rebuilt_session_has_nothing_stale() -> None:
     """It is told the clean transcript; what is live is owed to it."""
     advice = Advice((stored(1, 1), stored(2, 2), stored(3, 3)), last_turn=2)
     assert [one.feedback.id for one in advice.owed] == ["3"]
-    assert advice.burden == 30
+    assert advice.strippable == Strippable(now=20, soon=30)
     advice.opened(None, with_live=True)
     assert [one.by for one in advice.leaving] == ["rebuilt", "rebuilt"]
-    assert (advice.burden, advice.stale) == (10, [])
+    assert (advice.strippable, advice.stale) == (Strippable(now=0, soon=10), [])
 
 
 def test_a_resumed_session_has_what_its_handle_covers() -> None:
