@@ -63,6 +63,7 @@ class Choices:
         goaway_lead: Seconds before that at which it says so.
         speed: How much faster than real time both sides speak, with the emulator.
         window: The emulated models' context window in tokens; 0 for each model's own.
+        backend: Whose API the emulator plays, `developer` or `vertex`.
     """
 
     upstream: Upstream = Upstream.EMULATOR
@@ -71,6 +72,7 @@ class Choices:
     goaway_lead: float = 2.0
     speed: float = 4.0
     window: int = 0
+    backend: str = "developer"
 
 
 class MissingKeyError(Exception):
@@ -160,7 +162,9 @@ def _emulator(choices: Choices) -> dict[str, str]:
 
 
 def _towards_emulator(choices: Choices, where: Mapping[str, Address]) -> dict[str, str]:
-    return {
+    vertex = {"FILO_RELAY_ACCESS_TOKEN": "emulator"} if choices.backend == "vertex" else {}
+    return vertex | {
+        "FILO_RELAY_BACKEND": choices.backend,
         "FILO_RELAY_UPSTREAM_URL": f"wss://{_reach(where['FILO_EMULATOR_ADDRESS'])}",
         "FILO_RELAY_UPSTREAM_CA": str(choices.data_dir / "emulator-ca.pem"),
     }

@@ -236,4 +236,5 @@ def _choices(suite: Suite, directory: Path) -> Choices:
         goaway_lead=suite.stack.goaway_lead,
         speed=suite.stack.speed,
         window=suite.stack.window,
+        backend=suite.stack.backend,
     )

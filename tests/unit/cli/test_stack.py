@@ -37,6 +37,13 @@ def test_every_service_is_told_where_the_others_are() -> None:
         assert environ["PATH"] == "/bin"
 
 
+def test_the_emulator_plays_either_api() -> None:
+    """The relay is told which, and has what that wants of a caller."""
+    developer, vertex = planned(Choices(), {})["relay"], planned(Choices(backend="vertex"), {})["relay"]
+    assert (developer["FILO_RELAY_BACKEND"], "FILO_RELAY_ACCESS_TOKEN" in developer) == ("developer", False)
+    assert (vertex["FILO_RELAY_BACKEND"], vertex["FILO_RELAY_ACCESS_TOKEN"]) == ("vertex", "emulator")
+
+
 def test_what_the_user_sets_wins() -> None:
     """A setting of the environment reaches its service, and those that must find it."""
     plan = planned(Choices(), {"FILO_EMULATOR_ADDRESS": "0.0.0.0:9001", "FILO_EMULATOR_SPEED": "4"})

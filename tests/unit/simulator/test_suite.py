@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from filo.handles.v1.resources_pb2 import FEEDBACK_POLICY_REBASE, FEEDBACK_POLICY_REPLACE
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.simulator import faultplan, persona, suite
 from services.simulator.documents import DocumentError
 
-LIMITS = Path(__file__).parents[3] / "suites" / "limits.yaml"
+SUITES = Path(__file__).parents[3] / "suites"
+LIMITS, ADVICE = SUITES / "limits.yaml", SUITES / "advice.yaml"
 
 
 def test_the_shipped_suite_covers_every_persona_and_every_fault() -> None:
@@ -23,6 +25,17 @@ def test_the_shipped_suite_covers_every_persona_and_every_fault() -> None:
     assert {spec.rotation for spec in specs} >= {pb.ROTATION_UNSPECIFIED, pb.ROTATION_CLIENT}
     assert {run.fault_plan for run in loaded.runs if run.exclusive} == {"relay-killed", "relay-rolled"}
     assert len({run.title for run in loaded.runs}) == len(loaded.runs)
+
+
+def test_the_shipped_suite_of_advice_has_every_policy_that_takes_it_away() -> None:
+    """Each with a manager, spoken and written, under faults and without; where an instruction can be replaced."""
+    loaded = suite.load(ADVICE)
+    assert loaded.stack.backend == "vertex"
+    for policy in (FEEDBACK_POLICY_REPLACE, FEEDBACK_POLICY_REBASE):
+        specs = [run.spec for run in loaded.runs if run.spec.feedback_policy == policy]
+        assert {spec.manager for spec in specs} == {pb.MANAGER_KIND_RULES}
+        assert {spec.channel for spec in specs} == {pb.CHANNEL_UNSPECIFIED, pb.CHANNEL_TEXT}
+        assert {bool(spec.fault_plan) for spec in specs} == {True, False}
 
 
 def test_the_world_before_filo_is_the_same_suite() -> None:
