@@ -18,7 +18,9 @@ from services.cli.screen import Screen
 from services.cli.telling import Work, show_facts, tell
 from services.common import logs
 from services.common.clock import SystemClock
+from services.common.errors import Reason, ServiceError
 from services.handles import database, operating, rotation
+from services.handles.codec import UnreadableError
 from services.handles.config import Settings
 from services.handles.database import Opened
 from services.handles.metrics import Metrics
@@ -163,4 +165,11 @@ def _run(environ: Mapping[str, str], act: Act, show: Callable[[Any, Screen], Non
 
 
 def _tell(work: Work, show: Callable[[Any, Screen], None], *, as_json: bool) -> int:
-    return tell("filo handles", work, as_json=as_json, show=show)
+    async def readable() -> Any:  # noqa: ANN401 - what JSON has
+        try:
+            return await work()
+        except UnreadableError as error:
+            why = f"{error}; restore what was there, or delete its conversation"
+            raise ServiceError(Reason.INTERNAL, why) from error
+
+    return tell("filo handles", readable, as_json=as_json, show=show)

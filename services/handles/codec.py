@@ -24,7 +24,11 @@ HEAD: Final = len(_SEALED) + _ID_BYTES
 """How many first bytes of a stored value tell how it was sealed."""
 
 
-class SpoiledError(ValueError):
+class UnreadableError(ValueError):
+    """A value does not open; the text names its place, and holds nothing of it."""
+
+
+class SpoiledError(UnreadableError):
     """A value will never open: it was sealed for another place, changed, or cut."""
 
 
@@ -40,7 +44,7 @@ class Codec(Protocol):
 
         Raises:
             SpoiledError: It will never open.
-            ValueError: This codec cannot open it: its key is not at hand, or it was sealed in an unknown way.
+            UnreadableError: Its key is not at hand, or it was sealed in a way that this version does not know.
         """
         ...
 
@@ -104,10 +108,10 @@ class Sealing:
 
         Raises:
             SpoiledError: It was sealed for another place, changed or cut.
-            ValueError: It was sealed with a key that is not in the ring, or in a way that this version does not know.
+            UnreadableError: It was sealed with a key that is not in the ring, or in an unknown way.
         """
         if not sealed.startswith(_SEALED):
-            raise ValueError(f"a value in {place} is sealed in a way this codec does not know")
+            raise UnreadableError(f"a value in {place} is sealed in a way this codec does not know")
         cipher, nonce = self._key(sealed, place), sealed[HEAD : HEAD + _NONCE_BYTES]
         try:
             return cipher.decrypt(nonce, sealed[HEAD + _NONCE_BYTES :], place.encode())
@@ -123,5 +127,5 @@ class Sealing:
         if number not in self._ciphers and self._reload is not None:
             self.ring = self._reload()
         if number not in self._ciphers:
-            raise ValueError(f"a value in {place} is sealed with key {number}, which is not in the key file")
+            raise UnreadableError(f"a value in {place} is sealed with key {number}, which is not in the key file")
         return self._ciphers[number]

@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from services.common import logs
 from services.common.lifecycle import StartupError
 from services.handles import keyfile, postgres, programs, schema, sqlite, sqlite_file, sqlite_programs
-from services.handles.codec import Sealing
+from services.handles.codec import Sealing, UnreadableError
 from services.handles.config import Settings
 from services.handles.digests import Digests, sealing_check
 from services.handles.keyfile import KeyRing
@@ -185,14 +185,14 @@ def _again(path: Path) -> KeyRing:
     """Read the ring again.
 
     Raises:
-        ValueError: It cannot be read.
+        UnreadableError: It cannot be read.
     """
     try:
         ring = keyfile.load(path)
     except StartupError as error:
-        raise ValueError(str(error)) from error
+        raise UnreadableError(str(error)) from error
     if ring is None:
-        raise ValueError(f"the key file {path} is missing")
+        raise UnreadableError(f"the key file {path} is missing")
     return ring
 
 

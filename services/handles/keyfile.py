@@ -14,6 +14,7 @@ It is for its owner alone, or mounted by a platform as `services.common.secret_f
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +124,19 @@ def create(path: Path) -> KeyRing:
 def replace(path: Path, ring: KeyRing) -> None:
     """Store other keys in place of a file's: the whole old file or the whole new one is there at any moment.
 
+    It stays its owner's, with its mode: who changes keys as root does not lock the service out.
+
     Raises:
-        StartupError: It cannot be written.
+        StartupError: It cannot be written, or not so that its owner can still read it.
     """
     beside = path.with_name(f".{path.name}.new")
     try:
+        before = path.stat()
         beside.unlink(missing_ok=True)
         _write(beside, ring)
+        if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(beside, before.st_uid, before.st_gid)
+        beside.chmod(stat.S_IMODE(before.st_mode))
         beside.replace(path)
         _sync_directory(path.parent)
     except OSError as error:

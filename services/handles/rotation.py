@@ -63,7 +63,7 @@ async def reencrypt(store: Store, clock: Clock, progress: Callable[[str, int], N
 
     Raises:
         ServiceError: STORE_UNAVAILABLE; what was done until then is done.
-        ValueError: A row does not open: its key is not in the ring, or it was changed.
+        UnreadableError: A row does not open: its key is not in the ring, or it was changed.
     """
     total = 0
     for column in SEALED:

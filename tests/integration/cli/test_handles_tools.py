@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1.resources_pb2 import Conversation, Ledger
 from services.cli import handles_tools, main
+from services.handles import keyfile
 from tests.support.clock import ManualClock
 from tests.support.handles import SHARE_TOKEN, RunningHandles, postgres_environ, running_handles
 
@@ -133,6 +136,28 @@ async def test_keys_are_rotated_beside_the_service(stored: Stored, tool: Tool) -
     assert done == {"dropped": [1], "keys": [2]}
     attached = await stored.handles.attach(stored.conversation)
     assert attached.upstream_handle.secret == f"{SECRET}-2"
+
+
+async def test_a_row_that_does_not_open_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, exit code 1: by whoever shows it, and by a rotation, which drops no key for it."""
+    async with running_handles(tmp_path) as handles:
+        created = await handles.create()
+    with closing(sqlite3.connect(tmp_path / "handles.db")) as connection, connection:
+        connection.execute("UPDATE agents SET body = substr(body, 1, length(body) - 1)")
+    environ = {"FILO_DATA_DIR": str(tmp_path)}
+    place = f"agents/{created.name.partition('/')[2]}"
+    calls: list[Callable[[], int]] = [
+        lambda: handles_tools.show(environ, created.name, as_json=True),
+        lambda: handles_tools.rotate_keys(environ, new_key=True, as_json=True),
+        lambda: handles_tools.finish_rotation(environ, as_json=True),
+    ]
+    for call in calls:
+        capsys.readouterr()
+        assert await asyncio.to_thread(call) == 1
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1)
+        assert place in told.err
+    assert list((keyfile.load(tmp_path / "handles.key") or keyfile.new()).sealing) == [2, 1]
 
 
 async def test_what_is_due_is_swept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

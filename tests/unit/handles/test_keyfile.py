@@ -1,5 +1,6 @@
 """The key file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,30 @@ def test_a_new_key_seals_and_the_old_ones_stay(tmp_path: Path) -> None:
     assert list(keyfile.KeyRing(second.hashes, second.sealing).only(3).sealing) == [3]
     assert [entry.name for entry in tmp_path.iterdir()] == ["handles.key"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_replaced_file_stays_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes keys as root leaves user, group and mode as they are; who may not, changes nothing."""
+    path = tmp_path / "handles.key"
+    first = keyfile.create(path)
+    path.chmod(0o400)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "chown", lambda _, user, group: given.append((user, group)))
+    second = first.extended()
+    keyfile.replace(path, second)
+    assert given == [(path.stat().st_uid, path.stat().st_gid)]
+    assert path.stat().st_mode & 0o777 == 0o400
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refused)
+    with pytest.raises(StartupError, match="operation not permitted"):
+        keyfile.replace(path, first)
+    monkeypatch.undo()
+    path.chmod(0o600)
+    assert keyfile.load(path) == second
 
 
 def test_a_file_without_an_encryption_key_is_refused(tmp_path: Path) -> None:
