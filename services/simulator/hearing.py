@@ -161,7 +161,7 @@ class Hearing:
 
     @take.register
     def _interrupted(self, event: messages.Interrupted) -> None:
-        """The answer ends here; its turn is complete only once it is stored, and the next answer may be heard before."""
+        """The answer ends here; its turn is complete only when it is stored, and the next answer may come before."""
         self._cut_off.setdefault(event.turn, self._ear.answer())
 
     @take.register
