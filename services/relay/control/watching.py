@@ -92,6 +92,8 @@ class Watch:
     async def follow(self, name: str, after: int, *, forwarded: bool) -> AsyncIterator[pb.WatchSessionResponse]:
         """What happens to a conversation, until it ends.
 
+        When nobody holds it any more, how it stands then is told once; the next holder's events follow.
+
         Args:
             name: The conversation.
             after: The newest event that the watcher has got, or 0.
@@ -100,16 +102,22 @@ class Watch:
         Raises:
             ServiceError: It does not exist, or the replica that held it has just gone.
         """
-        fresh = not after
+        fresh, left = not after, False
         while True:
             await self._registry.settled(name)
+            silent = True
             async for event in self._events(name, None if fresh else after, forwarded=forwarded):
-                after, fresh = event.sequence, False
+                after, fresh, silent = event.sequence, False, False
                 yield event
                 if event.HasField("ended"):
                     return
             if forwarded:  # whoever asks looks for the next holder itself
                 return
+            if silent and not left:
+                standing = await self._standing(name, after)
+                after, fresh = standing.sequence, False
+                yield standing
+            left = silent
             await self._clock.sleep(_BETWEEN_HOLDERS)
 
     async def _events(self, name: str, after: int | None, *, forwarded: bool) -> AsyncIterator[pb.WatchSessionResponse]:
@@ -137,8 +145,11 @@ class Watch:
         elif stored.holder and stored.holder != self._store.holder:
             async for event in self._ask(stored.holder, name, 0 if after is None else max(after, _BEFORE_ANY)):
                 yield event
-        elif after is None:
-            yield await self._snapshot(name, sequence(conversation.epoch, 0))
+
+    async def _standing(self, name: str, after: int) -> pb.WatchSessionResponse:
+        """How a conversation stands that nobody holds; nothing has happened to it since the event `after`."""
+        epoch = (await self._store.get(name)).conversation.epoch
+        return await self._snapshot(name, max(after, sequence(epoch, 0)))
 
     async def _snapshot(self, name: str, number: int) -> pb.WatchSessionResponse:
         now = timestamp_pb2.Timestamp()

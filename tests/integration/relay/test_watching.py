@@ -29,6 +29,19 @@ class Watcher:
                     return event
         raise AssertionError(f"the stream ended before {kind}")
 
+    async def standing(self, *, attached: bool) -> pb.WatchSessionResponse:
+        """Read up to the next word of how the conversation stands that says this."""
+        while (event := await self.until("session")).session.attached is not attached:
+            pass
+        return event
+
+    @property
+    def in_order(self) -> bool:
+        """Whether each event has a number above the last, and how things stand that of the last event before it."""
+        happened = [event.sequence for event in self.events if not event.HasField("session")]
+        numbers = [event.sequence for event in self.events]
+        return happened == sorted(set(happened)) and numbers == sorted(numbers)
+
     @property
     def kinds(self) -> list[str]:
         """The kinds of what was read."""
@@ -52,8 +65,7 @@ async def test_a_watcher_sees_it_all(tmp_path: Path) -> None:
         await relay.control.EndSession(pb.EndSessionRequest(conversation=session.conversation, reason="done"))
         assert (await watcher.until("ended")).ended.reason == "done"
     assert {"ledger", "rotation_started"} <= set(watcher.kinds)
-    numbers = [event.sequence for event in watcher.events]
-    assert numbers == sorted(set(numbers))
+    assert watcher.in_order
 
 
 async def test_a_broken_stream_is_taken_up_again(tmp_path: Path) -> None:
@@ -88,12 +100,37 @@ async def test_any_replica_will_do(tmp_path: Path) -> None:
             await first.where.registry.drain()
         async with Client(second.socket(session)) as client:
             await client.wait("session:resumed")
-            standing = await watcher.until("session")
+            standing = await watcher.standing(attached=True)
             assert standing.session.turn_count == 1
             joined = await watcher.until("client_joined")
             assert joined.client_joined.continuity == CONTINUITY_HANDLE
-    numbers = [event.sequence for event in watcher.events]
-    assert numbers == sorted(set(numbers))
+    assert watcher.in_order
+
+
+async def test_a_watcher_is_told_that_nobody_holds_it(tmp_path: Path) -> None:
+    """Once, at the end of the holder and at the beginning of a stream; the next holder's events follow."""
+    async with running_relay(tmp_path) as first, another_relay(first) as second:
+        session = await first.create()
+        async with Client(first.socket(session)) as client:
+            await client.wait("session:started")
+            watcher = Watcher(second, session.conversation)
+            await watcher.standing(attached=True)
+            await client.turn(Speaker(45), "My company is Brightwater.")
+            await client.wait_handles(2)
+            await first.where.registry.drain()
+        told = await watcher.standing(attached=False)
+        assert told.session.turn_count == 1
+        again = Watcher(first, session.conversation, after=told.sequence)
+        assert (await again.until("session")).session == told.session
+        async with Client(second.socket(session)) as client:
+            await client.wait("session:resumed")
+            await watcher.until("client_joined")
+            await again.until("client_joined")
+    assert watcher.in_order
+    assert again.in_order
+    assert again.kinds == ["session", "session", "client_joined"], (
+        "it stands as it stands: told once, and once attached"
+    )
 
 
 async def test_what_does_not_exist_cannot_be_watched(tmp_path: Path) -> None:

@@ -435,14 +435,14 @@ class WatchSessionResponse(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     FEEDBACK_CHANGED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Grows from event to event, across replicas too; not without holes."""
+    """Grows from event to event, across replicas too; not without holes. A `session` has that of the newest event it knows of."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
 
     @_builtins.property
     def session(self) -> Global___Session:
-        """How the conversation stands: the first message of a stream, and after a change of replica."""
+        """How the conversation stands: the first message of a new stream, after a change of replica, and when none holds it."""
 
     @_builtins.property
     def client_joined(self) -> Global___ClientJoined:

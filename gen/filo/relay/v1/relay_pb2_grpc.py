@@ -130,8 +130,8 @@ class RelayServiceServicer:
 
     def WatchSession(self, request, context):
         """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
-        the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
-        conversation nothing happens to it, and the stream waits.
+        the caller goes. A stream that breaks is taken up again with the last `sequence`. When no relay holds the conversation
+        any more, the stream says once how it stands then; nothing happens to it until the next one, for which it waits.
         Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -69,8 +69,8 @@ class RelayServiceStub:
     """
     WatchSession: _grpc.UnaryStreamMultiCallable[_relay_pb2.WatchSessionRequest, _relay_pb2.WatchSessionResponse]
     """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
-    the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
-    conversation nothing happens to it, and the stream waits.
+    the caller goes. A stream that breaks is taken up again with the last `sequence`. When no relay holds the conversation
+    any more, the stream says once how it stands then; nothing happens to it until the next one, for which it waits.
     Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
     """
 
@@ -115,8 +115,8 @@ class RelayServiceAsyncStub(RelayServiceStub):
     """
     WatchSession: _aio.UnaryStreamMultiCallable[_relay_pb2.WatchSessionRequest, _relay_pb2.WatchSessionResponse]  # type: ignore[assignment]
     """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
-    the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
-    conversation nothing happens to it, and the stream waits.
+    the caller goes. A stream that breaks is taken up again with the last `sequence`. When no relay holds the conversation
+    any more, the stream says once how it stands then; nothing happens to it until the next one, for which it waits.
     Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
     """
 
@@ -194,8 +194,8 @@ class RelayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_relay_pb2.WatchSessionResponse], _abc.AsyncIterator[_relay_pb2.WatchSessionResponse]]:
         """Streams what happens to a conversation, at whichever replica: how it stands first, then every event, until it ends or
-        the caller goes. A stream that breaks is taken up again with the last `sequence`. While no relay holds the
-        conversation nothing happens to it, and the stream waits.
+        the caller goes. A stream that breaks is taken up again with the last `sequence`. When no relay holds the conversation
+        any more, the stream says once how it stands then; nothing happens to it until the next one, for which it waits.
         Errors: CONVERSATION_NOT_FOUND; SERVICE_UNAVAILABLE when the replica that held it has just gone.
         """
 
