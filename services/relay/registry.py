@@ -209,7 +209,8 @@ class Registry:
         seen, known = request.last_seen, request.last_turn
         if seen is None or seen.epoch >= live.epoch:
             return []
-        after = max(0, known or 0, live.core.talk.last - _RECENT)
+        last = live.core.talk.last
+        after = max(min(known or 0, last), last - _RECENT, 0)
         return [
             turn
             async for turn in self._around.store.stored_turns(live.name, after)

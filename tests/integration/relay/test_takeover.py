@@ -67,6 +67,23 @@ async def test_a_conversation_goes_where_its_client_goes(tmp_path: Path) -> None
         assert second.metric("filo_relay_takeovers_total", result="released") == 1
 
 
+@pytest.mark.parametrize(("last_turn", "missed"), [("0", [1]), ("1", []), ("9" * 18, [])])
+async def test_a_client_is_told_of_the_turns_that_it_was_not_told_of(
+    tmp_path: Path, last_turn: str, missed: list[int]
+) -> None:
+    """By the newest turn that it names, whatever messages it has got: its relay may die before the word of the end."""
+    async with two_relays(tmp_path) as (first, second):
+        session = await first.create()
+        speaker = Speaker(81)
+        async with Client(first.socket(session)) as client:
+            await client.turn(speaker, "My company is Brightwater.")
+            await client.wait_handles(2)
+            async with Client(second.socket(session, lastSeen=client.last_seen, lastTurn=last_turn)) as back:
+                await back.wait("session:resumed", epoch=2, turn=1)
+                await back.turn(speaker, "What is my company?")
+                assert [message["turn"] for message in back.all("turn:missed")] == missed
+
+
 async def test_in_the_middle_of_an_answer(tmp_path: Path) -> None:
     """The answer is withdrawn; the client sends again what is not covered, and the turn begins again."""
     async with two_relays(tmp_path, emulator={"speed": 2.0}) as (first, second):
