@@ -50,7 +50,7 @@ test: $(READY) $(PROGRAMS) ## run every test, three files at a time; ARGS select
 
 .PHONY: test-robustness
 test-robustness: $(READY) ## kill handle stores under load, for minutes (DURATION=180 SEED=1); 100,000 worthless handles
-	@FILO_ROBUSTNESS_SECONDS=$(or $(DURATION),180) FILO_ROBUSTNESS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/robustness $(ARGS)
+	@GRPC_ENABLE_FORK_SUPPORT=0 FILO_ROBUSTNESS_SECONDS=$(or $(DURATION),180) FILO_ROBUSTNESS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/robustness $(ARGS)
 	@FILO_TEST_HANDLES=100000 $(BIN)/python -m pytest tests/integration/handles/test_refused_handles.py
 
 .PHONY: faults
@@ -113,7 +113,7 @@ bench-runs: $(READY) ## 200 training runs at once in one simulator process: do t
 
 .PHONY: bench-handles
 bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations
-	@$(BIN)/python -m bench.handles $(ARGS)
+	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench.handles $(ARGS)
 
 .PHONY: bench-relay
 bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs, beside the bare floor, google-genai and haproxy

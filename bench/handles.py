@@ -201,7 +201,7 @@ _COLUMNS: Final[Sequence[tuple[str, Literal["left", "right"]]]] = (
 
 
 def _verdict(row: Report) -> str:
-    """Which goals the issue sets for this row, and whether they are met."""
+    """Which goals this row has, and whether they are met."""
     goal = GOALS.get(row["operation"]) if row["database"] == "sqlite" else None
     told = [] if goal is None else [f"{'met' if row['of_echo'] >= goal else 'MISSED'}: {goal:g} of echo"]
     if row["of_fewest_rows"] != 1:
