@@ -30,6 +30,7 @@ from services.handles.limits import LIMITS
 from services.handles.policy import OUTSIDE
 from services.handles.refusals import REFUSALS
 from services.handles.sqlite_programs import PRAGMAS
+from services.relay import turn_trace
 from services.relay.control import access as relay_access
 from services.relay.core import capabilities, states, upstream_close
 from services.simulator import access as simulator_access
@@ -62,8 +63,12 @@ def _error_reasons() -> str:
     return markdown(("reason", "gRPC code", "WebSocket close code", "worth a retry"), rows)
 
 
-def _settings(service: str) -> str:
-    rows = ((f"`{name}`", f"`{default}`" if default else "", meaning) for name, default, meaning in settings(service))
+def _settings(service: str, beginning: str = "") -> str:
+    rows = (
+        (f"`{name}`", f"`{default}`" if default else "", meaning)
+        for name, default, meaning in settings(service)
+        if name.startswith(beginning)
+    )
     return markdown(("variable", "default", "meaning"), rows)
 
 
@@ -163,6 +168,11 @@ def _network_paths() -> str:
     return markdown(("from", "to", "port", "what for", "in"), rows)
 
 
+def _trace_events() -> str:
+    rows = ((f"`{row.name}`", row.meaning) for row in turn_trace.EVENTS.values())
+    return markdown(("event", "what happened"), rows)
+
+
 def _metrics(service: str) -> str:
     own = f"filo_{service}_"
     return _metric_rows(entry for entry in metrics_catalogue.entries(service) if entry.name.startswith(own))
@@ -238,6 +248,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         **simulator_tables.tables(markdown),
         "common-metrics": _common_metrics,
         "network-paths": _network_paths,
+        "trace-events": _trace_events,
+        "tracing-settings": partial(_settings, "relay", "OTEL_"),
         **{f"{service}-metrics": partial(_metrics, service) for service in metrics_catalogue.SERVICES},
         **{f"{service}-settings": partial(_settings, service) for service in SERVICES},
     }

@@ -18,12 +18,15 @@ class Party(StrEnum):
     DNS = "the cluster's DNS"
     GEMINI = "Gemini"
     DATABASE = "PostgreSQL"
+    COLLECTOR = "an OpenTelemetry collector"
     STRANGER = "any other pod"
 
 
 OURS: Final = (Party.RELAY, Party.HANDLES, Party.SIMULATOR, Party.MIGRATE)
 """Filo's own pods."""
 EVERYWHERE: Final = ("dev", "prod")
+TRACED: Final = ("the component tracing",)
+"""Where an overlay chooses to have traces."""
 
 
 class Path(NamedTuple):
@@ -56,6 +59,7 @@ PATHS: Final = (
     Path(Party.TRAINER, Party.SIMULATOR, 7403, "training runs"),
     Path(Party.HANDLES, Party.DATABASE, 5432, "the database", ("prod",)),
     Path(Party.MIGRATE, Party.DATABASE, 5432, "its schema", ("prod",)),
+    *(Path(party, Party.COLLECTOR, 4317, "traces", TRACED) for party in (Party.RELAY, Party.HANDLES, Party.SIMULATOR)),
     Path(Party.MONITORING, Party.RELAY, 7411, "metrics"),
     Path(Party.MONITORING, Party.HANDLES, 7412, "metrics"),
     Path(Party.MONITORING, Party.SIMULATOR, 7413, "metrics"),

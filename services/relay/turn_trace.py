@@ -9,7 +9,7 @@ checkpoint, a rotation at its end.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from services.common import tracing
 from services.common.clock import Clock
@@ -17,8 +17,6 @@ from services.common.tracing import Attributes, Point, Span, Tracer
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
-
-Render = Callable[[Any], tuple[str, Attributes]]
 
 
 class TurnTrace:
@@ -56,7 +54,7 @@ class TurnTrace:
         if begin is not None:
             begin(self, event)
         if told is not None:
-            self._tell(*told(event))
+            self._tell(told.name, told.details(event))
         if end is not None:
             end(self, event)
 
@@ -186,59 +184,105 @@ class TurnTrace:
     """What ends one, or says more of it, after it is told."""
 
 
-def _plain(name: str) -> Render:
-    return lambda _: (name, tracing.NONE)
+class Row(NamedTuple):
+    """What is told of something that happened.
+
+    Args:
+        name: The event's.
+        meaning: Of it, for the documentation.
+        details: What is told besides.
+    """
+
+    name: str
+    meaning: str
+    details: Callable[[Any], Attributes] = lambda _: tracing.NONE
 
 
-def _calls(event: on.ToolsCalled) -> tuple[str, Attributes]:
-    names = ",".join(call.name for call in event.calls)
-    return "tools.called", {"filo.tools": names, "filo.calls": len(event.calls)}
-
-
-EVENTS: Final[Mapping[type[Any], Render]] = MappingProxyType(
+EVENTS: Final[Mapping[type[Any], Row]] = MappingProxyType(
     {
-        on.ClientJoined: _plain("client.joined"),
-        on.ClientLeft: _plain("client.left"),
-        on.SpeechBegan: lambda e: ("speech", {"filo.waiting": e.waiting}),
-        on.ClientWrote: _plain("text"),
-        on.AnswerBegan: _plain("answer.began"),
-        on.GenerationCompleted: _plain("answer.whole"),
-        on.Interrupted: _plain("answer.interrupted"),
-        on.ToolsCalled: _calls,
-        on.ToolResultGiven: _plain("tool.answered"),
-        on.ToolCallsCancelled: lambda e: ("tools.cancelled", {"filo.calls": len(e.ids)}),
-        do.AnswerTool: lambda e: ("tool.remembered", {"filo.tools": e.name}),
-        on.GoAway: lambda e: ("go_away", tracing.NONE if e.time_left is None else {"filo.seconds_left": e.time_left}),
-        on.UpstreamReady: _plain("upstream.ready"),
-        on.UpstreamClosed: lambda e: ("upstream.closed", {"filo.close_code": e.code}),
-        on.HandleUpdated: lambda e: ("handle.updated", {"filo.resumable": e.secret is not None}),
-        on.CheckpointStored: lambda e: ("checkpoint.stored", {"filo.turn": e.turn}),
-        on.Fenced: _plain("fenced"),
-        on.EndedElsewhere: _plain("ended.elsewhere"),
-        on.StoreRefused: _plain("store.refused"),
-        on.DrainAsked: _plain("drain"),
-        on.TakenOver: _plain("taken.over"),
-        on.EndAsked: _plain("end.asked"),
-        do.CloseUpstream: _plain("upstream.close"),
-        do.Welcome: lambda e: ("client.welcomed", {"filo.continuity": e.continuity.value if e.continuity else "new"}),
-        do.CloseClient: lambda e: ("client.closed", {"filo.reason": e.why.value}),
-        do.Advise: lambda e: (
-            "feedback.sent" if e.text else "feedback.taken_out",
-            {"filo.channel": e.channel.value, "filo.characters": len(e.text)},
+        on.ClientJoined: Row("client.joined", "a socket of the client's has come"),
+        do.Welcome: Row(
+            "client.welcomed",
+            "and is told how the context survived",
+            lambda e: {"filo.continuity": e.continuity.value if e.continuity else "new"},
         ),
-        do.Checkpoint: lambda e: ("checkpoint", {"filo.turns": len(e.turns), "filo.handle": e.handle is not None}),
-        do.InvalidateHandle: _plain("handle.invalidated"),
-        tell.Rotating: lambda n: ("rotating", {"filo.reason": n.reason.value}),
-        tell.Rotated: lambda n: (
+        on.ClientLeft: Row("client.left", "its socket is gone"),
+        do.CloseClient: Row(
+            "client.closed", "its socket is closed by the relay", lambda e: {"filo.reason": e.why.value}
+        ),
+        on.SpeechBegan: Row("speech", "the client begins to speak", lambda e: {"filo.waiting": e.waiting}),
+        on.ClientWrote: Row("text", "the client writes"),
+        on.AnswerBegan: Row("answer.began", "the first output of the answer"),
+        on.GenerationCompleted: Row("answer.whole", "nothing more of it will come"),
+        on.Interrupted: Row("answer.interrupted", "the client has spoken into it"),
+        on.ToolsCalled: Row(
+            "tools.called",
+            "the model wants tools",
+            lambda e: {"filo.tools": ",".join(call.name for call in e.calls), "filo.calls": len(e.calls)},
+        ),
+        on.ToolResultGiven: Row("tool.answered", "the client gives a result"),
+        do.AnswerTool: Row(
+            "tool.result", "the model is given it, or one that this turn had before", lambda e: {"filo.tools": e.name}
+        ),
+        on.ToolCallsCancelled: Row(
+            "tools.cancelled", "the model wants some no longer", lambda e: {"filo.calls": len(e.ids)}
+        ),
+        do.Advise: Row(
+            "advice",
+            "advice is sent to the model, or taken out of its instruction",
+            lambda e: {"filo.channel": e.channel.value, "filo.characters": len(e.text)},
+        ),
+        tell.FeedbackChanged: Row(
+            "feedback",
+            "what became of an item of feedback",
+            lambda n: {
+                "filo.feedback": n.change.id,
+                "filo.state": n.change.state.value,
+                "filo.tokens": n.change.tokens,
+            },
+        ),
+        on.GoAway: Row(
+            "go_away",
+            "Gemini will end the connection",
+            lambda e: tracing.NONE if e.time_left is None else {"filo.seconds_left": e.time_left},
+        ),
+        on.UpstreamClosed: Row(
+            "upstream.closed", "the connection is gone, or was not made", lambda e: {"filo.close_code": e.code}
+        ),
+        do.CloseUpstream: Row("upstream.close", "the relay closes it"),
+        on.UpstreamReady: Row("upstream.ready", "a connection has completed its setup"),
+        tell.UpstreamTrouble: Row("upstream.trouble", "none can be had", lambda n: {"filo.retryable": n.retryable}),
+        tell.Rotating: Row("rotating", "the connection is being replaced", lambda n: {"filo.reason": n.reason.value}),
+        tell.Rotated: Row(
             "rotated",
-            {"filo.reason": n.reason.value, "filo.continuity": n.continuity.value, "filo.gap_seconds": n.gap},
+            "it has been: how the context survived, and the gap",
+            lambda n: {
+                "filo.reason": n.reason.value,
+                "filo.continuity": n.continuity.value,
+                "filo.gap_seconds": n.gap,
+            },
         ),
-        tell.TurnRestarted: lambda n: ("restarted", {"filo.reason": n.reason.value}),
-        tell.UpstreamTrouble: lambda n: ("upstream.trouble", {"filo.retryable": n.retryable}),
-        tell.FeedbackChanged: lambda n: (
-            f"feedback.{n.change.state.value}",
-            {"filo.feedback": n.change.id, "filo.tokens": n.change.tokens},
+        tell.TurnRestarted: Row(
+            "restarted", "the turn was cut, and is begun again", lambda n: {"filo.reason": n.reason.value}
         ),
+        on.HandleUpdated: Row(
+            "handle.updated",
+            "Gemini gives a handle, or says that there is none",
+            lambda e: {"filo.resumable": e.secret is not None},
+        ),
+        do.InvalidateHandle: Row("handle.invalidated", "the stored handle is deleted"),
+        do.Checkpoint: Row(
+            "checkpoint",
+            "turns, or a handle, are to be stored",
+            lambda e: {"filo.turns": len(e.turns), "filo.handle": e.handle is not None},
+        ),
+        on.CheckpointStored: Row("checkpoint.stored", "they are", lambda e: {"filo.turn": e.turn}),
+        on.Fenced: Row("fenced", "another relay has the conversation"),
+        on.TakenOver: Row("taken.over", "another relay is about to have it"),
+        on.DrainAsked: Row("drain", "this relay stops"),
+        on.EndAsked: Row("end.asked", "the conversation is to end"),
+        on.EndedElsewhere: Row("ended.elsewhere", "the store says that it has ended"),
+        on.StoreRefused: Row("store.refused", "the store will never take a write"),
     }
 )
 """What is told of a turn, and in which words: never what was said, nor a handle, a tool's arguments or its result."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,28 +13,34 @@ import yaml
 
 ROOT: Final = Path(__file__).parents[2]
 OVERLAYS: Final = ("dev", "prod")
-RENDERED: Final = (*OVERLAYS, "podman")
+TRACED: Final = ("dev+tracing", "prod+tracing")
+RENDERED: Final = (*OVERLAYS, *TRACED, "podman")
 
 Object = dict[str, Any]
 
 
 @cache
 def render(overlay: str) -> tuple[Object, ...]:
-    """Every object of an overlay, as kustomize makes it."""
-    return kustomize(ROOT / "deploy/kubernetes/overlays" / overlay)
+    """Every object of an overlay, as kustomize makes it; ``overlay+component`` adds one that it has not chosen."""
+    name, _, component = overlay.partition("+")
+    if not component:
+        return kustomize(ROOT / "deploy/kubernetes/overlays" / name)
+    with tempfile.TemporaryDirectory() as directory:
+        return with_component(component, Path(directory).resolve(), f"overlays/{name}")
 
 
-def with_component(name: str, directory: Path) -> tuple[Object, ...]:
-    """The base with one component.
+def with_component(name: str, directory: Path, below: str = "base") -> tuple[Object, ...]:
+    """The base, or an overlay, with one component.
 
     Args:
         name: Of the component.
         directory: An empty one.
+        below: What gets the component.
     """
     parts = {
-        part: os.path.relpath(ROOT / "deploy/kubernetes" / part, directory) for part in ("base", f"components/{name}")
+        part: os.path.relpath(ROOT / "deploy/kubernetes" / part, directory) for part in (below, f"components/{name}")
     }
-    made = {"resources": [parts["base"]], "components": [parts[f"components/{name}"]]}
+    made = {"resources": [parts[below]], "components": [parts[f"components/{name}"]]}
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(made))
     return kustomize(directory)
 

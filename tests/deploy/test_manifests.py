@@ -15,7 +15,18 @@ from services.common.grpc_server import LIVE
 from services.relay.client.protocol import PATH
 from services.relay.config import DrainPolicy
 from tests.deploy import kube
-from tests.deploy.kube import OVERLAYS, RENDERED, ROOT, containers, environment, pod_of, ports, selects, workloads
+from tests.deploy.kube import (
+    OVERLAYS,
+    RENDERED,
+    ROOT,
+    TRACED,
+    containers,
+    environment,
+    pod_of,
+    ports,
+    selects,
+    workloads,
+)
 
 VERSION: Final = "1.37"
 CUSTOM: Final[dict[str, Any]] = {"PodMonitor": operator.PodMonitor, "PrometheusRule": operator.PrometheusRule}
@@ -96,7 +107,7 @@ def test_every_address_of_another_service_exists(overlay: str) -> None:
                     assert int(port) in services[name], value
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
 def test_every_setting_is_one_of_the_services(overlay: str) -> None:
     """A variable that no service reads is a mistake that nobody would notice."""
     for workload in workloads(overlay):
@@ -218,7 +229,7 @@ def test_every_component_is_chosen_by_an_overlay_or_tested_alone() -> None:
     directory = ROOT / "deploy/kubernetes"
     chosen = "".join(path.read_text() for path in directory.glob("overlays/*/kustomization.yaml"))
     unused = {path.name for path in (directory / "components").iterdir() if f"components/{path.name}" not in chosen}
-    assert unused == {"gateway"}
+    assert unused == {"gateway", *(overlay.partition("+")[2] for overlay in TRACED)}
 
 
 def test_grpc_is_balanced_by_the_caller() -> None:

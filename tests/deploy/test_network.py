@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.deploy import kube
-from tests.deploy.kube import OVERLAYS, selects
+from tests.deploy.kube import OVERLAYS, TRACED, selects
+from tools import network_paths
 from tools.network_paths import OURS, PATHS, Party
 
 
@@ -30,6 +31,7 @@ ENDS: Final[dict[Party, End]] = {
     Party.DNS: End({"k8s-app": "kube-dns"}, {"kubernetes.io/metadata.name": "kube-system"}, ours=False),
     Party.GEMINI: End({}, {}, ours=False, address="142.250.184.10"),
     Party.DATABASE: End({}, {}, ours=False, address="10.20.30.40"),
+    Party.COLLECTOR: End({"app": "otel-collector"}, {"filo.dev/tracing": "true"}, ours=False),
     Party.STRANGER: End({"app": "stranger"}, {"kubernetes.io/metadata.name": "default"}, ours=False),
 }
 PORTS: Final = sorted({path.port for path in PATHS} | {22, 80, 443, 5432, 7421, 7422, 7423, 7443})
@@ -74,12 +76,13 @@ def allowed(overlay: str, source: Party, target: Party, port: int) -> bool:
     )
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
 def test_exactly_the_real_paths(overlay: str) -> None:
     """Of all parties and ports, those in the table; each rule says its ports and its peers."""
+    chosen = {overlay.partition("+")[0], *(network_paths.TRACED if overlay in TRACED else ())}
     present = {kube.component(workload) for workload in kube.workloads(overlay)}
     parties = [party for party in Party if party not in OURS or party.value in present]
-    wanted = {(path.source, path.target, path.port) for path in PATHS if overlay in path.overlays}
+    wanted = {(path.source, path.target, path.port) for path in PATHS if chosen & set(path.overlays)}
     found = {
         (source, target, port)
         for source, target, port in itertools.product(parties, parties, PORTS)

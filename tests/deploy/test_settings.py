@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,8 +11,9 @@ from services.common import api_keys
 from services.common.config import ConfigError
 from services.common.grpc_access import Caller
 from tests.deploy import kube
-from tests.deploy.kube import OVERLAYS, containers, workloads
+from tests.deploy.kube import OVERLAYS, TRACED, containers, pod_of, workloads
 from tests.support.certificates import Authority
+from tools.network_paths import PATHS, Party
 
 REFERENCED: Final = {
     "POD_IP": "10.1.2.3",
@@ -42,28 +44,32 @@ def settings(container: kube.Object, mounted: Path) -> Any:  # noqa: ANN401 - ev
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Path:
-    """The emulator's authority, where a relay looks for it."""
-    ca = tmp_path / "lib/filo/emulator-ca.pem"
-    ca.parent.mkdir(parents=True)
-    ca.touch()
+    """The emulator's authority and the hashes of API keys, where a relay looks for them."""
+    ca, keys = tmp_path / "lib/filo/emulator-ca.pem", tmp_path / "etc/api-keys/api-keys"
+    for file in (ca, keys):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    keys.write_text(f"shop sha256:{'0' * 64} as=platform conversations=200\n", encoding="utf-8")
+    keys.chmod(0o440)
     return tmp_path
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
 def test_every_service_accepts_its_environment(overlay: str, mounted: Path) -> None:
     """No problem is found, with the secrets and certificates that the documentation asks for."""
-    authority = Authority()
+    authority, prod = Authority(), overlay.startswith("prod")
     for workload in workloads(overlay):
         for container in containers(workload):
             authority.issue(mounted / "etc/tls", container["args"][0])
             made = settings(container, mounted)
             if container["name"] == "relay":
                 assert str(made.advertise_address) == "10.1.2.3:7401", "where other relays reach this one"
-                assert made.transport.encrypted is (overlay == "prod")
+                assert made.transport.encrypted is prod
+                assert made.access.api_keys is not None, "backends show a key"
             if container["name"] == "simulator":
-                assert made.channel == ("text" if overlay == "prod" else "voice"), "Gemini does not hear the test voice"
+                assert made.channel == ("text" if prod else "voice"), "Gemini does not hear the test voice"
             if container["name"] == "handles":
-                assert made.embedded is (overlay == "dev")
+                assert made.embedded is not prod
 
 
 def test_the_keys_of_development_open_each_other(mounted: Path) -> None:
@@ -82,6 +88,22 @@ def test_the_keys_of_development_open_each_other(mounted: Path) -> None:
         "relay": [frozenset({Caller.RELAY}), platform],
         "simulator": [frozenset({Caller.SIMULATOR}), platform],
     }
+
+
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
+def test_traces_go_where_a_policy_lets_them(overlay: str, mounted: Path) -> None:
+    """Only where the component is chosen; from every service, a part of the turns, to the port in the table."""
+    authority = Authority()
+    for workload in kube.of(overlay, "Deployment"):
+        for container in pod_of(workload)["spec"]["containers"]:
+            authority.issue(mounted / "etc/tls", container["args"][0])
+            tracing = settings(container, mounted).tracing
+            assert tracing.on is (overlay in TRACED)
+            if tracing.on:
+                assert {urlsplit(tracing.endpoint).port} == {
+                    path.port for path in PATHS if path.target is Party.COLLECTOR
+                }
+                assert 0 < tracing.ratio < 1
 
 
 def test_without_certificates_production_does_not_start(mounted: Path) -> None:
