@@ -71,11 +71,11 @@ async def exporting(tracing: Tracing, flush: float = FLUSH) -> AsyncIterator["Ot
         insecure=tracing.endpoint.startswith("http://"),
         credentials=_credentials(tracing),
         headers=tracing.headers,
-        timeout=tracing.timeout / 1000,
+        timeout=tracing.export_timeout / 1000,
         compression=grpc.Compression.NoCompression,
         channel_options=(("grpc.enable_http_proxy", 0),),  # type: ignore[arg-type]  # gRPC takes numbers
     )
-    processor = BatchSpanProcessor(exporter, _QUEUE, _EVERY, _BATCH, tracing.timeout)
+    processor = BatchSpanProcessor(exporter, _QUEUE, _EVERY, _BATCH, tracing.export_timeout)
     made = provider(tracing, processor)
     try:
         yield OtelTracer(made)

@@ -42,7 +42,7 @@ class Tracing:
         headers: OTEL_EXPORTER_OTLP_HEADERS. Sent with each export, for example a key: ``name=value,name=value``,
             percent-encoded. A secret.
         certificate: OTEL_EXPORTER_OTLP_CERTIFICATE. PEM file with the authority of the collector's certificate.
-        timeout: OTEL_EXPORTER_OTLP_TIMEOUT. Milliseconds that one export may take.
+        export_timeout: OTEL_EXPORTER_OTLP_TIMEOUT. Milliseconds that one export may take.
         sampler: OTEL_TRACES_SAMPLER. Which traces are kept: ``parentbased_always_on``, ``parentbased_traceidratio``,
             ``parentbased_always_off``, ``always_on``, ``traceidratio`` or ``always_off``.
         ratio: OTEL_TRACES_SAMPLER_ARG. How many of them, from 0 to 1, where the sampler is a ratio.
@@ -56,7 +56,7 @@ class Tracing:
     endpoint: str = "http://localhost:4317"
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     certificate: Path | None = None
-    timeout: int = 10_000
+    export_timeout: int = 10_000
     sampler: str = SAMPLERS[0]
     ratio: float = 1.0
     service: str = ""
@@ -86,7 +86,7 @@ def read(values: Mapping[str, str], problems: list[str]) -> Tracing:
         _endpoint(env, default.endpoint),
         _pairs(env, "EXPORTER_OTLP_HEADERS", lower=True),
         _certificate(env),
-        env.integer("EXPORTER_OTLP_TIMEOUT", default.timeout, low=1),
+        env.integer("EXPORTER_OTLP_TIMEOUT", default.export_timeout, low=1),
         env.choice("TRACES_SAMPLER", default.sampler, SAMPLERS),
         env.number("TRACES_SAMPLER_ARG", default.ratio, high=1.0),
         env.text("SERVICE_NAME", default.service),

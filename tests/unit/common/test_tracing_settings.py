@@ -53,7 +53,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         endpoint="https://collector.example.com:4317",
         headers=(("x-key", "a secret"), ("x-tenant", "filo")),
         certificate=tmp_path / "ca.crt",
-        timeout=2500,
+        export_timeout=2500,
         sampler="parentbased_traceidratio",
         ratio=0.25,
         service="our-relay",
