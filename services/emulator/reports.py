@@ -30,6 +30,7 @@ def voice(stream: int, line: Line) -> Report:
         ],
         "connections_dropped": line.dropped.connections,
         "context": [_turn(turn) for turn in context.turns],
+        "compressed": context.compressed,
         "frames": _completeness(line.received(stream), stream, context),
         "greetings": bill.greetings,
         "tokens": {

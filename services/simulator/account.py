@@ -37,9 +37,15 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """What the emulator has for one voice: the newest context, oldest piece first."""
+    """What the emulator has for one voice.
+
+    Attributes:
+        context: The newest context, oldest piece first.
+        compressed: How many pieces before those the model's sliding window has dropped.
+    """
 
     context: tuple[Piece, ...] = ()
+    compressed: int = 0
 
 
 def parse(data: bytes | str) -> Account:

@@ -7,11 +7,14 @@ A turn is there as audio (its frames), or as text (where the relay rebuilt the c
 that is there as text carries its frames with it. For each frame: ``copies = audio runs that hold it + texts that carry
 its turn``. None is lost, more than one is doubled; a turn is lost when nothing of it is there, and doubled when all of
 it is there more than once. Only a completed turn can be lost: one in progress promised nothing yet.
+
+A model whose window is full drops the oldest turns, and says that it did. What is missing before the oldest turn that
+is there was dropped then, which is no loss: no connection took it.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +49,7 @@ class Held:
         frames_doubled: Spoken frames that are there more than once, each counted once.
         lost_by_turn: Turns with frames that are not there, and how many.
         doubled_by_turn: Turns with frames that are there more than once, and how many.
+        dropped: Numbers of the oldest turns, which the model's sliding window has dropped.
     """
 
     lost: tuple[int, ...] = ()
@@ -54,6 +58,7 @@ class Held:
     frames_doubled: int = 0
     lost_by_turn: tuple[tuple[int, int], ...] = ()
     doubled_by_turn: tuple[tuple[int, int], ...] = ()
+    dropped: tuple[int, ...] = ()
 
 
 def facts(turns: Iterable[Turn]) -> Facts:
@@ -91,14 +96,13 @@ def redelivered(turns: Iterable[Turn]) -> tuple[int, ...]:
 
 def held_by_emulator(turns: Sequence[Turn], account: Account) -> Held:
     """Look for every turn in the emulator's context."""
-    audio = _copies_of_frames(account)
-    texts = _copies_as_text(turns, account)
+    found = _copies(turns, account)
+    dropped = _dropped(found) if account.compressed else ()
     lost, doubled = [], []
     gone: dict[int, int] = {}
     twice: dict[int, int] = {}
-    for turn in turns:
-        carried = texts[turn.number]
-        copies = [audio[frame] + carried for frame in turn.frames] or [carried]
+    for turn in turns[len(dropped) :]:
+        copies = found[turn.number]
         if turn.completed and not any(copies):
             lost.append(turn.number)
         if min(copies) > 1:
@@ -107,8 +111,29 @@ def held_by_emulator(turns: Sequence[Turn], account: Account) -> Held:
             gone[turn.number] = copies.count(0)
             twice[turn.number] = sum(count > 1 for count in copies)
     return Held(
-        tuple(lost), tuple(doubled), sum(gone.values()), sum(twice.values()), _worst_first(gone), _worst_first(twice)
+        tuple(lost),
+        tuple(doubled),
+        sum(gone.values()),
+        sum(twice.values()),
+        _worst_first(gone),
+        _worst_first(twice),
+        dropped,
     )
+
+
+def _copies(turns: Sequence[Turn], account: Account) -> dict[int, list[int]]:
+    """How often the context holds each frame of each turn, as audio or as text; of a written turn, how often it."""
+    audio, texts = _copies_of_frames(account), _copies_as_text(turns, account)
+    return {
+        turn.number: [audio[frame] + texts[turn.number] for frame in turn.frames] or [texts[turn.number]]
+        for turn in turns
+    }
+
+
+def _dropped(found: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
+    """The turns before the oldest of which anything is there; none where nothing is: the newest is never dropped."""
+    oldest = next((number for number, copies in found.items() if any(copies)), 0)
+    return tuple(number for number in found if number < oldest)
 
 
 def _worst_first(by_turn: dict[int, int]) -> tuple[tuple[int, int], ...]:

@@ -19,6 +19,7 @@ _SAME_WORDS: Final = 20
 """Characters from which on an answer that is given twice is no coincidence."""
 _ADVICE_SHOWN: Final = 60
 """Characters of advice that an answer must repeat to follow it; the emulator's agent repeats 80."""
+_TIMES: Final = {0: "never", 1: "once", 2: "twice"}
 _BY_INSTRUCTION: Final = ("instruction", "replaced")
 """How the detail of advice begins that was taken out of the system instruction."""
 _REBUILT: Final = ("rebased", "transcript")
@@ -61,6 +62,10 @@ class Finding:
     text: str
     score: float | None = None
     evidence: Sequence[tuple[int, str]] = ()
+
+
+def _some(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def turns_completed(case: Case) -> Finding:
@@ -106,7 +111,8 @@ def regreetings(case: Case) -> Finding:
     """An agent that introduces itself again has lost its context."""
     greeted = [turn for turn in case.record.completed if checks.GREETING.search(turn.agent)]
     again = checks.regreetings(case.record.turns)
-    text = f"The agent introduced itself {again + len(greeted[:1])} times."
+    times = again + len(greeted[:1])
+    text = f"The agent introduced itself {_TIMES.get(times) or f'{times} times'}."
     return Finding(again, text, None, [(turn.number, turn.agent) for turn in greeted[1:] or greeted[: again and 1]])
 
 
@@ -121,7 +127,8 @@ def repeated_answers(case: Case) -> Finding:
         if words in seen:
             repeated.append((turn.number, f"as in turn {seen[words]}: {turn.agent}"))
         seen.setdefault(words, turn.number)
-    return Finding(len(repeated), f"{len(repeated)} answers were those to another line.", None, repeated)
+    text = f"{_some(len(repeated), 'answer was', 'answers were')} given before, to another line."
+    return Finding(len(repeated), text, None, repeated)
 
 
 def _shown(case: Case, numbers: Sequence[int]) -> list[tuple[int, str]]:
@@ -130,16 +137,20 @@ def _shown(case: Case, numbers: Sequence[int]) -> list[tuple[int, str]]:
 
 def lost_turns(case: Case) -> Finding:
     """Completed turns that the context does not hold."""
-    lost = case.held.lost
-    return Finding(
-        len(lost), f"The agent's context does not hold {len(lost)} completed turns.", None, _shown(case, lost)
-    )
+    lost, dropped = case.held.lost, case.held.dropped
+    text = f"The agent's context does not hold {_some(len(lost), 'completed turn', 'completed turns')}."
+    if dropped:
+        text += (
+            f" The model's window was full, and it dropped turns 1 to {dropped[-1]} itself, which is no loss."
+        )
+    return Finding(len(lost), text, None, _shown(case, lost))
 
 
 def doubled_turns(case: Case) -> Finding:
     """Turns that the context holds twice, and answers that were delivered complete twice."""
     doubled = sorted({*case.held.doubled, *checks.redelivered(case.record.turns)})
-    text = f"{len(doubled)} turns are in the agent's context twice, or were answered twice."
+    what = _some(len(doubled), "turn is", "turns are")
+    text = f"{what} in the agent's context twice, or answered twice."
     return Finding(len(doubled), text, None, _shown(case, doubled))
 
 
@@ -252,7 +263,8 @@ def advice_outlived(case: Case) -> Finding | None:
         for turn in _without(case.record, item)
         if said_in(turn.agent, _gist(item))
     ]
-    return Finding(len(late), f"{len(late)} answers followed advice that had been taken out.", None, late)
+    text = f"{_some(len(late), 'answer', 'answers')} followed advice that had been taken out."
+    return Finding(len(late), text, None, late)
 
 
 def _without(record: Record, item: pb.Advice) -> list[Turn]:

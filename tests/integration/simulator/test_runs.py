@@ -146,3 +146,14 @@ async def test_watching_may_begin_and_go_on_anywhere(stack: Stack, where: str) -
     assert [event.sequence for event in [*first, *rest]] == list(range(1, len(first) + len(rest) + 1))
     assert kinds([*first, *rest])[-1] == "finished"
     assert kinds([*first, *rest])[:2] == ["started", "prospect_said"]
+
+
+async def test_a_talk_that_outgrows_the_window_loses_nothing_by_it(stack: Stack) -> None:
+    """The model's own window drops the oldest turns: that is told, and is neither a lost turn nor a lost frame."""
+    async with asyncio.timeout(SECONDS), stack(emulator={"window": 1500}) as (simulator, _):
+        run = await simulator.run(turns=20, seed=3)
+    checks = {check.name: check for check in run.report.checks}
+    assert run.outcome == pb.OUTCOME_COMPLETED, run.reason
+    assert (run.report.lost_turns, run.report.audio.frames_lost) == (0, 0)
+    assert "dropped turns 1 to" in checks["lost_turns"].finding
+    assert checks["frames_doubled"].passed

@@ -70,6 +70,7 @@ def test_one_connection() -> None:
         "connections_dropped": 0,
         "conversations": ["c1"],
         "context": [{"role": "user", "kind": "audio", "text": "Hi.", "utterances": [0], "frames": [[0, 4]]}],
+        "compressed": 0,
         "frames": {"distinct_received": 10, "in_context": 5, "missing_in_context": 0, "repeated_in_context": 0},
         "greetings": 1,
         "tokens": {

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from services.common import voice
 from services.simulator import account, checks
@@ -200,3 +201,15 @@ def test_the_account_is_read_as_the_emulator_writes_it() -> None:
     assert account.parse(text) == Account((Piece("user", "audio", "Hi.", ((0, 4),)),))
     with pytest.raises(AccountError, match="cannot be read"):
         account.parse('{"context": 3}')
+
+
+def test_what_the_models_own_window_has_dropped_is_not_lost() -> None:
+    """The oldest turns, where it says that it dropped some; a hole after them is lost, and all where nothing is."""
+    turns = talk()
+    later = structs.replace(context(*map(spoken, turns[2:])), compressed=4)
+    held = checks.held_by_emulator(turns, later)
+    assert held == Held(dropped=(1, 2))
+    assert checks.held_by_emulator(turns, structs.replace(later, compressed=0)).lost == (1, 2)
+    holed = structs.replace(context(*map(spoken, (turns[2], *turns[4:]))), compressed=4)
+    assert checks.held_by_emulator(turns, holed).lost == (4,)
+    assert checks.held_by_emulator(turns, Account(compressed=4)).lost == (1, 2, 3, 4, 5, 6)
