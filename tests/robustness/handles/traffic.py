@@ -56,7 +56,7 @@ class Traffic:
             attached = await self._attach(conversation)
             if attached is not None:
                 await self._hold(conversation, attached, stop)
-            await asyncio.sleep(self._random.uniform(0, 0.1))
+            await self._pause(0.1)
 
     async def guest(self, stop: asyncio.Event) -> None:
         """Present handles: of this conversation, of another, old and new."""
@@ -65,12 +65,12 @@ class Traffic:
                 owner, handle = self._random.choice(self._handles[-200:])
                 named = owner if self._random.random() < 0.8 else self._random.choice(self.conversations)
                 await self._validate(named, handle, own=named == owner)
-            await asyncio.sleep(self._random.uniform(0, 0.05))
+            await self._pause(0.05)
 
     async def reaper(self, stop: asyncio.Event) -> None:
         """End a conversation now and then, and begin another."""
         while not stop.is_set():
-            await asyncio.sleep(self._random.uniform(0.3, 1.0))
+            await self._pause(1.0, at_least=0.3)
             conversation = self.conversations.pop(self._random.randrange(len(self.conversations)))
             await self._end(conversation)
             await self._create()
@@ -89,7 +89,7 @@ class Traffic:
             try:
                 created = await self._stub().CreateConversation(request, timeout=_DEADLINE)
             except ServiceError:
-                await asyncio.sleep(0.05)
+                await self._pause(0.1)
                 continue
             self.conversations.append(created.conversation.name)
             return
@@ -119,7 +119,7 @@ class Traffic:
             if outcome is not Outcome.DONE:
                 return
             if self._random.random() < 0.1:
-                await asyncio.sleep(self._random.uniform(0, 0.8))
+                await self._pause(0.8)
 
     async def _checkpoint(self, conversation: str, epoch: int, number: int) -> Outcome:
         """Store a turn; where the answer is lost, ask again as a relay does, for a while."""
@@ -143,7 +143,7 @@ class Traffic:
                 self._handles.append((conversation, handle))
             if event.outcome is not Outcome.UNKNOWN:
                 return event.outcome
-            await asyncio.sleep(0.02)
+            await self._pause(0.05)
         return Outcome.UNKNOWN
 
     async def _heartbeat(self, conversation: str, epoch: int) -> Outcome:
@@ -165,7 +165,7 @@ class Traffic:
         for _ in range(20):
             attached = await self._attach(conversation)
             if attached is None:
-                await asyncio.sleep(0.05)
+                await self._pause(0.1)
                 continue
             request = pb.EndConversationRequest(name=conversation, epoch=attached.conversation.epoch)
             call = self._stub().EndConversation(request, timeout=_DEADLINE)
@@ -173,6 +173,13 @@ class Traffic:
             self._history.events.append(replace(event, epoch=attached.conversation.epoch))
             if event.outcome is Outcome.DONE:
                 return
+
+    async def _pause(self, at_most: float, *, at_least: float = 0.0) -> None:
+        """Let a random moment pass, in seconds: clients think, and come back to a server that was killed.
+
+        Real time is what the test is about: servers judge by their own clocks, and handles expire in silence.
+        """
+        await asyncio.sleep(self._random.uniform(at_least, at_most))
 
     async def _call(self, call: Call, conversation: str, sent: Awaitable[T]) -> tuple[Event, T | None]:
         start, answer = monotonic(), None
