@@ -357,9 +357,8 @@ class LiveConversation:
     async def _keep_time(self) -> None:
         while True:
             self._rearm.clear()
-            now = self._around.clock.monotonic()
-            deadline = self.core.deadline(now)
-            left = None if deadline is None else max(0.0, deadline - now)
+            deadline = self.core.deadline
+            left = None if deadline is None else max(0.0, deadline - self._around.clock.monotonic())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._rearm.wait()

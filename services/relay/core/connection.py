@@ -108,11 +108,11 @@ class Connection:
         if expecting and self._policy.stall_after and now >= self._heard_at + self._policy.stall_after:
             self.due = RotationDue(RotationReason.STALL, now, now)
 
-    def moments(self, now: float, *, expecting: bool, ours: bool) -> list[float]:
+    def moments(self, seen_at: float, *, expecting: bool, ours: bool) -> list[float]:
         """When it must be looked at again.
 
         Args:
-            now: Monotonic seconds.
+            seen_at: When it was looked at last, monotonic seconds.
             expecting: It owes an answer, or the rest of one.
             ours: What is due is the relay's to do, not the client's.
         """
@@ -121,7 +121,7 @@ class Connection:
             found.append(self._opened_at + self._policy.max_age)
         if expecting and self._policy.stall_after:
             found.append(self._heard_at + self._policy.stall_after)
-        return [moment for moment in found if now < moment < math.inf]
+        return [moment for moment in found if seen_at < moment < math.inf]
 
     def _demand(self, due: RotationDue) -> None:
         if self.due is None or due.latest < self.due.latest:

@@ -43,6 +43,7 @@ class Conversation:
         self._upstreams = Succession(self._dialogue, self._client, attachment.capability, policy, now)
         self._policy = policy
         self._leaving: RotationDue | None = None
+        self._seen_at = now
         self._out: list[do.Effect] = []
 
     @property
@@ -69,7 +70,7 @@ class Conversation:
         """What is to be done about an event; nothing once the conversation is over here."""
         if self.phase is Phase.OVER:
             return []
-        self._out = []
+        self._out, self._seen_at = [], now
         if isinstance(event, on.RENEWS_PATIENCE):
             self._upstreams.connection.heard(now)
         mine = self._ON.get(type(event))
@@ -80,8 +81,13 @@ class Conversation:
         self._settle(event, now)
         return self._out
 
-    def deadline(self, now: float) -> float | None:
-        """When a `events.Tick` is wanted; None while nothing waits for time."""
+    @property
+    def deadline(self) -> float | None:
+        """When a `events.Tick` is wanted; None while nothing waits for time.
+
+        It may be over already: a moment counts until an event has come at it or later. A timer that goes off a little
+        early, or a look at the clock that comes a little late, must not lose it.
+        """
         if self.phase is Phase.OVER:
             return None
         moments = [] if self._client.here else [self._client.away_since + self._policy.grace]
@@ -90,9 +96,9 @@ class Conversation:
         if (overdue := self._dialogue.completions.deadline) is not None:
             moments.append(overdue)
         if self._leaving is not None:
-            moments += [moment for moment in (self._leaving.soon, self._leaving.latest) if moment > now]
+            moments += [moment for moment in (self._leaving.soon, self._leaving.latest) if moment > self._seen_at]
         if self.phase is Phase.LIVE:
-            moments += self._upstreams.moments(now)
+            moments += self._upstreams.moments(self._seen_at)
         return min(moments, default=None)
 
     # What follows from where things stand, whatever the event was.

@@ -189,11 +189,11 @@ class Succession:
     def _may_strip(self, strippable: int, now: float) -> bool:
         return strippable > 0 and now >= self._rebased_at + self._policy.rebase_interval
 
-    def moments(self, now: float) -> list[float]:
-        """When `look` must be called again."""
+    def moments(self, seen_at: float) -> list[float]:
+        """When `look` must be called again, after its last call at `seen_at`."""
         due = self.connection.due
         ours = due is not None and not self._client.left_to_it(due.reason)
-        return self.connection.moments(now, expecting=self._talk.answer_owed, ours=ours)
+        return self.connection.moments(seen_at, expecting=self._talk.answer_owed, ours=ours)
 
     def rotated_by_client(self, now: float, strippable: Strippable) -> list[do.Effect]:
         """The client goes or comes because the connection ends: replace it now."""

@@ -211,13 +211,13 @@ def test_advice_expires() -> None:
     """The core asks for the tick; nothing is delivered after it."""
     it = scene(REBASE)
     it.let(on.FeedbackGiven(replace(ADVICE, expires_at=it.now + 10)))
-    assert it.core.deadline(it.now) == it.now + 10
+    assert it.core.deadline == it.now + 10
     it.after(10.0)
     assert states(it) == [("1", EXPIRED)]
     assert it.one(do.Checkpoint).feedback[0].state is EXPIRED
     it.let(on.SpeechBegan())
     assert advice(it) == []
-    assert it.core.deadline(it.now) is None
+    assert it.core.deadline is None
 
 
 # Taken away again.

@@ -282,11 +282,22 @@ class AnyOrder(RuleBasedStateMachine):
         """The driver ticks when the core wants it to, and at once when it is late."""
         world = self.world
         world.now += seconds
-        deadline = world.core.deadline(world.now)
+        deadline = world.core.deadline
         if deadline is not None and deadline <= world.now:
             world.post(on.Tick())
-            again = world.core.deadline(world.now)
+            again = world.core.deadline
             assert again is None or again > world.now, "a tick that does not help"
+
+    @precondition(lambda self: (self.world.core.deadline or 0.0) > self.world.now + 0.001)
+    @rule()
+    def a_timer_goes_off_early(self) -> None:
+        """Nothing is due yet, and what will be is still waited for."""
+        world = self.world
+        deadline = world.core.deadline
+        assert deadline is not None
+        world.now = deadline - 0.001
+        world.post(on.Tick())
+        assert world.core.deadline == deadline
 
     @precondition(lambda self: not self.over)
     @rule(patience=st.floats(1.0, 20.0))
@@ -296,12 +307,12 @@ class AnyOrder(RuleBasedStateMachine):
         world.post(on.DrainAsked(patience))
         latest = world.now + patience
         while not self.over:
-            deadline = world.core.deadline(world.now)
+            deadline = world.core.deadline
             assert deadline is not None
             assert deadline <= latest
             world.now = max(world.now, deadline)
             world.post(on.Tick())
-            again = world.core.deadline(world.now)
+            again = world.core.deadline
             assert again is None or again > world.now, "a tick that does not help"
 
     @rule(

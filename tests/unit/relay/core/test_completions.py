@@ -85,7 +85,7 @@ def test_a_store_that_is_away_is_not_waited_for_long() -> None:
     """The conversation asks to be told the time, and tells the end with a doubt; `covered` comes when it is true."""
     scene = Scene().live().gets_handle().asks().answers().completes()
     checkpoint = scene.out
-    assert scene.core.deadline(scene.now) == scene.now + POLICY.store_patience
+    assert scene.core.deadline == scene.now + POLICY.store_patience
     scene.after(POLICY.store_patience)
     assert scene.told == ended(1, stored=False)
     scene.out = checkpoint

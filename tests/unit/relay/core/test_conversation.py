@@ -91,10 +91,10 @@ def test_a_client_that_returns_within_grace_finds_the_same_upstream() -> None:
     scene = Scene().live().asks().answers()
     scene.let(on.ClientLeft())
     assert scene.out == []
-    assert scene.core.deadline(scene.now) == scene.now + POLICY.grace
+    assert scene.core.deadline == scene.now + POLICY.grace
     assert scene.after(POLICY.grace - 0.1) == []
     assert scene.let(on.ClientJoined(RELAY)) == [do.Welcome(HANDLE)]
-    assert scene.core.deadline(scene.now) is None
+    assert scene.core.deadline is None
     scene.completes().stores()
     assert tell.TurnEnded(1, interrupted=False) in scene.told
 
@@ -148,13 +148,13 @@ def test_when_grace_is_over_the_conversation_is_given_back() -> None:
     assert scene.kinds == [tell.TurnEnded, do.Checkpoint, do.StopSending, do.CloseUpstream, do.Release, do.Stop]
     assert [turn.number for turn in scene.one(do.Checkpoint).turns] == [2]
     assert scene.core.phase is Phase.OVER
-    assert scene.core.deadline(scene.now) is None
+    assert scene.core.deadline is None
 
 
 def test_nobody_ever_comes() -> None:
     """An attached conversation whose client is gone before it joined does not stay for ever."""
     scene = Scene()
-    assert scene.core.deadline(scene.now) == scene.now + POLICY.grace
+    assert scene.core.deadline == scene.now + POLICY.grace
     scene.after(POLICY.grace)
     assert scene.kinds == [do.Release, do.Stop]
 

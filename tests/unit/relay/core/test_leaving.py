@@ -41,9 +41,9 @@ def test_an_answer_without_end_is_not_waited_for() -> None:
     """When patience is over the turn begins again at the next relay."""
     scene = live().asks().answers()
     scene.let(on.DrainAsked(10.0))
-    assert scene.core.deadline(scene.now) == scene.now + 5.0
+    assert scene.core.deadline == scene.now + 5.0
     assert scene.after(9.9) == []
-    assert scene.core.deadline(scene.now) == scene.now + 10.0 - 9.9
+    assert scene.core.deadline == scene.now + 10.0 - 9.9
     scene.after(0.2)
     assert scene.core.phase is Phase.OVER
     assert not scene.found(do.Checkpoint)

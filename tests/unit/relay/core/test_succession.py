@@ -50,7 +50,7 @@ def test_goaway_while_the_client_speaks_waits_until_soon() -> None:
     scene = Scene().live().turn().gets_handle("h1")
     scene.let(on.SpeechBegan())
     assert scene.let(on.GoAway(11.0)) == []
-    assert scene.core.deadline(scene.now) == scene.now + 5.0
+    assert scene.core.deadline == scene.now + 5.0
     assert scene.after(4.9) == []
     scene.after(0.1)
     assert scene.kinds == [tell.Rotating, do.StopSending, do.CloseUpstream]
@@ -60,9 +60,9 @@ def test_at_the_latest_an_answer_is_cut() -> None:
     """The partial answer is withdrawn, the turn begins again, its input is sent again from the boundary."""
     scene = Scene().live().turn().gets_handle("h1").asks().answers()
     scene.let(on.GoAway(10.0))
-    assert scene.core.deadline(scene.now) == scene.now + 4.5
+    assert scene.core.deadline == scene.now + 4.5
     scene.after(4.5)
-    assert scene.core.deadline(scene.now) == scene.now + 4.5
+    assert scene.core.deadline == scene.now + 4.5
     scene.after(4.5)
     assert scene.kinds == [tell.Rotating, do.StopSending, do.CloseUpstream]
     scene.let(on.UpstreamClosed(1000, ""))
@@ -106,9 +106,9 @@ def test_the_nearer_of_two_goaways_counts() -> None:
     """A second warning may only bring the end nearer."""
     scene = Scene().live().turn().gets_handle("h1").asks().answers()
     scene.let(on.GoAway(10.0), on.GoAway(60.0))
-    assert scene.core.deadline(scene.now) == scene.now + 4.5
+    assert scene.core.deadline == scene.now + 4.5
     scene.let(on.GoAway(5.0))
-    assert scene.core.deadline(scene.now) == scene.now + 2.0
+    assert scene.core.deadline == scene.now + 2.0
 
 
 def test_goaway_without_a_time() -> None:
@@ -134,7 +134,7 @@ def test_an_old_connection_is_rotated() -> None:
     """Past its age at the next good moment; with no good moment, after the patience is over."""
     policy = Policy(max_age=100.0, age_patience=20.0, grace=1000.0, stall_after=0.0)
     scene = Scene(policy=policy).live().turn().gets_handle("h1")
-    assert scene.core.deadline(scene.now) == scene.now + 100.0
+    assert scene.core.deadline == scene.now + 100.0
     scene.after(100.0)
     assert scene.told == [tell.Rotating(RotationReason.AGE, 2)]
     scene.let(on.UpstreamClosed(1000, ""), on.UpstreamReady())
@@ -151,7 +151,7 @@ def test_age_does_not_count_while_nothing_is_open() -> None:
     """Only a live connection grows old."""
     scene = Scene(policy=Policy(max_age=100.0))
     scene.let(on.ClientJoined(RELAY))
-    assert scene.core.deadline(scene.now) is None
+    assert scene.core.deadline is None
     assert scene.after(500.0) == []
 
 

@@ -24,7 +24,7 @@ def test_it_is_not_waited_for_too_long() -> None:
     """After half the time that is left the rotation begins without it: preparing only saves time."""
     scene = live()
     scene.let(on.GoAway(10.0))
-    assert scene.core.deadline(scene.now) == scene.now + 4.5
+    assert scene.core.deadline == scene.now + 4.5
     assert scene.after(4.4) == []
     scene.after(0.1)
     assert scene.core.phase is Phase.CLOSING
