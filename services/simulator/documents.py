@@ -68,6 +68,7 @@ class Reader:
     kind: str
     source: str
     problems: list[str] = field(default_factory=list)
+    _lines: dict[str, int] = field(default_factory=dict)
 
     def load(self, text: str) -> "Fields":
         """The whole document.
@@ -77,11 +78,39 @@ class Reader:
         """
         try:
             data = yaml.safe_load(text)
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
             raise DocumentError(self.kind, self.source, [f"is not YAML: {' '.join(str(error).split())}"]) from error
         if not isinstance(data, dict):
             raise DocumentError(self.kind, self.source, [f"must be a mapping, as in the {self.kind}s that are shipped"])
+        self._find_lines(root, "", set())
         return Fields(self, data, "")
+
+    def note(self, place: str, what: str) -> None:
+        """Note a problem at a place of the document, or at the nearest one around it that is there."""
+        there = place
+        while there and there not in self._lines:
+            there = there[: max(there.rfind("."), there.rfind("["), 0)]
+        line = f" (line {self._lines[there]})" if there else ""
+        self.problems.append(f"{place}: {what}{line}")
+
+    def _find_lines(self, node: Any, place: str, seen: set[int]) -> None:  # noqa: ANN401 - a node of yaml's
+        """Note on which line each field and each item begins, and fields that are there twice; YAML takes the last."""
+        if id(node) in seen:
+            return  # named again by an alias, within itself perhaps
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for at, item in enumerate(node.value):
+                self._lines[f"{place}[{at}]"] = item.start_mark.line + 1
+                self._find_lines(item, f"{place}[{at}]", seen)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                field_place = f"{place}.{key.value}" if place else str(key.value)
+                twice = field_place in self._lines
+                self._lines[field_place] = key.start_mark.line + 1
+                if twice:
+                    self.note(field_place, "is given twice")
+                self._find_lines(value, field_place, seen)
 
     def check(self) -> None:
         """Raise what was found.
@@ -107,7 +136,7 @@ class Fields:
 
     def wrong(self, key: object, what: str) -> None:
         """Note a problem with a field."""
-        self.reader.problems.append(f"{self.at(key)}: {what}")
+        self.reader.note(self.at(key), what)
 
     def only(self, *known: str) -> None:
         """Note every field that is not one of these."""

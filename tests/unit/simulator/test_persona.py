@@ -65,6 +65,28 @@ def test_every_mistake_is_told_at_once() -> None:
     assert "persona mine" in str(raised.value)
 
 
+def test_a_mistake_is_told_with_its_line() -> None:
+    """The line of the field, or of what it is missing from; and a field that is there twice, of which YAML takes 1."""
+    text = """
+name: mine
+identity:
+  name: Giulia
+  role: 7
+goals:
+  - To save time.
+  - 12
+goals: [To grow.]
+loop: &loop [*loop]
+"""
+    with pytest.raises(DocumentError) as raised:
+        persona.parse(text, "mine")
+    problems = raised.value.problems
+    for place, line in (("identity.role", 5), ("identity.company", 3), ("goals", 9), ("loop", 10)):
+        assert any(told.startswith(f"{place}: ") and told.endswith(f" (line {line})") for told in problems), problems
+    assert "goals: is given twice (line 9)" in problems
+    assert any(told.startswith("topics: ") and "(line" not in told for told in problems), "there is no place for it"
+
+
 @pytest.mark.parametrize("text", ["", "- a list", "a: [", "just words"])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
     """Neither broken YAML nor another shape gets any further."""
