@@ -1,4 +1,4 @@
-"""What contexts hold, what advice costs and what became of it, for Prometheus.
+"""What contexts hold, what advice costs and what became of it, and single sessions, for Prometheus.
 
 The series of single sessions are for a dashboard that looks into one of them. They are bounded in number: sessions
 beyond the bound are counted in the histograms like all others, but have no series of their own.
@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.relay.core.model import FeedbackState
+from services.relay.reconnects import Side
 
 CATEGORIES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -61,6 +62,12 @@ class ContextMetrics:
             ("session", "category"),
             registry=registry,
         )
+        self.session_reconnects = Gauge(
+            "filo_relay_session_reconnects",
+            "Reconnects of one session at this relay so far, by side; gone when the session leaves it.",
+            ("session", "side"),
+            registry=registry,
+        )
         self._most = sessions
         self._shown: set[str] = set()
         for state in FeedbackState:
@@ -77,14 +84,17 @@ class ContextMetrics:
             saved_before: `saved_billed_tokens` before it.
         """
         self.saved.inc(max(0, ledger.saved_billed_tokens - saved_before))
-        show = session in self._shown or len(self._shown) < self._most
+        show = self._shows(session)
         for category, field in CATEGORIES.items():
             tokens: int = getattr(ledger, field)
             self.context.labels(category).observe(tokens)
             if show:
                 self.sessions.labels(session, category).set(tokens)
-        if show:
-            self._shown.add(session)
+
+    def reconnected(self, session: str, side: Side) -> None:
+        """A connection of a session was made again."""
+        if self._shows(session):
+            self.session_reconnects.labels(session, side).inc()
 
     def left(self, session: str) -> None:
         """A session is over at this relay: ended, released or taken over. One without series of its own is no error."""
@@ -93,3 +103,15 @@ class ContextMetrics:
         self._shown.remove(session)
         for category in CATEGORIES:
             self.sessions.remove(session, category)
+        for side in Side:
+            self.session_reconnects.remove(session, side)
+
+    def _shows(self, session: str) -> bool:
+        """Whether a session has series of its own; it gets them, at 0, while there is room."""
+        if session not in self._shown and len(self._shown) < self._most:
+            self._shown.add(session)
+            for category in CATEGORIES:
+                self.sessions.labels(session, category)
+            for side in Side:
+                self.session_reconnects.labels(session, side)
+        return session in self._shown

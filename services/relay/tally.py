@@ -179,7 +179,9 @@ class Tally:
     def _count(
         self, side: Side, reason: str, before: CloseClass, continuity: Continuity | None, outcome: Outcome
     ) -> None:
-        self._reconnects[side] += outcome is Outcome.COMPLETED
+        if outcome is Outcome.COMPLETED:
+            self._reconnects[side] += 1
+            self._metrics.contexts.reconnected(self._session, side)
         row = Row(side, reason, before, continuity or Continuity.NONE, outcome)
         self._metrics.reconnected(row, test=self._test)
 

@@ -100,6 +100,18 @@ CONVERSATIONS: Final = Dashboard(
             "Reconnects",
             (
                 Panel(
+                    "Reconnects of single sessions",
+                    "The ten with the most at the relay that holds them now. A setting bounds how many have series.",
+                    Kind.TABLE,
+                    Unit.COUNT,
+                    (
+                        Query(
+                            f"topk(10, sum by (session, side) (filo_relay_session_reconnects{{{NS}}}))",
+                            "{{session}} {{side}}",
+                        ),
+                    ),
+                ),
+                Panel(
                     "Reconnects, by side and reason",
                     "upstream: the connection to Gemini; client: the client's own socket.",
                     Kind.STACK,

@@ -8,6 +8,7 @@ from services.relay.context_metrics import CATEGORIES, ContextMetrics
 from services.relay.core import notices as tell
 from services.relay.core.model import FeedbackChange, FeedbackState
 from services.relay.metrics import Metrics
+from services.relay.reconnects import Side
 
 LEDGER = resources.Ledger(
     instruction_tokens=1,
@@ -45,6 +46,21 @@ def test_a_session_is_shown_until_it_leaves() -> None:
     assert shown(registry) == {key: 9.0 if key == ("s1", "user") else 0.0 for key in EXPECTED}
     metrics.left("s1")
     metrics.left("s1")
+    assert shown(registry) == {}
+
+
+def test_reconnects_of_a_session_are_shown_until_it_leaves() -> None:
+    """By side, from 0; within the same bound as its context, and gone with it."""
+    registry = CollectorRegistry()
+    metrics = ContextMetrics(registry, sessions=1)
+    for session in ("s1", "s2"):
+        metrics.reconnected(session, Side.UPSTREAM)
+        metrics.reconnected(session, Side.UPSTREAM)
+    (family,) = [family for family in registry.collect() if family.name == "filo_relay_session_reconnects"]
+    counted = {(sample.labels["session"], sample.labels["side"]): sample.value for sample in family.samples}
+    assert counted == {("s1", "upstream"): 2.0, ("s1", "client"): 0.0}
+    metrics.left("s1")
+    assert registry.get_sample_value("filo_relay_session_reconnects", {"session": "s1", "side": "upstream"}) is None
     assert shown(registry) == {}
 
 

@@ -222,3 +222,27 @@ def test_everything_starts_at_zero() -> None:
 def test_close_classes(code: int | None, expected: CloseClass) -> None:
     """Every code has a class; 1006 is not a refusal although it lies among them."""
     assert close_class(code) is expected
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        (on.Fenced(), do.CloseClient(do.Farewell.REPLACED, "")),
+        (on.TakenOver(), do.CloseClient(do.Farewell.REPLACED, ""), do.Release()),
+        (on.DrainAsked(), do.CloseClient(do.Farewell.DRAIN, ""), do.Release()),
+        (on.EndAsked(""), do.CloseClient(do.Farewell.OVER, "")),
+        (do.Release(),),
+        (),
+    ],
+)
+def test_no_session_leaves_series_behind(ending: tuple[Any, ...]) -> None:
+    """Fenced, taken over, drained, ended, released or failed: its own series go with it, whatever it was."""
+    scene = Scene()
+    scene.play(*FIRST, do.Tell(tell.Rotated(RotationReason.AGE, Continuity.HANDLE, 0.1, 1)))
+    scene.play(do.Tell(tell.TokensCounted(1, Ledger())))
+    assert scene.value("session_reconnects", session="c0ffee", side="upstream") == 1
+    assert scene.value("session_context_tokens", session="c0ffee", category="user") == 0
+    scene.play(*ending)
+    scene.tally.closed()
+    left = [sample for family in scene.registry.collect() for sample in family.samples if "session" in sample.labels]
+    assert left == []
