@@ -1,5 +1,7 @@
 """What is kept of a run of the context bench."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from bench.context_table import AT
@@ -23,8 +25,16 @@ def summary(course: Course, seconds: float, code: str) -> dict[str, Any]:
         "recalls": code in course.recalls if not course.ended else None,
         "seconds": round(seconds, 1),
         "context": [ledger.context_tokens for ledger in ledgers],
+        "rebuilt_after": _rebuilt_after(ledgers),
         "advice": [ledger.feedback_live_tokens + ledger.feedback_stale_tokens for ledger in ledgers],
     }
+
+
+def _rebuilt_after(ledgers: Sequence[Ledger]) -> list[int]:
+    """The turns after which the session was rebuilt: the ledger of the next turn counts one more."""
+    return [
+        turn for turn, (one, after) in enumerate(pairwise(ledgers), start=1) if after.rebase_count > one.rebase_count
+    ]
 
 
 def _bill(ledger: Ledger) -> dict[str, int]:

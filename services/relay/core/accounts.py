@@ -73,8 +73,8 @@ class Accounts:
             told: What it was sent as content.
         """
         content = [
-            Piece(Category.USER, TEXT, text_tokens(told.user_characters)),
-            Piece(Category.MODEL, TEXT, text_tokens(told.agent_characters)),
+            Piece(Category.USER, TEXT, told.user_tokens),
+            Piece(Category.MODEL, TEXT, told.agent_tokens),
         ]
         if covers_turn is not None:
             self.ledger = self._context_of(self._at.get(covers_turn, self.ledger))

@@ -135,14 +135,14 @@ class Told:
     """What a connection was sent as content before the talk went on.
 
     Args:
-        user_characters: Of what the client had said; a summary of what was left out counts among it.
-        agent_characters: Of what the agent had answered.
+        user_tokens: What the client had said should cost; a summary of what was left out counts among it.
+        agent_tokens: What the agent had answered should.
         turns: How many turns.
         left_out: How many older turns did not fit the history budget.
     """
 
-    user_characters: int = 0
-    agent_characters: int = 0
+    user_tokens: int = 0
+    agent_tokens: int = 0
     turns: int = 0
     left_out: int = 0
 

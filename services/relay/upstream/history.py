@@ -122,5 +122,6 @@ def cost(turn: Turn) -> int:
 def told(turns: Iterable[Turn], left_out: int) -> Told:
     """What turns are, for the ledger."""
     turns = tuple(turns)
-    user, agent = sum(len(turn.user_text) for turn in turns), sum(len(turn.agent_text) for turn in turns)
+    user = sum(text_tokens(len(turn.user_text)) for turn in turns)
+    agent = sum(text_tokens(len(turn.agent_text)) for turn in turns)
     return Told(user, agent, len(turns), left_out)

@@ -61,7 +61,7 @@ def test_a_handle_takes_the_context_back(it: Accounts) -> None:
     """What the handle does not cover is told as text; what was billed stays billed."""
     turn(it, 1, 100, 50)
     turn(it, 2, 100, 150)
-    it.opened(1, Told(40, 80, 1))
+    it.opened(1, Told(10, 20, 1))
     turn(it, 3, 130, 150)
     assert it.ledger.held == Breakdown(instruction=100, user=50 + 10 + 50, model=50 + 20 + 50)
     assert it.ledger.billed == 200 + 300 + 330
@@ -143,7 +143,7 @@ def test_a_rebuilt_session_shows_what_it_left_behind(it: Accounts, text: int, ve
         turn(it, number, 110 + 400 * number, 100 * number - 50)
         it.served(number, removed=False)
     it.rebased()
-    it.opened(None, Told(40, 40, 2))
+    it.opened(None, Told(10, 10, 2))
     assert turn(it, 3, text, 50) is verdict
     assert it.ledger.rebases == 1
     assert it.ledger.held.feedback_stale == (700 if verdict is Verdict.UNSEEN else 0) or verdict is Verdict.UNSEEN
@@ -156,7 +156,7 @@ def test_a_session_that_never_answered_has_left_nothing(it: Accounts) -> None:
     turn(it, 1, 500, 50)
     it.served(1, removed=False)
     for _ in range(2):
-        it.opened(None, Told(40, 40, 1))
+        it.opened(None, Told(10, 10, 1))
     assert turn(it, 2, 120, 50) is Verdict.SEEN
 
 

@@ -318,7 +318,7 @@ def test_stale_advice_is_stripped_by_a_rebuild() -> None:
     assert it.one(do.OpenUpstream).handle is None, "told from the transcript"
     opening = it.one(do.OpenUpstream)
     assert (opening.history_through, [turn.number for turn in opening.content]) == (1, [2])
-    it.let(on.UpstreamReady(Told(16, 12, 2)))
+    it.let(on.UpstreamReady(Told(4, 3, 2)))
     assert it.core.continuity is Continuity.REBASED
     answered(it, 10, 20)
     assert it.core.coverage.ledger.rebases == 1
@@ -329,7 +329,7 @@ def test_a_rebuild_is_proved_by_the_new_sessions_usage() -> None:
     it = scene(REBASE)
     it.let(*given(replace(ADVICE, text="x" * 1600)))
     answered(it, 507).stores()
-    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(16, 12, 2)))
+    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(4, 3, 2)))
     assert states(it) == []
     asked(it).answers()
     it.let(on.UsageCounted(Usage(120, 20, {"TEXT": 107, "AUDIO": 13}, 0, {"AUDIO": 20})))
@@ -385,7 +385,7 @@ def test_a_rotation_soon_after_a_rebuild_strips_nothing() -> None:
     it = scene(REBASE, rebase_tokens=20, rebase_interval=60.0)
     it.let(*given(replace(ADVICE, text="x" * 100)))
     answered(it, 200).stores()
-    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(16, 12, 2)))
+    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(4, 3, 2)))
     it.let(*given(OTHER))
     answered(it, 100)
     it.let(on.CheckpointStored(0, 2))
@@ -416,7 +416,7 @@ def test_a_rotation_into_speech_strips_what_is_stale_and_no_more() -> None:
     it.after(0.5)
     it.let(on.UpstreamClosed(1000, ""))
     assert it.one(do.OpenUpstream).handle is None
-    it.let(on.UpstreamReady(Told(16, 12, 2)))
+    it.let(on.UpstreamReady(Told(4, 3, 2)))
     assert advice(it) == [(CONTENT, OTHER.text)]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from services.relay.core import effects as do
+from services.relay.core.ledger import text_tokens
 from services.relay.core.model import Told, Turn
 from services.relay.upstream.history import Budget, History, cost
 from services.relay.upstream.summaries import MARK, SummaryError, prompt
@@ -38,14 +39,14 @@ async def test_without_a_budget_all_is_told() -> None:
     """The stored turns up to the asked one, then those that the store does not have."""
     transcript = Transcript(turn(1), turn(2), turn(3))
     effect = do.OpenUpstream(None, 2, (turn(3),), 0.0)
-    assert await numbers(History(transcript.after), effect) == ([1, 2, 3], Told(120, 120, 3, 0))
+    assert await numbers(History(transcript.after), effect) == ([1, 2, 3], Told(30, 30, 3, 0))
 
 
 async def test_a_handle_is_told_what_it_does_not_cover() -> None:
     """Whatever the budget is: the turns are few, and nobody else knows them."""
     transcript = Transcript(turn(1))
     effect = do.OpenUpstream("h1", 0, (turn(8), turn(9)), 0.0)
-    assert await numbers(History(transcript.after), effect) == ([8, 9], Told(80, 80, 2, 0))
+    assert await numbers(History(transcript.after), effect) == ([8, 9], Told(20, 20, 2, 0))
     assert transcript.asked == []
 
 
@@ -54,15 +55,15 @@ async def test_the_budget_drops_the_oldest() -> None:
     transcript = Transcript(*(turn(number) for number in range(1, 11)))
     history = History(transcript.after)
     effect = do.OpenUpstream(None, 9, (turn(10),), 0.0, history_budget=60)
-    assert await numbers(history, effect) == ([8, 9, 10], Told(120, 120, 3, 7))
-    assert await numbers(history, effect) == ([8, 9, 10], Told(120, 120, 3, 7))
+    assert await numbers(history, effect) == ([8, 9, 10], Told(30, 30, 3, 7))
+    assert await numbers(history, effect) == ([8, 9, 10], Told(30, 30, 3, 7))
     assert transcript.asked == [0, 7]
 
 
 async def test_turns_without_a_word_are_not_sent() -> None:
     """Content must not be empty."""
     effect = do.OpenUpstream(None, 0, (Turn(1, "", ""), turn(2)), 0.0)
-    assert await numbers(History(Transcript().after), effect) == ([2], Told(40, 40, 1, 0))
+    assert await numbers(History(Transcript().after), effect) == ([2], Told(10, 10, 1, 0))
 
 
 def test_the_newest_turn_is_always_told() -> None:
@@ -108,7 +109,7 @@ async def test_what_is_left_out_is_summarised() -> None:
     turns, told = await history.content(REBUILD)
     assert [turn.number for turn in turns] == [0, 8, 9, 10]
     assert turns[0].user_text == f"{MARK} summary 1"
-    assert told == Told(60 + len(turns[0].user_text), 60, 4, 7)
+    assert told == Told(15 + text_tokens(len(turns[0].user_text)), 15, 4, 7)
     await history.prepare()
     assert len(model.asked) == 1, "there is nothing new"
     transcript.turns = tuple(numbered(12))
