@@ -19,7 +19,7 @@ from services.common import logs, tracing
 from services.common.clock import Clock
 from services.common.errors import INTERNAL_DETAIL, MEANING, Reason
 from services.relay.checkpoints import StoreWriter
-from services.relay.client import protocol
+from services.relay.client import protocol, told
 from services.relay.client.intake import Intake
 from services.relay.client.link import ClientLink
 from services.relay.client.outbox import Outbox
@@ -269,7 +269,7 @@ class LiveConversation:
         self._log.info("resumed" if effect.continuity else "started", continuity=kind)
         self.journal.client_joined(effect.continuity)
         self._client.welcome(
-            protocol.greeting(
+            told.greeting(
                 conversation=self.name,
                 mode=self.claims.mode,
                 turn=self.core.talk.last,
@@ -282,7 +282,7 @@ class LiveConversation:
 
     def _tell(self, effect: do.Tell) -> None:
         notice = effect.notice
-        message = protocol.render(notice)
+        message = told.render(notice)
         if isinstance(notice, tell.HandleRenewed):
             message["sessionToken"], _ = self._around.tokens.sign(self.claims)
             self._token_made = self._around.clock.monotonic()

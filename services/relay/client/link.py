@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from websockets.exceptions import ConnectionClosed
 
-from services.relay.client import protocol
+from services.relay.client import told
 from services.relay.client.outbox import Outbox
 from services.relay.client.protocol import Seen
 from services.relay.lease import Lease
@@ -72,7 +72,7 @@ class ClientLink:
         while True:
             if self._greeting is not None and await self._may_send():
                 greeting, self._greeting = self._greeting, None
-                await self._socket.send(protocol.encode(greeting, self._outbox.epoch, self._place))
+                await self._socket.send(told.encode(greeting, self._outbox.epoch, self._place))
                 await self._follow()
             if self._farewell is not None:
                 await self._socket.close(*self._farewell)

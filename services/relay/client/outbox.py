@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from services.relay.client import protocol
+from services.relay.client import told
 from services.relay.client.protocol import Seen
 from services.relay.log import Log
 
@@ -80,10 +80,10 @@ class Outbox:
         if entry is None:
             return None
         n, item = entry
-        ready = item if isinstance(item, bytes) else protocol.encode(item, self.epoch, n)
+        ready = item if isinstance(item, bytes) else told.encode(item, self.epoch, n)
         if n == place + 1:
             return n, [ready]
-        return n, [protocol.encode({"type": "skipped", "messages": n - 1 - place}, self.epoch, n - 1), ready]
+        return n, [told.encode({"type": "skipped", "messages": n - 1 - place}, self.epoch, n - 1), ready]
 
     def sent(self, place: int) -> bool:
         """Everything up to this number was given to a socket: keep only as much as may still be on its way.

@@ -20,7 +20,7 @@ from services.common.errors import Reason, ServiceError
 from services.common.grpc_errors import internal
 from services.common.lifecycle import port_error
 from services.common.readiness import Readiness
-from services.relay.client import protocol
+from services.relay.client import protocol, told
 from services.relay.client.link import close_reason
 from services.relay.client.session_tokens import SessionTokens
 from services.relay.config import Settings
@@ -119,7 +119,7 @@ class ClientServer:
         self._log.info("client refused", code=error.meaning.close, reason=error.reason.value)
         if error.retry_after is not None:
             with suppress(ConnectionClosed):
-                await socket.send(protocol.refusal(error))
+                await socket.send(told.refusal(error))
         await self._close(socket, error.meaning.close, close_reason(error.detail))
 
     async def _close(self, socket: ServerConnection, code: int, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""What a client is told, free of any wire: ``client_protocol`` renders them, a gateway may render them otherwise."""
+"""What a client is told, free of any wire: `client.told` renders them, a gateway may render them otherwise."""
 
 from dataclasses import dataclass, field
 

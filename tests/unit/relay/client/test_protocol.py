@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.errors import Reason, ServiceError
 from services.relay import live
-from services.relay.client import protocol
+from services.relay.client import protocol, told
 from services.relay.client.outbox import Outbox
 from services.relay.core import notices as tell
 from services.relay.core.ledger import Breakdown, Ledger
@@ -57,7 +57,7 @@ def examples() -> dict[str, dict[str, Any]]:
 
 def greeting(continuity: Continuity | None) -> dict[str, Any]:
     """The first message on a socket."""
-    return protocol.greeting(
+    return told.greeting(
         conversation="conversations/7d",
         mode="sales_agent",
         turn=6,
@@ -75,19 +75,19 @@ def written() -> dict[str, dict[str, Any]]:
         outbox.play(bytes(100))
     dropped = outbox.after(0)
     assert dropped is not None
-    handle = {**protocol.render(NOTICES[tell.HandleRenewed]), "sessionToken": "eyJ"}
-    others = [protocol.render(notice) for kind, notice in NOTICES.items() if kind is not tell.HandleRenewed]
+    handle = {**told.render(NOTICES[tell.HandleRenewed]), "sessionToken": "eyJ"}
+    others = [told.render(notice) for kind, notice in NOTICES.items() if kind is not tell.HandleRenewed]
     missed = live._missed(resources.Turn(number=8, user_text="What?", agent_text="That.", interrupted=False))
     messages = [greeting(None), greeting(Continuity.HANDLE), handle, *others, missed, {"type": "pong"}]
-    read = [json.loads(protocol.encode(message, 1, 9)) for message in messages]
+    read = [json.loads(told.encode(message, 1, 9)) for message in messages]
     return {message["type"]: message for message in [*read, json.loads(dropped[1][0])]}
 
 
 def test_every_notice_is_rendered() -> None:
     """No notice of the core is without a message, and no sample is missing here."""
     assert set(NOTICES) == set(get_args(tell.Notice))
-    assert set(protocol._RENDER) == set(get_args(tell.Notice))
-    assert all(protocol.render(notice)["type"] for notice in NOTICES.values())
+    assert set(told._RENDER) == set(get_args(tell.Notice))
+    assert all(told.render(notice)["type"] for notice in NOTICES.values())
 
 
 def test_the_document_shows_every_message() -> None:
@@ -130,7 +130,7 @@ def test_values_are_as_the_document_says() -> None:
     assert messages["usage"]["byCategory"] == {"instruction": 310, "user": 420, "model": 480}
     assert messages["tool_call"]["calls"] == [{"id": "c1", "name": "lookup", "args": {"sku": "A-7"}}]
     assert messages["error"]["code"] == "UPSTREAM_UNAVAILABLE"
-    refused = protocol.render(tell.UpstreamTrouble("no", retryable=False))
+    refused = told.render(tell.UpstreamTrouble("no", retryable=False))
     assert (refused["code"], refused["retryable"]) == ("UPSTREAM_REFUSED", False)
 
 
