@@ -49,6 +49,11 @@ class ContextMetrics:
             "Tokens that were not billed because advice did not stay in contexts, by the ledgers' own reckoning.",
             registry=registry,
         )
+        self.unverified = Counter(
+            "filo_relay_feedback_unverified_removals_total",
+            "Removals of advice from contexts that the next usage metadata did not show.",
+            registry=registry,
+        )
         self.context = Histogram(
             "filo_relay_context_category_tokens",
             "Context tokens after each turn by what they are for, over all conversations.",
@@ -75,15 +80,16 @@ class ContextMetrics:
         for category in CATEGORIES:
             self.context.labels(category)
 
-    def counted(self, session: str, ledger: resources.Ledger, saved_before: int) -> None:
+    def counted(self, session: str, ledger: resources.Ledger, before: resources.Ledger) -> None:
         """A turn of a session was counted.
 
         Args:
             session: The conversation's id.
             ledger: As it stands after the turn.
-            saved_before: `saved_billed_tokens` before it.
+            before: As it stood before it.
         """
-        self.saved.inc(max(0, ledger.saved_billed_tokens - saved_before))
+        self.saved.inc(max(0, ledger.saved_billed_tokens - before.saved_billed_tokens))
+        self.unverified.inc(max(0, ledger.unverified_removal_count - before.unverified_removal_count))
         show = self._shows(session)
         for category, field in CATEGORIES.items():
             tokens: int = getattr(ledger, field)

@@ -52,7 +52,7 @@ class Tally:
         monotonic: Callable[[], float],
     ) -> None:
         self._session = session
-        self._saved = ledger_message(ledger).saved_billed_tokens
+        self._ledger = ledger_message(ledger)
         self._metrics = metrics
         self._mode = mode
         self._test = test
@@ -190,8 +190,8 @@ class Tally:
 
     def _tokens_counted(self, notice: tell.TokensCounted) -> None:
         ledger = ledger_message(notice.ledger)
-        self._metrics.contexts.counted(self._session, ledger, self._saved)
-        self._saved = ledger.saved_billed_tokens
+        self._metrics.contexts.counted(self._session, ledger, self._ledger)
+        self._ledger = ledger
 
     def _fenced(self, _event: on.Fenced) -> None:
         self._metrics.fenced.inc()

@@ -121,10 +121,17 @@ CONTEXT: Final = Dashboard(
                 ),
                 Panel(
                     "Feedback, by what became of it",
-                    "Accepted, superseded before it was delivered, delivered, removed, expired.",
+                    "Accepted, superseded before it was delivered, delivered, removed, expired; and removals that usage "
+                    "metadata did not show, of which there should be none.",
                     Kind.STACK,
                     Unit.RATE,
-                    (Query(f"sum by (state) (rate(filo_relay_feedback_total{{{NS}}}[{RATE}]))", "{{state}}"),),
+                    (
+                        Query(f"sum by (state) (rate(filo_relay_feedback_total{{{NS}}}[{RATE}]))", "{{state}}"),
+                        Query(
+                            f"sum(rate(filo_relay_feedback_unverified_removals_total{{{NS}}}[{RATE}]))",
+                            "removal not seen",
+                        ),
+                    ),
                 ),
             ),
         ),

@@ -40,9 +40,9 @@ def test_a_session_is_shown_until_it_leaves() -> None:
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=2)
     assert shown(registry) == {}
-    metrics.counted("s1", LEDGER, saved_before=0)
+    metrics.counted("s1", LEDGER, resources.Ledger())
     assert shown(registry) == EXPECTED
-    metrics.counted("s1", resources.Ledger(user_tokens=9), saved_before=700)
+    metrics.counted("s1", resources.Ledger(user_tokens=9), resources.Ledger(saved_billed_tokens=700))
     assert shown(registry) == {key: 9.0 if key == ("s1", "user") else 0.0 for key in EXPECTED}
     metrics.left("s1")
     metrics.left("s1")
@@ -70,13 +70,13 @@ def test_sessions_with_series_are_bounded(most: int) -> None:
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=most)
     for number in range(5):
-        metrics.counted(f"s{number}", LEDGER, saved_before=0)
+        metrics.counted(f"s{number}", LEDGER, resources.Ledger())
     assert {session for session, _ in shown(registry)} == {f"s{number}" for number in range(most)}
     for category in CATEGORIES:
         count = registry.get_sample_value("filo_relay_context_category_tokens_count", {"category": category})
         assert count == 5
     metrics.left("s0")
-    metrics.counted("s4", LEDGER, saved_before=700)
+    metrics.counted("s4", LEDGER, resources.Ledger(saved_billed_tokens=700))
     assert ("s4" in {session for session, _ in shown(registry)}) is (most > 0)
 
 
@@ -85,8 +85,20 @@ def test_what_was_saved_only_grows() -> None:
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=0)
     for before, after in ((0, 100), (100, 350), (350, 300), (300, 301)):
-        metrics.counted("s", resources.Ledger(saved_billed_tokens=after), saved_before=before)
+        metrics.counted("s", resources.Ledger(saved_billed_tokens=after), resources.Ledger(saved_billed_tokens=before))
     assert registry.get_sample_value("filo_relay_feedback_tokens_saved_total") == 351
+
+
+def test_a_removal_that_did_not_show_is_counted() -> None:
+    """Once, at the turn whose usage did not show it."""
+    registry = CollectorRegistry()
+    metrics = ContextMetrics(registry, sessions=0)
+    name = "filo_relay_feedback_unverified_removals_total"
+    assert registry.get_sample_value(name) == 0
+    for before, after in ((0, 0), (0, 1), (1, 1), (1, 3)):
+        ledgers = [resources.Ledger(unverified_removal_count=count) for count in (after, before)]
+        metrics.counted("s", *ledgers)
+    assert registry.get_sample_value(name) == 3
 
 
 def test_every_state_is_counted() -> None:
