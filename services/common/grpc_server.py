@@ -63,7 +63,7 @@ def _unary(
                 guard(name, context)
             return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - the boundary
-            await _abort(context, error, name)
+            await _abort(context, error, name, request)
 
     return call
 
@@ -82,18 +82,24 @@ def _streaming(
             async for response in responses:
                 yield response
         except Exception as error:  # noqa: BLE001 - the boundary
-            await _abort(context, error, name)
+            await _abort(context, error, name, request)
 
     return call
 
 
-async def _abort(context: Context, error: Exception, name: str) -> None:
+async def _abort(context: Context, error: Exception, name: str, request: object) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, ServiceError):
-        logs.get("grpc").error("call failed", method=name, exc_info=error)
+        logs.get("grpc").error("call failed", method=name, **_conversation(request), exc_info=error)
         error = grpc_errors.internal()
     await context.abort_with_status(rpc_status.to_status(grpc_errors.to_status(error)))
+
+
+def _conversation(request: object) -> dict[str, str]:
+    """The conversation that a request is about, by its name: so is it called in requests about one."""
+    named = getattr(request, "conversation", None) or getattr(request, "name", None)
+    return {"conversation": named} if isinstance(named, str) and named.startswith("conversations/") else {}
 
 
 @asynccontextmanager

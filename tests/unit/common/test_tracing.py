@@ -1,15 +1,17 @@
 """Where a task is in a trace, how it is written on the wire, and what a service exports."""
 
 import asyncio
+import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
@@ -17,7 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from filo.relay.v1 import relay_pb2 as pb
 from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_client, grpc_server, tracing, tracing_otel, tracing_settings
+from services.common import grpc_client, grpc_server, logs, tracing, tracing_otel, tracing_settings
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.tracing import Point
@@ -26,6 +28,16 @@ from tests.support.traces import Memory, collector
 
 ANYWHERE = Address("127.0.0.1", 0)
 HERE = Point(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7)
+
+
+@pytest.fixture
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 def point(span: ReadableSpan) -> tuple[int, int]:
@@ -162,7 +174,7 @@ class Relay(rpc.RelayServiceServicer):
         self.seen.append(tracing.here())
         if request.conversation == "refused":
             raise ServiceError(Reason.CONVERSATION_NOT_FOUND, "no")
-        if request.conversation == "broken":
+        if request.conversation.endswith("broken"):
             raise RuntimeError
         if request.conversation == "slow":
             await asyncio.Event().wait()
@@ -230,6 +242,21 @@ async def test_how_a_call_ended_is_told(name: str, code: int, *, ours: bool) -> 
         for span in memory.spans():
             assert (span.attributes or {})["rpc.grpc.status_code"] == code
             assert (span.status.status_code is StatusCode.ERROR) is failed
+
+
+@pytest.mark.usefixtures("_logging_as_before")
+async def test_a_defect_is_logged_with_its_conversation_and_trace(caplog: pytest.LogCaptureFixture) -> None:
+    """The server's line leads to the trace of the call that failed."""
+    there = Memory()
+    logs.configure()
+    logging.getLogger().addHandler(caplog.handler)
+    async with called(there, None) as (_, stub):
+        with pytest.raises(ServiceError):
+            await stub.GetSession(pb.GetSessionRequest(conversation="conversations/broken"))
+    (line,) = [record.msg for record in caplog.records if "call failed" in str(record.msg)]
+    assert isinstance(line, dict)
+    assert line["conversation"] == "conversations/broken"
+    assert (int(line["trace_id"], 16), int(line["span_id"], 16)) == point(there.spans()[0])
 
 
 async def test_a_caller_without_traces_begins_none() -> None:
