@@ -14,13 +14,13 @@ from filo.handles.v1.resources_pb2 import Feedback as Message
 from services.common.errors import Reason, ServiceError
 from services.handles import decisions, sweeps
 from services.handles.decisions import Checkpoint
-from services.handles.feedback import rules
-from services.handles.feedback.programs import MOST_AT_HAND, TEXTS_AT_HAND
+from services.handles.feedback import programs, rules
 from services.handles.feedback.records import Feedback
 from services.handles.feedback.rules import Added, Ask
 from services.handles.records import Conversation, FeedbackChange, NewConversation
 from services.handles.store import Store
 from services.handles.sweeps import Kind
+from tests.support import conversations
 from tests.support.conversations import NOW, RULES, conversation
 
 Open = Callable[[], AbstractAsyncContextManager[Store]]
@@ -161,22 +161,25 @@ async def test_nothing_is_given_to_who_is_not_there(store: Store) -> None:
     assert again.feedback == first.feedback
 
 
-async def test_what_is_told_at_an_attach_is_bounded(store: Store) -> None:
+async def test_what_is_told_at_an_attach_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest that are in the context, of which the older ones come without their texts; the list has them all."""
+    assert (programs.MOST_AT_HAND, programs.TEXTS_AT_HAND) == (256, 16)
+    most, texts = 24, 4
+    for module in (programs, conversations):
+        monkeypatch.setattr(module, "MOST_AT_HAND", most)
+        monkeypatch.setattr(module, "TEXTS_AT_HAND", texts)
     record = await stored(store)
-    for number in range(1, MOST_AT_HAND + 4):
+    for number in range(1, most + 4):
         await give(store, record, f"advice {number}")
         await move(store, record, to(number, DELIVERED, turn=number, tokens=9))
     at_hand = await store.feedback_at_hand(record.id)
-    assert [item.number for item in at_hand] == list(range(4, MOST_AT_HAND + 4))
-    assert [item.text for item in at_hand[:-TEXTS_AT_HAND]] == [""] * (MOST_AT_HAND - TEXTS_AT_HAND)
-    assert [item.text for item in at_hand[-TEXTS_AT_HAND:]] == [
-        f"advice {item.number}" for item in at_hand[-TEXTS_AT_HAND:]
-    ]
+    assert [item.number for item in at_hand] == list(range(4, most + 4))
+    assert [item.text for item in at_hand[:-texts]] == [""] * (most - texts)
+    assert [item.text for item in at_hand[-texts:]] == [f"advice {item.number}" for item in at_hand[-texts:]]
     listed: list[Feedback] = []
-    while page := await store.feedback(record.id, listed[-1].number if listed else 2**31 - 1, 100):
+    while page := await store.feedback(record.id, listed[-1].number if listed else 2**31 - 1, 10):
         listed.extend(page)
-    assert [item.text for item in listed] == [f"advice {n}" for n in range(MOST_AT_HAND + 3, 0, -1)]
+    assert [item.text for item in listed] == [f"advice {n}" for n in range(most + 3, 0, -1)]
 
 
 async def test_feedback_goes_with_its_conversation(store: Store) -> None:

@@ -31,7 +31,7 @@ from services.handles.digests import mint_resume_handle
 from tests.support.clock import ManualClock
 from tests.support.handles import HOLDER, OWNER, RunningHandles, running_handles
 
-COUNT: Final = int(os.environ.get("FILO_TEST_HANDLES") or 4000)
+COUNT: Final = int(os.environ.get("FILO_TEST_HANDLES") or 2000)
 OF_EACH: Final = 5
 TTL: Final = 1800.0
 _VALIDATE: Final = "/filo.handles.v1.HandlesService/ValidateHandle"
