@@ -150,7 +150,7 @@ class Conversation:
         first = self._client.untouched and not self.talk.last
         self._out.append(do.Welcome(None if first else continuity))
         self._client.untouched = False
-        if self._client.stranger and (calls := self.talk.calls_at_client):
+        if self._client.stranger and (calls := self.talk.tools.at_client):
             self._tell(tell.ToolsWanted(self.talk.number, calls))
 
     def _speech_began(self, event: on.SpeechBegan, now: float) -> None:
@@ -159,7 +159,7 @@ class Conversation:
         self._out += self._dialogue.handle(event)
 
     def _tool_result(self, event: on.ToolResultGiven, _now: float) -> None:
-        call = self.talk.tool_answered(event.id, event.result)
+        call = self.talk.tools.answered(event.id, event.result)
         if call is not None and self.phase is Phase.LIVE:
             self._out.append(do.AnswerTool(call.id, call.name, event.result))
 
@@ -180,7 +180,7 @@ class Conversation:
             return False
         covered, quiet = self.coverage.all_covered and not self.coverage.waiting, self.phase is Phase.LIVE
         return self.phase is Phase.PARKED or leaving.may_begin(
-            now, talk.stage, tool_pending=talk.tool_pending, covered=covered and quiet, prepared=True
+            now, talk.stage, tool_pending=talk.tools.pending, covered=covered and quiet, prepared=True
         )
 
     def _leave(self) -> None:

@@ -110,7 +110,7 @@ class Dialogue:
     @property
     def _pieces(self) -> list[Piece]:
         """What the turn in progress has brought into the context, besides voices."""
-        return written(self.talk.typed, self.talk.calls)
+        return written(self.talk.typed, self.talk.tools.calls)
 
     def _turn_is_over(self, turn: Turn, pieces: list[Piece]) -> None:
         self.accounts.turn_over(turn.number, pieces)
@@ -119,13 +119,13 @@ class Dialogue:
         self._out.append(do.Forget(self.talk.boundary.position))
 
     def _tools_called(self, event: on.ToolsCalled) -> None:
-        wanted, known = self.talk.tools_called(event.calls)
+        wanted, known = self.talk.tools.called(event.calls)
         if wanted:
             self._tell(tell.ToolsWanted(self.talk.number, wanted))
         self._out += [do.AnswerTool(call.id, call.name, call.result or {}) for call in known]
 
     def _tools_cancelled(self, event: on.ToolCallsCancelled) -> None:
-        self._tell(tell.ToolsUnwanted(self.talk.number, self.talk.tools_cancelled(event.ids)))
+        self._tell(tell.ToolsUnwanted(self.talk.number, self.talk.tools.cancelled(event.ids)))
 
     def _usage_counted(self, event: on.UsageCounted) -> None:
         if not event.usage.prompt:

@@ -179,7 +179,7 @@ class Succession:
         if connection.due.may_begin(
             now,
             self._talk.stage,
-            tool_pending=self._talk.tool_pending,
+            tool_pending=self._talk.tools.pending,
             covered=self._coverage.all_covered,
             prepared=connection.successor is not Successor.ASKED,
         ):

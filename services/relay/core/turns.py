@@ -4,12 +4,11 @@ Where a turn's input ends is read from Gemini's first output: by then its voice 
 the client's speech, so what had been sent belongs to this turn and what is sent later to the next one.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from services.relay.core.model import START, Mark, ToolCall, Turn
+from services.relay.core.model import START, Mark, Turn
+from services.relay.core.tools import Tools
 
 
 class Stage(StrEnum):
@@ -27,7 +26,6 @@ class _Progress:
     typed: list[str] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    calls: dict[str, ToolCall] = field(default_factory=dict)
     answered_from: Mark | None = None
     spoke_on: Mark | None = None
     began: Mark | None = None
@@ -52,6 +50,7 @@ class Talk:
         began: The newest input before that of the newest completed turn; None where nobody noticed it begin, or where
             it began on a connection that is gone.
         unanswered: Gemini has heard something, on whichever connection, that no completed turn holds.
+        tools: What the model asks the client to do.
     """
 
     def __init__(self, last: int, boundary: Mark) -> None:
@@ -59,12 +58,10 @@ class Talk:
         self.boundary = boundary
         self.began: Mark | None = None
         self.unanswered = False
+        self.tools = Tools()
         self._turn = _Progress()
         self._next = _Progress()
         self._speaking = False
-        self._memo: dict[str, ToolCall] = {}
-        self._asked: dict[str, ToolCall] = {}
-        self._under_way: dict[str, str] = {}
         self._unheard = False
         self._doubts = True
 
@@ -95,11 +92,6 @@ class Talk:
         return sum(map(len, self._turn.said))
 
     @property
-    def calls(self) -> tuple[ToolCall, ...]:
-        """The tools of the turn in progress."""
-        return tuple(self._turn.calls.values())
-
-    @property
     def answer_owed(self) -> bool:
         """Whether Gemini is expected to say something: it has heard the client, or its answer is not whole yet.
 
@@ -109,22 +101,7 @@ class Talk:
         """
         turn = self._turn
         asked = bool(turn.typed or turn.heard or turn.answered_from or self._unheard)
-        return asked and not (turn.whole or turn.interrupted or self.tool_pending)
-
-    @property
-    def tool_pending(self) -> bool:
-        """Whether the model waits for a tool's result."""
-        return any(call.result is None for call in self._turn.calls.values())
-
-    @property
-    def calls_at_client(self) -> tuple[ToolCall, ...]:
-        """The calls that a client was told of and has not answered, by the names that it was told.
-
-        Those whose connection is gone are among them: its successor will ask for them again.
-        """
-        waiting = [call for call in self._turn.calls.values() if call.result is None]
-        waiting = [replace(call, id=self._as_told(call.id)) for call in waiting]
-        return (*waiting, *self._asked.values())
+        return asked and not (turn.whole or turn.interrupted or self.tools.pending)
 
     def began_to_speak(self, after: Mark = START, *, waiting: bool = False) -> None:
         """The client's voice was heard by the relay itself, after a pause.
@@ -188,55 +165,6 @@ class Talk:
         self._turn.interrupted = True
         self._speaking = True
 
-    def tools_called(self, calls: tuple[ToolCall, ...]) -> tuple[tuple[ToolCall, ...], tuple[ToolCall, ...]]:
-        """The model wants tools.
-
-        Returns:
-            The calls that the client must make, and those whose answer this turn had before it was cut: a resumed
-            model asks again for what the handle did not cover, and no tool runs twice for that. A call that the client
-            is still at is neither: its result will answer the new one.
-        """
-        wanted: list[ToolCall] = []
-        known: list[ToolCall] = []
-        for call in calls:
-            memo = self._memo.pop(_question(call), None)
-            self._turn.calls[call.id] = replace(call, result=memo.result if memo else None)
-            if memo or not self._is_under_way(call):
-                (known if memo else wanted).append(self._turn.calls[call.id])
-        return tuple(wanted), tuple(known)
-
-    def _is_under_way(self, call: ToolCall) -> bool:
-        """Whether the client was asked this by a connection that is gone; then its result is for this call."""
-        question = _question(call)
-        first = next((told for told, asked in self._asked.items() if _question(asked) == question), None)
-        if first is None:
-            return False
-        del self._asked[first]
-        self._under_way[first] = call.id
-        return True
-
-    def tool_answered(self, call_id: str, result: Mapping[str, Any]) -> ToolCall | None:
-        """The client gives a result; None when nobody waits for it now."""
-        current = self._under_way.get(call_id, call_id)
-        call = self._turn.calls.get(current)
-        if call is not None and call.result is None:
-            self._turn.calls[current] = replace(call, result=result)
-            return self._turn.calls[current]
-        asked = self._asked.pop(call_id, None)
-        if asked is not None:  # the connection that asked is gone; its successor may ask again
-            self._memo[_question(asked)] = replace(asked, result=result)
-        return None
-
-    def tools_cancelled(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        """The model no longer waits for these; gives them as the client knows them."""
-        for call_id in ids:
-            self._turn.calls.pop(call_id, None)
-        return tuple(self._as_told(call_id) for call_id in ids)
-
-    def _as_told(self, call_id: str) -> str:
-        """The client's name for a call: that of the connection which asked first."""
-        return next((told for told, current in self._under_way.items() if current == call_id), call_id)
-
     def complete(self, sent: Mark) -> Turn | None:
         """The turn is over.
 
@@ -255,16 +183,16 @@ class Talk:
         self.boundary, self.began = done.answered_from or sent, done.began
         self.last += 1
         self.unanswered = bool(self._next.heard)
-        self._turn, self._next, self._memo = self._next, _Progress(), {}
+        self._turn, self._next = self._next, _Progress()
         self._turn.began = self._turn.began or done.spoke_on
-        self._asked, self._under_way, self._unheard = {}, {}, False
+        self._unheard = False
         return Turn(
             number=self.last,
             user_text=_text(done),
             agent_text="".join(done.said).strip(),
             interrupted=done.interrupted,
             covered_seq=self.boundary.seq,
-            tool_calls=tuple(done.calls.values()),
+            tool_calls=self.tools.turn_over(),
         )
 
     def cut(self) -> tuple[Turn | None, int | None]:
@@ -280,12 +208,7 @@ class Talk:
         whole = self._turn.answered_from is not None and (self._turn.whole or self._turn.interrupted)
         over = self.complete(self.boundary) if whole else None
         again = self.number if self._turn.heard or self._turn.answered_from else None
-        for call in self._turn.calls.values():
-            if call.result is None:
-                self._asked[self._as_told(call.id)] = call
-            else:
-                self._memo[_question(call)] = call
-        self._under_way = {}
+        self.tools.cut()
         self._unheard, self._doubts = False, self._doubts and not self._unheard
         self._turn = _Progress(typed=self._turn.typed + self._next.typed, spoke_on=self._turn.spoke_on)
         self._next = _Progress()
@@ -295,16 +218,3 @@ class Talk:
 def _text(turn: _Progress) -> str:
     heard = "".join(turn.heard).strip()
     return "\n".join(part for part in (*turn.typed, heard) if part)
-
-
-def _question(call: ToolCall) -> str:
-    """What makes two calls the same: name and arguments, in whatever order these come."""
-    return repr((call.name, _sorted(call.args)))
-
-
-def _sorted(value: object) -> object:
-    if isinstance(value, Mapping):
-        return sorted((key, _sorted(inner)) for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        return [_sorted(inner) for inner in value]
-    return value

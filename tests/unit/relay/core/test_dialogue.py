@@ -108,7 +108,7 @@ def test_tools_are_told_and_untold(it: Dialogue) -> None:
 def test_a_repeated_call_is_answered_and_not_told(it: Dialogue) -> None:
     """After a cut the memo answers; the client hears of it only if anything is left to do."""
     all_of(it, on.AnswerBegan(SENT), on.ToolsCalled((ToolCall("c1", "lookup", {}),)))
-    it.talk.tool_answered("c1", {"r": 1})
+    it.talk.tools.answered("c1", {"r": 1})
     it.cut(RotationReason.GO_AWAY)
     assert it.handle(on.ToolsCalled((ToolCall("d1", "lookup", {}),))) == [do.AnswerTool("d1", "lookup", {"r": 1})]
 
