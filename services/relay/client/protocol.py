@@ -4,7 +4,7 @@ What it is told is in `told`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -54,9 +54,9 @@ class Request:
     """What a client asks for when it opens its socket."""
 
     mode: str
-    session_token: str | None
-    share_token: str | None
-    resume_handle: str | None
+    session_token: str | None = field(repr=False)
+    share_token: str | None = field(repr=False)
+    resume_handle: str | None = field(repr=False)
     rotation: RotationMode
     last_seen: Seen | None
     test: bool
@@ -67,8 +67,8 @@ class Request:
 class Auth:
     """The credentials in the first message."""
 
-    session_token: str
-    share_token: str | None
+    session_token: str = field(repr=False)
+    share_token: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
