@@ -120,22 +120,23 @@ def run(
         read(spec)
         _check_possible(spec, own)
         baseline = wanted.baseline_run()
-    except RecordError as error:
-        return _fail(str(error), EXIT_BAD_INPUT)
-    except DocumentError as error:
-        return _fail("\n".join(["this run cannot be used:", *error.problems]), EXIT_BAD_INPUT)
+    except (RecordError, DocumentError) as error:
+        return _unusable("run", error)
 
     def perform(transport: Transport) -> int:
-        with tempfile.TemporaryDirectory(prefix="filo-train-") as scratch:
-            work = (
-                conduct(address, spec, screen, transport)
-                if own is None
-                else conduct_alone(Own(own, environ), spec, Path(scratch), screen)
-            )
-            ended = asyncio.run(work)
+        ended = asyncio.run(_conducted(address, spec, screen, transport, Own(own, environ) if own else None))
         return _tell(ended, wanted.keep_run(ended, baseline), screen)
 
     return _guarded(perform, wanted, environ, address)
+
+
+async def _conducted(
+    address: Address, spec: pb.RunSpec, screen: Screen, transport: Transport, own: Own | None
+) -> pb.Run:
+    if own is None:
+        return await conduct(address, spec, screen, transport)
+    with tempfile.TemporaryDirectory(prefix="filo-train-") as scratch:
+        return await conduct_alone(own, spec, Path(scratch), screen)
 
 
 def run_suite(
@@ -164,24 +165,23 @@ def run_suite(
     try:
         planned = documents.load(path, no_resume=no_resume)
         baseline = wanted.baseline_suite()
-    except RecordError as error:
-        return _fail(str(error), EXIT_BAD_INPUT)
-    except DocumentError as error:
-        return _fail("\n".join(["this suite cannot be used:", *error.lines]), EXIT_BAD_INPUT)
+    except (RecordError, DocumentError) as error:
+        return _unusable("suite", error)
 
     def perform(transport: Transport) -> int:
         with tempfile.TemporaryDirectory(prefix="filo-suite-") as scratch:
             work = suite.conduct(planned, parallel, address, environ, Path(scratch), screen, transport)
             result = asyncio.run(work)
-        written = wanted.keep_suite(result, baseline)
-        screen.show(suite.table(result))
-        screen.say(suite.conclusion(result), style="bold green" if result.passed else "bold red")
-        screen.say(f"Results: {', '.join(map(str, written))}")
-        if any(one.error for one in result.runs):
-            return EXIT_CANNOT_RUN
-        return 0 if result.passed else EXIT_NOT_WELL
+        return _tell_suite(result, wanted.keep_suite(result, baseline), screen)
 
     return _guarded(perform, wanted, environ, address or Address(stack.LOOPBACK, 0))
+
+
+def _unusable(what: str, error: RecordError | DocumentError) -> int:
+    if isinstance(error, RecordError):
+        return _fail(str(error), EXIT_BAD_INPUT)
+    told = error.lines if error.source else error.problems
+    return _fail("\n".join([f"this {what} cannot be used:", *told]), EXIT_BAD_INPUT)
 
 
 def _check_possible(spec: pb.RunSpec, own: Choices | None) -> None:
@@ -208,6 +208,15 @@ def _guarded(perform: Callable[[Transport], int], wanted: Wanted, environ: Mappi
         return _fail("left; the simulator keeps the run", EXIT_NOT_WELL)
     except OSError as error:
         return _fail(f"{wanted.path}: {error.strerror or error}", EXIT_BAD_INPUT)
+
+
+def _tell_suite(result: pb.SuiteResult, written: Sequence[Path], screen: Screen) -> int:
+    screen.show(suite.table(result))
+    screen.say(suite.conclusion(result), style="bold green" if result.passed else "bold red")
+    screen.say(f"Results: {', '.join(map(str, written))}")
+    if any(one.error for one in result.runs):
+        return EXIT_CANNOT_RUN
+    return 0 if result.passed else EXIT_NOT_WELL
 
 
 def _tell(ended: pb.Run, written: Sequence[Path], screen: Screen) -> int:
