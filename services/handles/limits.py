@@ -37,6 +37,7 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
         "agent.voice": Limit(64, "characters"),
         "agent.language_code": Limit(35, "characters"),
         "agent.tools": Limit(256 * _KIB, "bytes"),
+        "agent.volatile_tools": Limit(16 * _KIB, "bytes"),
         "holder": Limit(255, "characters"),
         "reason": Limit(200, "characters"),
         "turns": Limit(256, "items"),
@@ -124,6 +125,7 @@ def agent(config: pb.AgentConfig) -> pb.AgentConfig:
     _text("agent.voice", config.voice)
     _text("agent.language_code", config.language_code)
     _size("agent.tools", sum(tool.ByteSize() for tool in config.tools))
+    _size("agent.volatile_tools", sum(len(name.encode()) for name in config.volatile_tools))
     if config.HasField("temperature") and not 0 <= config.temperature <= _HIGHEST_TEMPERATURE:
         raise invalid("agent.temperature", f"must be between 0 and {_HIGHEST_TEMPERATURE:g}")
     return config

@@ -110,6 +110,7 @@ class Store:
             capability=capability(conversation.agent.model, self._backend),
             feedback=tuple(feedback(item, self._clock) for item in response.feedback),
             feedback_policy=POLICIES.get(conversation.agent.feedback_policy),
+            volatile_tools=frozenset(conversation.agent.volatile_tools),
         )
         interval = response.heartbeat_interval.ToNanoseconds() / 1e9
         return Attached(conversation, attachment, conversation.epoch, response.handle_result, interval)

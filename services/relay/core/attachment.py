@@ -23,6 +23,7 @@ class Attachment:
         capability: What the conversation's model allows.
         feedback: Advice that waits (at most one) or is in the context, oldest first.
         feedback_policy: What the conversation's agent asks for; None leaves it to the setting.
+        volatile_tools: Names of tools whose answer does not keep.
     """
 
     new: bool
@@ -36,3 +37,4 @@ class Attachment:
     capability: Capability = UNHINDERED
     feedback: tuple[Feedback, ...] = ()
     feedback_policy: FeedbackPolicy | None = None
+    volatile_tools: frozenset[str] = frozenset()

@@ -21,6 +21,7 @@ from services.relay.core.presence import Presence
 from services.relay.core.rotation import RotationDue, due_by_drain
 from services.relay.core.states import Phase
 from services.relay.core.succession import Succession
+from services.relay.core.tools import Tools
 from services.relay.core.turns import Talk
 
 
@@ -34,7 +35,7 @@ class Conversation:
     """
 
     def __init__(self, attachment: Attachment, policy: Policy, now: float) -> None:
-        self.talk = Talk(attachment.turn_count, Mark(0, attachment.covered_seq))
+        self.talk = Talk(attachment.turn_count, Mark(0, attachment.covered_seq), Tools(attachment.volatile_tools))
         self.coverage = Coverage(attachment.handle, attachment.uncovered, attachment.covered_seq, attachment.ledger)
         accounts = accounts_of(attachment)
         self._dialogue = Dialogue(self.talk, self.coverage, accounts, Completions(policy.store_patience))

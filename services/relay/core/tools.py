@@ -13,9 +13,14 @@ from services.relay.core.model import ToolCall
 
 
 class Tools:
-    """The tool calls of one turn after another."""
+    """The tool calls of one turn after another.
 
-    def __init__(self) -> None:
+    Args:
+        volatile: Names of tools whose answer does not keep: they run again, unless the client is still at it.
+    """
+
+    def __init__(self, volatile: frozenset[str] = frozenset()) -> None:
+        self._volatile = volatile
         self._calls: dict[str, ToolCall] = {}
         self._memo: dict[str, ToolCall] = {}
         self._asked: dict[str, ToolCall] = {}
@@ -76,8 +81,12 @@ class Tools:
             return self._calls[current]
         asked = self._asked.pop(call_id, None)
         if asked is not None:  # the connection that asked is gone; its successor may ask again
-            self._memo[_question(asked)] = replace(asked, result=result)
+            self._remember(replace(asked, result=result))
         return None
+
+    def _remember(self, call: ToolCall) -> None:
+        if call.name not in self._volatile:
+            self._memo[_question(call)] = call
 
     def cancelled(self, ids: tuple[str, ...]) -> tuple[str, ...]:
         """The model no longer waits for these; gives them as the client knows them."""
@@ -101,7 +110,7 @@ class Tools:
             if call.result is None:
                 self._asked[self._as_told(call.id)] = call
             else:
-                self._memo[_question(call)] = call
+                self._remember(call)
         self._calls, self._under_way = {}, {}
 
 

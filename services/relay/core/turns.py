@@ -45,20 +45,20 @@ class Talk:
     Args:
         last: The newest completed turn.
         boundary: Where its input ended.
+        tools: What the model asks the client to do.
 
     Attributes:
         began: The newest input before that of the newest completed turn; None where nobody noticed it begin, or where
             it began on a connection that is gone.
         unanswered: Gemini has heard something, on whichever connection, that no completed turn holds.
-        tools: What the model asks the client to do.
     """
 
-    def __init__(self, last: int, boundary: Mark) -> None:
+    def __init__(self, last: int, boundary: Mark, tools: Tools | None = None) -> None:
         self.last = last
         self.boundary = boundary
         self.began: Mark | None = None
         self.unanswered = False
-        self.tools = Tools()
+        self.tools = tools or Tools()
         self._turn = _Progress()
         self._next = _Progress()
         self._speaking = False

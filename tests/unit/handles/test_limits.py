@@ -107,6 +107,7 @@ def test_a_presented_owner_may_be_anything_but_nobody() -> None:
         ("agent.system_instruction", {"system_instruction": "é" * (most("agent.system_instruction") // 2 + 1)}),
         ("agent.voice", {"voice": "x" * (most("agent.voice") + 1)}),
         ("agent.language_code", {"language_code": "x" * (most("agent.language_code") + 1)}),
+        ("agent.volatile_tools", {"volatile_tools": ["x", "x" * most("agent.volatile_tools")]}),
         ("agent.temperature", {"temperature": -0.1}),
         ("agent.temperature", {"temperature": 2.1}),
         ("agent.temperature", {"temperature": float("nan")}),

@@ -159,6 +159,7 @@ class AgentConfig(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     FEEDBACK_POLICY_FIELD_NUMBER: _builtins.int
     MANUAL_ACTIVITY_FIELD_NUMBER: _builtins.int
+    VOLATILE_TOOLS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Required. Gemini's model, for example `models/gemini-2.5-flash-native-audio`."""
     system_instruction: _builtins.str
@@ -180,6 +181,12 @@ class AgentConfig(_message.Message):
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
         """Optional. Gemini's `Tool` objects in their JSON form."""
 
+    @_builtins.property
+    def volatile_tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Optional. Names of tools whose answer does not keep, such as a clock: they run again when a model that is resumed in
+        the middle of a turn asks the same again. The others run once; their answer is repeated to it.
+        """
+
     def __init__(
         self,
         *,
@@ -191,10 +198,11 @@ class AgentConfig(_message.Message):
         temperature: _builtins.float | None = ...,
         feedback_policy: Global___FeedbackPolicy.ValueType = ...,
         manual_activity: _builtins.bool = ...,
+        volatile_tools: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "temperature", b"temperature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "feedback_policy", b"feedback_policy", "language_code", b"language_code", "manual_activity", b"manual_activity", "model", b"model", "system_instruction", b"system_instruction", "temperature", b"temperature", "tools", b"tools", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature", b"_temperature", "feedback_policy", b"feedback_policy", "language_code", b"language_code", "manual_activity", b"manual_activity", "model", b"model", "system_instruction", b"system_instruction", "temperature", b"temperature", "tools", b"tools", "voice", b"voice", "volatile_tools", b"volatile_tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015

@@ -3,6 +3,7 @@
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
+from services.relay.core.attachment import Attachment
 from services.relay.core.model import Continuity, Mark, Policy, RotationReason
 from services.relay.core.states import Phase
 from tests.unit.relay.core.scene import POLICY, RELAY, Scene, opened, resumed, rotate_at_once
@@ -258,3 +259,13 @@ def test_a_completion_of_nothing_is_no_progress() -> None:
     assert scene.out == []
     scene.lost()
     assert opened(scene)[3] == 0.5
+
+
+def test_a_tool_whose_answer_does_not_keep_runs_again_for_the_next_connection() -> None:
+    """The agent's configuration names it."""
+    scene = Scene(Attachment(new=True, volatile_tools=frozenset({"clock"}))).live().asks().calls("c1", name="clock")
+    scene.let(on.ToolResultGiven("c1", {"now": 1}))
+    scene.lost()
+    scene.let(on.UpstreamReady())
+    scene.calls("d1", name="clock")
+    assert [call.id for notice in scene.told if isinstance(notice, tell.ToolsWanted) for call in notice.calls] == ["d1"]

@@ -56,6 +56,22 @@ def test_a_resumed_model_is_answered_from_the_memo() -> None:
     assert [(c.id, c.result) for c in known] == [("d1", {"r": 1})]
 
 
+def test_an_answer_that_does_not_keep_is_not_remembered() -> None:
+    """Such a tool runs again after a cut, unless the client is still at it: what it brings then is news."""
+    it = Tools(frozenset({"lookup"}))
+    it.called((call("c1", a=1), call("c2", a=2), ToolCall("c3", "other", {})))
+    it.answered("c1", {"r": 1})
+    it.answered("c3", {"r": 3})
+    it.cut()
+    wanted, known = it.called((call("d1", a=1), call("d2", a=2), ToolCall("d3", "other", {})))
+    assert [c.id for c in wanted] == ["d1"]
+    assert [(c.id, c.result) for c in known] == [("d3", {"r": 3})]
+    assert it.answered("c2", {"r": 2}) == ToolCall("d2", "lookup", {"a": 2}, {"r": 2})
+    it.cut()
+    assert it.answered("d1", {"r": 4}) is None, "it came after the cut"
+    assert it.called((call("e1", a=1),)) == ((call("e1", a=1),), ())
+
+
 def test_the_memo_survives_a_second_cut() -> None:
     """A result is remembered until the turn is over, used or not."""
     it = Tools()
