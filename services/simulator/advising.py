@@ -2,6 +2,9 @@
 
 What becomes of the advice is watched as it happens, and noted in the run's journal; at the end the relay is asked for
 what was missed. Advice that cannot be brought is no reason to lose a run: it is told in the log, and the talk goes on.
+
+A client is told of its context as if advice were part of the instruction. Whoever watches the session is told how much
+of it is advice, so that is noted as well.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from filo.handles.v1.resources_pb2 import Feedback
+from filo.handles.v1.resources_pb2 import Feedback, Ledger
 from filo.relay.v1 import relay_pb2 as relay
 from filo.relay.v1 import relay_pb2_grpc
 from filo.simulator.v1 import simulator_pb2 as pb
@@ -29,6 +32,10 @@ ATTEMPTS: Final = 3
 _WAIT: Final = 0.5
 """Seconds between two attempts, and before watching on."""
 _PAGE: Final = 200
+_CATEGORIES: Final = ("instruction", "user", "model", "tool", "feedback_live", "feedback_stale")
+"""Of a ledger, each with its field ``…_tokens``."""
+_NAMES: Final = {"tool": "tools"}
+"""What a record calls a category, where that is another word."""
 
 
 class Advising:
@@ -59,6 +66,7 @@ class Advising:
         self._clock = clock
         self._log = log
         self._early: dict[str, relay.FeedbackChanged] = {}
+        self._ledgers: list[Ledger] = []
 
     @property
     def _record(self) -> Record:
@@ -66,6 +74,7 @@ class Advising:
 
     async def look(self) -> None:
         """Look at the talk after a turn, and say what there is to say. Safe to cancel."""
+        self._split()
         turns = self._record.completed
         if self._manager is None or not turns or turns[-1] is not self._record.turns[-1]:
             return
@@ -94,6 +103,7 @@ class Advising:
 
     async def settle(self) -> None:
         """Note what the store has, which is the last word. Safe to cancel."""
+        self._split()
         try:
             await self._ask_all()
         except ServiceError as error:
@@ -135,8 +145,23 @@ class Advising:
     async def _changes(self, after: int) -> AsyncIterator[tuple[int, relay.FeedbackChanged]]:
         request = relay.WatchSessionRequest(conversation=self._run.conversation, after_sequence=after)
         async for event in self._stub.WatchSession(request):
-            if event.HasField("feedback_changed"):
+            if event.HasField("ledger"):
+                self._ledgers.append(event.ledger)
+            elif event.HasField("feedback_changed"):
                 yield event.sequence, event.feedback_changed
+
+    def _split(self) -> None:
+        """Note of each turn's context how much of it is advice; the size of the context tells whose ledger it is."""
+        ledgers, self._ledgers = self._ledgers, []
+        turns = {turn.context_tokens: turn for turn in self._record.turns if turn.context_tokens}
+        for ledger in ledgers:
+            turn = turns.get(ledger.context_tokens)
+            parts = {_NAMES.get(name, name): getattr(ledger, f"{name}_tokens") for name in _CATEGORIES}
+            told = {name: tokens for name, tokens in parts.items() if tokens}
+            if turn is None or turn.context == told:
+                continue
+            counted = pb.TokensCounted(context=turn.context_tokens, billed=turn.billed, by_category=told)
+            self._journal.add(counted, turn=turn.number)
 
     def _note(self, change: relay.FeedbackChanged) -> None:
         """Note a change of something that was given here; what is known already, or older, changes nothing."""

@@ -140,9 +140,7 @@ def lost_turns(case: Case) -> Finding:
     lost, dropped = case.held.lost, case.held.dropped
     text = f"The agent's context does not hold {_some(len(lost), 'completed turn', 'completed turns')}."
     if dropped:
-        text += (
-            f" The model's window was full, and it dropped turns 1 to {dropped[-1]} itself, which is no loss."
-        )
+        text += f" The model's window was full, and it dropped turns 1 to {dropped[-1]} itself, which is no loss."
     return Finding(len(lost), text, None, _shown(case, lost))
 
 

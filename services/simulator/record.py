@@ -160,8 +160,9 @@ class Record:
             served.advice = item.text
 
     def _counted(self, turn: Turn | None, counted: pb.TokensCounted) -> None:
-        self.billed = counted.billed
-        self.by_category = dict(counted.by_category)
+        if counted.billed >= self.billed:  # what is told of an earlier turn does not go before the newest
+            self.billed = counted.billed
+            self.by_category = dict(counted.by_category)
         if turn is not None:
             turn.context_tokens, turn.billed = counted.context, counted.billed
             turn.context = dict(counted.by_category)

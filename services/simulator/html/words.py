@@ -40,7 +40,7 @@ KEPT: Final[Mapping[str, str]] = MappingProxyType(
 
 CATEGORIES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "instruction": "Instruction and advice",
+        "instruction": "Instruction",
         "tools": "Tools",
         "user": "Prospect",
         "model": "Agent",
@@ -49,7 +49,7 @@ CATEGORIES: Final[Mapping[str, str]] = MappingProxyType(
         "other": "Other",
     }
 )
-"""What tokens are for, from the bottom of a plot to its top. To a client advice counts as instruction."""
+"""What tokens are for, from the bottom of a plot to its top."""
 
 
 def reason(code: str) -> str:

@@ -41,6 +41,8 @@ async def test_advice_is_followed_in_the_turn_it_was_meant_for(stack: Stack) -> 
     ]
     assert [line.advice for line in run.transcript] == ["", *expected]
     for line in run.transcript[1:]:
+        assert line.context_by_category["feedback_live"] > 0
+        assert sum(line.context_by_category.values()) == line.context_tokens
         assert f": In turn {line.turn} speak of the weather in Zanzibar" in line.agent
     told = [event.advised.state for event in events if event.HasField("advised")]
     assert (told.count("accepted"), told.count("delivered")) == (5, 5)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from filo.handles.v1.resources_pb2 import Feedback
+from filo.handles.v1.resources_pb2 import Feedback, Ledger
 from filo.relay.v1 import relay_pb2 as relay
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.errors import Reason, ServiceError
@@ -223,3 +223,26 @@ async def test_the_store_has_the_last_word() -> None:
     items[0].state = DELIVERED
     await scene.advising.settle()
     assert scene.advice[0][2] == "removed"
+
+
+async def test_advice_in_the_context_is_counted_apart_from_the_instruction() -> None:
+    """By the relay's own ledger, told to whoever watches; of the turn whose context is of that size, and once."""
+    scene = Scene(Echo())
+    watching = asyncio.create_task(scene.advising.watch())
+    for number, context in ((1, 100), (2, 180)):
+        await scene.turn("So.")
+        known = {"instruction": 70, "user": context - 70}
+        seen = pb.TokensCounted(context=context, billed=10 * context, by_category=known)
+        scene.journal.add(seen, turn=number)
+    ledger = Ledger(context_tokens=100, instruction_tokens=40, user_tokens=30, feedback_live_tokens=25, tool_tokens=5)
+    for number, told in enumerate((ledger, Ledger(context_tokens=999, user_tokens=999), ledger), start=1):
+        scene.relay.events.put_nowait(relay.WatchSessionResponse(sequence=number, ledger=told))
+    await scene.relay.events.join()
+    await scene.advising.look()
+    await scene.advising.look()
+    watching.cancel()
+    first, second = scene.journal.record.turns
+    assert first.context == {"instruction": 40, "user": 30, "tools": 5, "feedback_live": 25}
+    assert second.context == {"instruction": 70, "user": 110}
+    assert (scene.journal.record.billed, scene.journal.record.by_category) == (1800, second.context)
+    assert sum(event.HasField("tokens_counted") for event in scene.journal.events) == 3
