@@ -121,8 +121,8 @@ CONTEXT: Final = Dashboard(
                 ),
                 Panel(
                     "Feedback, by what became of it",
-                    "Accepted, superseded before it was delivered, delivered, removed, expired; and removals that usage "
-                    "metadata did not show, of which there should be none.",
+                    "Accepted, superseded before it was delivered, delivered, removed, expired; and removals that "
+                    "usage metadata did not show, of which there should be none.",
                     Kind.STACK,
                     Unit.RATE,
                     (

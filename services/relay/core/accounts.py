@@ -10,19 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from services.relay.core.ledger import (
-    CHARACTERS_A_TOKEN,
-    TEXT,
-    Category,
-    Expectation,
-    Ledger,
-    Piece,
-    Verdict,
-    of_audio,
-    of_text,
-    text_tokens,
-)
+from services.relay.core.ledger import Expectation, Ledger, Verdict
 from services.relay.core.model import Told, ToolCall, Usage
+from services.relay.core.pieces import CHARACTERS_A_TOKEN, TEXT, Category, Piece, of_audio, of_text, text_tokens
 
 MOST_KEPT: Final = 32
 """Turns whose ledgers are kept; a handle that is older than that is judged by the oldest of them."""

@@ -13,8 +13,8 @@ from services.relay.core import notices as tell
 from services.relay.core.accounts import Accounts, answered, written
 from services.relay.core.completions import Completions
 from services.relay.core.coverage import Coverage
-from services.relay.core.ledger import Piece
 from services.relay.core.model import Role, RotationReason, Turn
+from services.relay.core.pieces import Piece
 from services.relay.core.turns import Stage, Talk
 
 

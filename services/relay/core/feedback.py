@@ -18,8 +18,9 @@ from types import MappingProxyType
 from typing import Final
 
 from services.relay.core.capabilities import Capability
-from services.relay.core.ledger import Ledger, Verdict, text_tokens
+from services.relay.core.ledger import Ledger, Verdict
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
+from services.relay.core.pieces import text_tokens
 from services.relay.core.rotation import Strippable
 
 PREFIX: Final = "[SALES_MANAGER_INSTRUCTION] "

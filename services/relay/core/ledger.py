@@ -11,76 +11,24 @@ Beside the reconciled categories the ledger keeps the plain estimate, never corr
 rebuilt: the difference between the two is the drift, the measure of how far the attribution can be trusted.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import Final, NamedTuple, TypeVar
 
 from services.relay.core.model import Usage
+from services.relay.core.pieces import ANY, CHARACTERS_A_TOKEN, TEXT, Category, Piece
 
 _K = TypeVar("_K")
 
-CHARACTERS_A_TOKEN: Final = 4
-"""Google's own rule of thumb for English text: https://ai.google.dev/gemini-api/docs/tokens"""
-AUDIO_TOKENS_A_SECOND: Final = 25
-"""By the pages on Vertex and on prices; the general pages say 32: https://ai.google.dev/gemini-api/docs/pricing"""
-TEXT: Final = "TEXT"
-AUDIO: Final = "AUDIO"
-_ANY: Final = ""
-"""The only modality where Gemini does not tell them apart."""
 _SEEN: Final = 0.5
 """Of removed tokens, the share that must be missing from the next prompt: nearer to all of them than to none."""
 _MOST_OFF: Final = 2
 """By what factor an estimate may be too small."""
 _NOTICEABLE: Final = 20
 """Tokens; less than this is lost in what Gemini counts differently, in one turn."""
-
-
-class Category(StrEnum):
-    """What tokens of a context are for."""
-
-    INSTRUCTION = "instruction"
-    USER = "user"
-    MODEL = "model"
-    FEEDBACK_LIVE = "feedback_live"
-    FEEDBACK_STALE = "feedback_stale"
-    TOOLS = "tools"
-
-
 _SHRINKS: Final = (Category.USER, Category.MODEL, Category.TOOLS, Category.FEEDBACK_STALE)
 """What compression takes from; the instruction stays, and live feedback is the newest there is."""
-
-
-class Piece(NamedTuple):
-    """Something that has newly come into the context, and what it should cost.
-
-    Args:
-        category: What it is for.
-        modality: By Gemini's name.
-        tokens: The estimate.
-    """
-
-    category: Category
-    modality: str
-    tokens: int
-
-
-def of_text(category: Category, text: str) -> Piece:
-    """A piece of text; the empty text costs nothing."""
-    return Piece(category, TEXT, text_tokens(len(text)))
-
-
-def of_audio(category: Category, seconds: float) -> Piece:
-    """A piece of audio."""
-    return Piece(category, AUDIO, round(seconds * AUDIO_TOKENS_A_SECOND))
-
-
-def text_tokens(characters: int) -> int:
-    """What text of so many characters should cost."""
-    return math.ceil(characters / CHARACTERS_A_TOKEN)
-
-
 _NAMES: Final = tuple((category, category.value) for category in Category)
 """Each category with its field in a `Breakdown`."""
 
@@ -130,7 +78,7 @@ class Breakdown:
         from_talk = min(tokens, sum(talk.values()))
         from_rest = min(tokens - from_talk, sum(rest.values()))
         lost = _shared(from_talk, talk) | _shared(from_rest, rest)
-        return self.plus(Piece(category, _ANY, -count) for category, count in lost.items())
+        return self.plus(Piece(category, ANY, -count) for category, count in lost.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +171,7 @@ class Ledger:
         cheaper = max(0, self.given - prompt.feedback_live - prompt.feedback_stale)
         return replace(
             self,
-            held=_exactly(held, usage.prompt).plus([Piece(Category.MODEL, _ANY, usage.response)]),
+            held=_exactly(held, usage.prompt).plus([Piece(Category.MODEL, ANY, usage.response)]),
             estimate=prompt.plus(answer),
             usage=usage,
             cached=self.cached + usage.cached,
@@ -237,7 +185,7 @@ class Ledger:
     def _reconciled(self, usage: Usage, pieces: Sequence[Piece]) -> tuple[Breakdown, bool]:
         held, missing = self.held, 0
         for modality, growth in _growth(self.usage, usage).items():
-            new = [piece for piece in pieces if modality in (piece.modality, _ANY)]
+            new = [piece for piece in pieces if modality in (piece.modality, ANY)]
             if growth < 0:
                 missing -= growth
             else:
@@ -273,17 +221,17 @@ class Expectation(NamedTuple):
         if tokens < _NOTICEABLE:
             return Verdict.TOO_SMALL
         growth = _growth(self.before, usage)
-        text = TEXT if TEXT in growth else _ANY
-        expected = sum(piece.tokens for piece in self.pieces if text in (piece.modality, _ANY))
+        text = TEXT if TEXT in growth else ANY
+        expected = sum(piece.tokens for piece in self.pieces if text in (piece.modality, ANY))
         return Verdict.SEEN if growth.get(text, 0) - expected < tokens * _SEEN else Verdict.UNSEEN
 
 
 def _growth(before: Usage | None, after: Usage) -> dict[str, int]:
     """What a prompt has grown by since the last one and its answer, by modality where that is told."""
     if before is None:
-        return dict(after.by_modality) or {_ANY: after.prompt}
+        return dict(after.by_modality) or {ANY: after.prompt}
     if not (before.by_modality and after.by_modality and before.answer_by_modality):
-        return {_ANY: after.prompt - before.prompt - before.response}
+        return {ANY: after.prompt - before.prompt - before.response}
     told = {*before.by_modality, *before.answer_by_modality, *after.by_modality}
     return {
         name: after.by_modality.get(name, 0) - before.by_modality.get(name, 0) - before.answer_by_modality.get(name, 0)
@@ -301,7 +249,7 @@ def _scaled(tokens: int, pieces: Sequence[Piece]) -> list[Piece]:
     unknown = max(0, tokens - _MOST_OFF * sum(weights.values()))
     begins = any(pieces[at].category is Category.INSTRUCTION for at in weights)
     known = [pieces[at]._replace(tokens=share) for at, share in _shared(tokens - unknown, weights).items()]
-    return [*known, Piece(Category.INSTRUCTION if begins else Category.USER, _ANY, unknown)]
+    return [*known, Piece(Category.INSTRUCTION if begins else Category.USER, ANY, unknown)]
 
 
 def _shared(tokens: int, weights: Mapping[_K, int]) -> dict[_K, int]:
@@ -317,7 +265,7 @@ def _shared(tokens: int, weights: Mapping[_K, int]) -> dict[_K, int]:
 def _exactly(held: Breakdown, total: int) -> Breakdown:
     """With the sum that is the truth, whatever was not known when the parts were added up."""
     difference = total - held.total
-    return held.shrunk(-difference) if difference < 0 else held.plus([Piece(Category.USER, _ANY, difference)])
+    return held.shrunk(-difference) if difference < 0 else held.plus([Piece(Category.USER, ANY, difference)])
 
 
 def _without(usage: Usage | None, tokens: int) -> Usage | None:

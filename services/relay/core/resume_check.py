@@ -15,8 +15,8 @@ ordinary turns have shown that they do: a check that cries wolf costs a context 
 from dataclasses import dataclass
 from typing import Final
 
-from services.relay.core.ledger import AUDIO, AUDIO_TOKENS_A_SECOND
 from services.relay.core.model import Usage
+from services.relay.core.pieces import AUDIO, AUDIO_TOKENS_A_SECOND
 
 KEPT: Final = 0.8
 """The share of a modality's tokens that must still be there; the rest allows for what Gemini counts differently."""

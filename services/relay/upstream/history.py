@@ -10,8 +10,8 @@ from collections.abc import AsyncIterable, Callable, Iterable
 
 from services.common import logs
 from services.relay.core import effects as do
-from services.relay.core.ledger import text_tokens
 from services.relay.core.model import Told, Turn
+from services.relay.core.pieces import text_tokens
 from services.relay.upstream.summaries import Ask, SummaryError, as_turn, prompt
 
 

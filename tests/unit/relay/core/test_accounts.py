@@ -3,8 +3,9 @@
 import pytest
 
 from services.relay.core.accounts import MOST_KEPT, Accounts, answered, written
-from services.relay.core.ledger import AUDIO, TEXT, Breakdown, Category, Ledger, Piece, Verdict
+from services.relay.core.ledger import Breakdown, Ledger, Verdict
 from services.relay.core.model import Told, ToolCall, Usage
+from services.relay.core.pieces import AUDIO, TEXT, Category, Piece
 
 
 def usage(text: int, audio: int = 0, answer: int = 0) -> Usage:

@@ -4,19 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.core.ledger import (
-    AUDIO,
-    TEXT,
-    Breakdown,
-    Category,
-    Expectation,
-    Ledger,
-    Piece,
-    Verdict,
-    of_audio,
-    of_text,
-)
+from services.relay.core.ledger import Breakdown, Expectation, Ledger, Verdict
 from services.relay.core.model import Usage
+from services.relay.core.pieces import AUDIO, TEXT, Category, Piece, of_audio, of_text
 
 INSTRUCTION, USER, MODEL, LIVE, STALE, TOOLS = Category
 

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from services.relay.core import effects as do
-from services.relay.core.ledger import text_tokens
 from services.relay.core.model import Told, Turn
+from services.relay.core.pieces import text_tokens
 from services.relay.upstream.history import Budget, History, cost
 from services.relay.upstream.summaries import MARK, SummaryError, prompt
 
