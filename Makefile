@@ -112,8 +112,9 @@ bench-runs: $(READY) ## 200 training runs at once in one simulator process: do t
 	@$(BIN)/python -m bench.runs $(ARGS)
 
 .PHONY: bench-handles
-bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations
+bench-handles: $(READY) ## measure the handle store beside a bare gRPC echo, up to a million conversations; fills docs/handles.md
 	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench.handles $(ARGS)
+	@$(BIN)/python -m tools.generate
 
 .PHONY: bench-relay
 bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs, beside the bare floor, google-genai and haproxy

@@ -26,18 +26,13 @@ from rich.table import Column, Table
 
 from bench import databases, load
 from bench.databases import Database
+from bench.handles_table import verdict
 from bench.load import Client, Held, Round
 from bench.processes import Server, started
 
 RESULTS: Final = Path(__file__).parent / "results" / "handles.json"
 SAMPLE: Final = 1024
 """Conversations that are asked for; the rest is weight."""
-
-GOALS: Final[Mapping[str, float]] = {"validate": 0.5, "checkpoint": 0.3}
-"""At least so much of the echo's rate, on SQLite (issue 5)."""
-
-FLAT: Final = 0.9
-"""At least so much of the rate at the fewest rows is left at the most."""
 
 OPERATIONS: Final = ("validate", "attach", "checkpoint")
 """What is measured of the handle store."""
@@ -179,7 +174,7 @@ def show(report: Report, console: Console) -> None:
             f"{row['calls_a_second']:,}",
             f"{row['server_cpu_us']:.0f}",
             *(f"{row[name]:.2f}" for name in ("of_echo", "of_echo_by_cpu", "of_fewest_rows", "of_fewest_rows_by_cpu")),
-            _verdict(row),
+            verdict(row),
         )
     console.print(table)
     for name, settings in report["durability"].items():
@@ -198,15 +193,6 @@ _COLUMNS: Final[Sequence[tuple[str, Literal["left", "right"]]]] = (
     ("by cpu", "right"),
     ("goals", "left"),
 )
-
-
-def _verdict(row: Report) -> str:
-    """Which goals this row has, and whether they are met."""
-    goal = GOALS.get(row["operation"]) if row["database"] == "sqlite" else None
-    told = [] if goal is None else [f"{'met' if row['of_echo'] >= goal else 'MISSED'}: {goal:g} of echo"]
-    if row["of_fewest_rows"] != 1:
-        told.append("flat" if row["of_fewest_rows"] >= FLAT else f"NOT FLAT: {FLAT:g}")
-    return ", ".join(told)
 
 
 def main() -> None:

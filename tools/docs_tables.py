@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from bench import rotation_table
+from bench import handles_table, rotation_table
 from bench.relay import table as relay_table
 from filo.handles.v1.handles_pb2 import HandleResult
 from services.cli.main import SERVICES
@@ -207,6 +207,10 @@ def _rotation_bench() -> str:
     return rotation_table.table(json.loads(ROTATIONS.read_text(encoding="utf-8")))
 
 
+def _handles_bench(drawn: Callable[[Mapping[str, Any]], str]) -> str:
+    return drawn(json.loads((_RESULTS / "handles.json").read_text(encoding="utf-8")))
+
+
 def _relay_bench() -> str:
     return relay_table.table(json.loads((_RESULTS / "relay.json").read_text(encoding="utf-8")))
 
@@ -231,6 +235,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "emulator-closes": _emulator_closes,
         "emulator-models": _emulator_models,
         "handles-access": partial(_access, handles_access.TABLE),
+        "handles-bench": partial(_handles_bench, handles_table.table),
+        "handles-bench-run": partial(_handles_bench, handles_table.run),
         "handles-errors": _handles_errors,
         "handles-judgement": _handles_judgement,
         "handles-limits": _handles_limits,
