@@ -14,7 +14,7 @@ from google.protobuf import json_format, struct_pb2
 from websockets.asyncio.client import connect
 
 from filo.handles.v1 import resources_pb2 as resources
-from filo.handles.v1.resources_pb2 import AgentConfig, FeedbackPolicy
+from filo.handles.v1.resources_pb2 import AgentConfig, Feedback, FeedbackPolicy
 from filo.relay.v1 import relay_pb2 as pb
 from services.emulator.faults import GoAwayFault, Moment
 from tests.integration.relay.test_feedback import relay_process, send
@@ -27,6 +27,13 @@ JUST_IN_TIME = resources.FEEDBACK_POLICY_JUST_IN_TIME
 MODEL = "models/gemini-live-2.5-flash"
 AT_ONCE = replace(QUICK, rebase_tokens=1, rebase_interval=0.0)
 """Whatever is stale is stripped as soon as the turn is over."""
+AT_ONCE_ON_VERTEX: Mapping[str, str] = {
+    "FILO_RELAY_BACKEND": "vertex",
+    "FILO_RELAY_ACCESS_TOKEN": "emulator",
+    "FILO_RELAY_REBASE_TOKENS": "1",
+    "FILO_RELAY_REBASE_INTERVAL": "0",
+}
+"""The same for a relay in a process of its own."""
 VERTEX: Mapping[str, Any] = {"backend": "vertex", "access_token": "emulator", "api_key": ""}
 """Where both policies work."""
 
@@ -47,6 +54,10 @@ class Talk:
         self.session = session
         self.speaker = speaker
         self.number = 0
+
+    def uri_at(self, where: str) -> str:
+        """The client's address at another relay."""
+        return self.relay.socket(self.session).uri.replace(str(self.relay.where.client_address), where)
 
     async def advised(self, client: Client, text: str) -> None:
         """A turn with advice: it is followed, and no other is known of."""
@@ -109,26 +120,81 @@ async def test_advice_across_a_killed_relay(tmp_path: Path, policy: FeedbackPoli
     """SIGKILL after advice was followed: the next relay has a context, or makes one, in which it has no effect."""
     async with running_relay(tmp_path, policy=AT_ONCE, **VERTEX) as relay:
         talk = Talk(relay, await relay.create(agent=agent(policy)), Speaker(83))
-        settings = {
-            "FILO_RELAY_BACKEND": "vertex",
-            "FILO_RELAY_ACCESS_TOKEN": "emulator",
-            "FILO_RELAY_REBASE_TOKENS": "1",
-            "FILO_RELAY_REBASE_INTERVAL": "0",
-        }
-        async with relay_process(relay, tmp_path, **settings) as (process, where):
-            here = relay.socket(talk.session).uri.replace(str(relay.where.client_address), where)
-            async with Client(connect(here)) as client:
-                await talk.unadvised(client)
-                await talk.advised(client, "Mention the first discount.")
-                await client.wait("covered", turn=2)
-                process.kill()
-                await client.wait_closed()
+        async with (
+            relay_process(relay, tmp_path, **AT_ONCE_ON_VERTEX) as (process, where),
+            Client(connect(talk.uri_at(where))) as client,
+        ):
+            await talk.unadvised(client)
+            await talk.advised(client, "Mention the first discount.")
+            await client.wait("covered", turn=2)
+            process.kill()
+            await client.wait_closed()
         async with Client(relay.socket(talk.session)) as client:
             await client.wait("session:resumed")
             await talk.unadvised(client)
             await talk.advised(client, "Mention the second discount.")
             await talk.settled(client, policy, 1)
             await talk.unadvised(client)
+
+
+@pytest.mark.parametrize("policy", [REPLACE, REBASE])
+async def test_advice_for_a_turn_that_a_killed_relay_never_answered(
+    tmp_path: Path, policy: FeedbackPolicy.ValueType
+) -> None:
+    """SIGKILL between delivery and answer: the next relay delivers it again for the same turn, once."""
+    async with running_relay(tmp_path, policy=AT_ONCE, **VERTEX) as relay:
+        talk = Talk(relay, await relay.create(agent=agent(policy)), Speaker(85))
+        async with (
+            relay_process(relay, tmp_path, **AT_ONCE_ON_VERTEX) as (process, where),
+            Client(connect(talk.uri_at(where))) as client,
+        ):
+            await talk.unadvised(client)
+            await client.wait("covered", turn=1)
+            before = await ledger_of(relay, talk.session)
+            await send(relay, talk.session, "Mention the first discount.")
+            question = talk.speaker.say("Tell me about part 2.")
+            await client.speak(question[:-PAUSE_FRAMES])
+            await until(lambda: _state(relay, talk.session, Feedback.STATE_DELIVERED))
+            process.kill()
+            await client.wait_closed()
+            next_seq = client.all("covered")[-1]["seq"] + 1
+        async with Client(relay.socket(talk.session)) as client:
+            resumed = await client.wait("session:resumed")
+            assert resumed["nextSeq"] == next_seq, "what was said is not stored"
+            await client.speak(question)
+            await client.wait("turn:complete", turn=2)
+            assert "As advised (1): Mention the first discount" in client.said(2)
+            await talk.settled(client, policy, 1)
+            await talk.unadvised(client)
+            await client.wait("covered", turn=3)
+            after = await ledger_of(relay, talk.session)
+        assert (before.billed_tokens > 0, after.billed_tokens > before.billed_tokens) == (True, True)
+        assert (after.feedback_live_tokens, after.feedback_stale_tokens) == (0, 0)
+
+
+async def _state(relay: RunningRelay, session: pb.CreateSessionResponse, state: int) -> bool:
+    page = await relay.control.ListFeedback(pb.ListFeedbackRequest(conversation=session.conversation))
+    return [item.state for item in page.feedback] == [state]
+
+
+async def test_a_long_talk_becomes_text(tmp_path: Path) -> None:
+    """Context pressure without any advice: what was spoken is told to a new session in writing, and still known."""
+    policy = replace(QUICK, context_limit=300)
+    async with running_relay(tmp_path, policy=policy) as relay:
+        session, speaker = await relay.create(), Speaker(86)
+        async with Client(relay.socket(session)) as client:
+            await client.turn(speaker, "My company is Brightwater.")
+            while (large := await ledger_of(relay, session)).context_tokens < policy.context_limit:
+                assert not client.all("session:rotated")
+                await client.turn(speaker, "Tell me more about it, please, as much as you can.")
+                await client.wait("covered", turn=len(client.all("turn:complete")))
+            await client.wait("session:rotated", reason="context_pressure", continuity="rebased")
+            assert "Brightwater" in await client.turn(speaker, "What is my company?")
+            await client.wait("covered", turn=len(client.all("turn:complete")))
+            small = await ledger_of(relay, session)
+    assert large.context_tokens >= policy.context_limit > small.context_tokens
+    assert (small.rebase_count, small.billed_tokens > large.billed_tokens) == (1, True)
+    assert small.prompt_tokens_by_modality["AUDIO"] < large.prompt_tokens_by_modality["AUDIO"]
 
 
 async def ledger_of(relay: RunningRelay, session: pb.CreateSessionResponse) -> resources.Ledger:
