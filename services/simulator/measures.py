@@ -65,7 +65,8 @@ class Finding:
 
 
 def _some(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+    """The beginning of a sentence: ``No turn is``, ``1 turn is``, ``2 turns are``."""
+    return f"{f'{number:,}' if number else 'No'} {many if number > 1 else one}"
 
 
 def turns_completed(case: Case) -> Finding:
@@ -138,7 +139,7 @@ def _shown(case: Case, numbers: Sequence[int]) -> list[tuple[int, str]]:
 def lost_turns(case: Case) -> Finding:
     """Completed turns that the context does not hold."""
     lost, dropped = case.held.lost, case.held.dropped
-    text = f"The agent's context does not hold {_some(len(lost), 'completed turn', 'completed turns')}."
+    text = f"{_some(len(lost), 'completed turn is', 'completed turns are')} missing from the agent's context."
     if dropped:
         text += f" The model's window was full, and it dropped turns 1 to {dropped[-1]} itself, which is no loss."
     return Finding(len(lost), text, None, _shown(case, lost))
