@@ -22,8 +22,10 @@ _PATIENT: Final = {
     "FILO_SIMULATOR_RECONNECT_ATTEMPTS": "20",
     "FILO_SIMULATOR_RECONNECT_LONGEST_WAIT": "2s",
     "FILO_SIMULATOR_TURN_TIMEOUT": "60s",
+    "FILO_SIMULATOR_LEASE": "3s",
 }
-"""There is one relay, and no other to go to: a client that comes back waits until it has started again."""
+"""There is one relay, and no other to go to: a client that comes back waits until it has started again. There is one
+simulator: nobody else is busy with the runs of one that died."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ MOMENTS: Final = (
 )  # fmt: skip
 """Moments of a session, as the emulator knows them (docs/emulator.md)."""
 
-SERVICES: Final = ("relay", "handles", "emulator")
+SERVICES: Final = ("relay", "handles", "emulator", "simulator")
 
 
 @dataclass(frozen=True, slots=True)
