@@ -56,7 +56,7 @@ def test_every_mistake_is_told_at_once() -> None:
         "faults[3].code: must be a whole number from 1000 to 4999, not 99",
         "faults[3].from: says where 'every' begins",
         "faults[4].turn: say when with exactly one",
-        "faults[5].service: must be one of relay, handles, emulator, not 'database'",
+        "faults[5].service: must be one of relay, handles, emulator, simulator, not 'database'",
         "faults[5].chance: must be a number from 0 to 1, not 2",
         "faults[5].seconds: is not a field of this",
     ):
