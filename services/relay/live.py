@@ -9,23 +9,19 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import structlog
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.common import logs, tracing
-from services.common.clock import Clock
-from services.common.errors import INTERNAL_DETAIL, MEANING, Reason
 from services.relay.checkpoints import StoreWriter
 from services.relay.client import protocol, told
 from services.relay.client.intake import Intake
-from services.relay.client.link import ClientLink
 from services.relay.client.outbox import Outbox
-from services.relay.client.session_tokens import Claims, SessionTokens
+from services.relay.client.reception import Reception
+from services.relay.client.session_tokens import Claims
 from services.relay.client.speech import SpeechDetector
-from services.relay.config import Settings
 from services.relay.control.journal import Journal
 from services.relay.core import effects as do
 from services.relay.core import events as on
@@ -33,42 +29,16 @@ from services.relay.core import notices as tell
 from services.relay.core.conversation import Conversation
 from services.relay.heartbeat import Heartbeat
 from services.relay.lease import Lease
-from services.relay.metrics import Metrics, yes_or_no
+from services.relay.metrics import yes_or_no
 from services.relay.sockets import ClientSocket
-from services.relay.store import Attached, Store
+from services.relay.store import Attached
+from services.relay.surroundings import Surroundings
 from services.relay.tally import Tally
 from services.relay.turn_trace import TurnTrace
 from services.relay.upstream import wire
-from services.relay.upstream.connection import Dialler
 from services.relay.upstream.history import History
 from services.relay.upstream.inputs import Inputs, cancelled
 from services.relay.upstream.link import UpstreamLink
-from services.relay.upstream.summaries import Ask
-
-_FAREWELLS: Mapping[do.Farewell, int] = {
-    do.Farewell.OVER: 1000,
-    do.Farewell.RECONNECT: 1012,
-    do.Farewell.DRAIN: 1001,
-    do.Farewell.REPLACED: MEANING[Reason.EPOCH_FENCED].close,
-    do.Farewell.UPSTREAM_REFUSED: MEANING[Reason.UPSTREAM_REFUSED].close,
-    do.Farewell.FAILED: MEANING[Reason.INTERNAL].close,
-    do.Farewell.STORE_UNAVAILABLE: MEANING[Reason.STORE_UNAVAILABLE].close,
-    do.Farewell.UPSTREAM_UNAVAILABLE: MEANING[Reason.UPSTREAM_UNAVAILABLE].close,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every conversation of a relay uses; `ask` summarises history, and `tracer` takes traces, where wanted."""
-
-    settings: Settings
-    clock: Clock
-    store: Store
-    dialler: Dialler
-    tokens: SessionTokens
-    metrics: Metrics
-    ask: Ask | None = None
-    tracer: tracing.Tracer | None = None
 
 
 class LiveConversation:
@@ -86,7 +56,6 @@ class LiveConversation:
         self.test = test
         self.epoch = attached.epoch
         self.claims = claims
-        self.joins = 0
         self.started = asyncio.Event()
         self.finished = asyncio.Event()
         self.core = Conversation(attached.attachment, around.settings.policy, around.clock.monotonic())
@@ -114,7 +83,13 @@ class LiveConversation:
         )
         self._trace = self._traced()
         self._token_made = around.clock.monotonic()
-        self._client: ClientLink | None = None
+        self.reception = Reception(
+            self.outbox,
+            lambda: Intake(self.inputs, self.outbox, self._speech, self.post, around.metrics),
+            lease=self.lease,
+            post=self.post,
+            left=self._client_left,
+        )
         self._upstream = UpstreamLink(
             attached.conversation.agent,
             dialler=around.dialler,
@@ -158,11 +133,6 @@ class LiveConversation:
         """Whether the client's voice is heard at this moment."""
         return self._speech.speaking
 
-    @property
-    def client_connected(self) -> bool:
-        """Whether a client's socket is open."""
-        return self._client is not None
-
     async def run(self) -> None:
         """Hold the conversation until it is over here. Cancelling drops it without a word to the store."""
         self._be_here()
@@ -188,9 +158,9 @@ class LiveConversation:
             self._tally.closed()
             if self._trace is not None:
                 self._trace.closed()
-            if self._client is not None:
-                self._client.say_farewell(MEANING[Reason.INTERNAL].close, INTERNAL_DETAIL)
-            self._log.info("closed", turns=self.core.talk.last, rotations=self.core.rotations, joins=self.joins)
+            self.reception.close()
+            joins = self.reception.joins
+            self._log.info("closed", turns=self.core.talk.last, rotations=self.core.rotations, joins=joins)
 
     def post(self, event: on.Event) -> None:
         """Tell the core what happened, and perform what it decides."""
@@ -238,37 +208,20 @@ class LiveConversation:
             ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
         """
         self._be_here()
-        link = ClientLink(socket, self.outbox, request.last_seen, first_here=self.joins == 0, lease=self.lease)
-        previous, self._client = self._client, link
-        self.joins += 1
-        for turn in missed:
-            self.outbox.tell(_missed(turn))
-        self.post(on.ClientJoined(request.rotation, stranger=link.stranger))
-        writing = asyncio.create_task(link.write())
-        try:
-            if previous is not None:
-                await previous.replace(MEANING[Reason.SESSION_REPLACED].close, "another socket has taken over")
-            intake = Intake(self.inputs, self.outbox, self._speech, self.post, self._around.metrics)
-            if await intake.read(socket):
-                await writing
-        finally:
-            if self._client is link:
-                self._client = None
-                self._tally.client_gone(socket.close_code)
-                self.journal.client_left()
-                self.post(on.ClientLeft())
-            if not self.over:
-                await cancelled(writing)
-            await asyncio.wait([writing])
+        await self.reception.attend(socket, request, [told.missed(turn) for turn in missed])
+
+    def _client_left(self, close_code: int | None) -> None:
+        self._tally.client_gone(close_code)
+        self.journal.client_left()
 
     def _welcome(self, effect: do.Welcome) -> None:
-        if self._client is None:
+        if not self.reception.occupied:
             return
         kind = effect.continuity.value if effect.continuity else "started"
         self._around.metrics.joins.labels(kind, yes_or_no(self.test)).inc()
         self._log.info("resumed" if effect.continuity else "started", continuity=kind)
         self.journal.client_joined(effect.continuity)
-        self._client.welcome(
+        self.reception.welcome(
             told.greeting(
                 conversation=self.name,
                 mode=self.claims.mode,
@@ -301,10 +254,9 @@ class LiveConversation:
         self.journal.observe(effect.notice)
 
     def _close_client(self, effect: do.CloseClient) -> None:
-        if self._client is not None:
-            code = _FAREWELLS[effect.why]
+        code = self.reception.dismiss(effect.why, effect.detail)
+        if code is not None:
             self._around.metrics.refusals.labels(str(code)).inc()
-            self._client.say_farewell(code, effect.detail)
 
     # The upstream connection.
 
@@ -346,6 +298,7 @@ class LiveConversation:
     def _stop(self, _effect: do.Stop) -> None:
         if self._connection is not None and not self._upstream.is_open:
             self._connection.cancel()  # a dial that nobody waits for any more
+        self.reception.closed = True
         self._stopped.set()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:  # noqa: ANN401 - any coroutine
@@ -389,14 +342,4 @@ class LiveConversation:
         do.EndConversation: _write,
         do.Release: _write,
         do.Stop: _stop,
-    }
-
-
-def _missed(turn: resources.Turn) -> dict[str, Any]:
-    return {
-        "type": "turn:missed",
-        "turn": turn.number,
-        "user": turn.user_text,
-        "agent": turn.agent_text,
-        "interrupted": turn.interrupted,
     }

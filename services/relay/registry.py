@@ -15,8 +15,9 @@ from services.relay.client import protocol
 from services.relay.client.session_tokens import Claims
 from services.relay.config import DrainPolicy
 from services.relay.core import events as on
-from services.relay.live import LiveConversation, Surroundings
+from services.relay.live import LiveConversation
 from services.relay.metrics import HANDLE_RESULTS
+from services.relay.surroundings import Surroundings
 from services.relay.takeover import Takeover
 
 _RECENT: Final = 20

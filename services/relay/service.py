@@ -41,11 +41,11 @@ from services.relay.control.servicer import RelayServicer
 from services.relay.control.watching import Watch
 from services.relay.core.capabilities import Backend
 from services.relay.levels import Levels, LevelsCollector
-from services.relay.live import Surroundings
 from services.relay.metrics import Metrics
 from services.relay.peers import Peers
 from services.relay.registry import Registry
 from services.relay.store import Store
+from services.relay.surroundings import Surroundings
 from services.relay.takeover import Takeover
 from services.relay.upstream import backend
 from services.relay.upstream.breaker import Breaker, BreakerState, Gate

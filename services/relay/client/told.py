@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from filo.handles.v1 import resources_pb2 as resources
 from services.common.errors import Reason, ServiceError
 from services.relay.core import notices as tell
 from services.relay.core.model import Continuity, RotationMode, ToolCall
@@ -130,3 +131,14 @@ def greeting(
         "rotation": rotation,
     }
     return message if continuity is None else {**message, "continuity": continuity}
+
+
+def missed(turn: resources.Turn) -> dict[str, Any]:
+    """A turn that was completed in an earlier epoch."""
+    return {
+        "type": "turn:missed",
+        "turn": turn.number,
+        "user": turn.user_text,
+        "agent": turn.agent_text,
+        "interrupted": turn.interrupted,
+    }

@@ -165,10 +165,10 @@ class Watch:
 
 def _add_live(session: pb.Session, live: LiveConversation) -> None:
     session.attached = True
-    session.client_connected = live.client_connected
+    session.client_connected = live.reception.occupied
     session.turn_count = live.core.talk.last
     session.rotation_count = live.core.rotations
-    session.reconnect_count = max(0, live.joins - 1)
+    session.reconnect_count = max(0, live.reception.joins - 1)
     if live.core.continuity is not None:
         session.continuity = CONTINUITY[live.core.continuity]
     if live.core.coverage.ledger.context:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.errors import Reason, ServiceError
-from services.relay import live
 from services.relay.client import protocol, told
 from services.relay.client.outbox import Outbox
 from services.relay.core import notices as tell
@@ -77,7 +76,7 @@ def written() -> dict[str, dict[str, Any]]:
     assert dropped is not None
     handle = {**told.render(NOTICES[tell.HandleRenewed]), "sessionToken": "eyJ"}
     others = [told.render(notice) for kind, notice in NOTICES.items() if kind is not tell.HandleRenewed]
-    missed = live._missed(resources.Turn(number=8, user_text="What?", agent_text="That.", interrupted=False))
+    missed = told.missed(resources.Turn(number=8, user_text="What?", agent_text="That.", interrupted=False))
     messages = [greeting(None), greeting(Continuity.HANDLE), handle, *others, missed, {"type": "pong"}]
     read = [json.loads(told.encode(message, 1, 9)) for message in messages]
     return {message["type"]: message for message in [*read, json.loads(dropped[1][0])]}
