@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -117,14 +118,22 @@ class Collector(rpc.TraceServiceServicer):
 
 
 @asynccontextmanager
-async def collector() -> AsyncIterator[Collector]:
-    """A collector that listens, in the clear, on a free port of this machine."""
+async def collector(certificates: Path | None = None) -> AsyncIterator[Collector]:
+    """A collector that listens on a free port of this machine.
+
+    Args:
+        certificates: Where its certificate for ``localhost`` and the key of it are; in the clear without.
+    """
     taking = Collector()
     server = grpc.aio.server()
     rpc.add_TraceServiceServicer_to_server(taking, server)  # type: ignore[no-untyped-call]  # generated
-    port = server.add_insecure_port("127.0.0.1:0")
+    if certificates is None:
+        taking.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    else:
+        pair = ((certificates / "tls.key").read_bytes(), (certificates / "tls.crt").read_bytes())
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+        taking.url = f"https://localhost:{port}"
     await server.start()
-    taking.url = f"http://127.0.0.1:{port}"
     try:
         yield taking
     finally:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.tracing import Point
 from services.common.tracing_settings import Tracing
+from tests.support.certificates import Authority
 from tests.support.traces import Memory, collector
 
 ANYWHERE = Address("127.0.0.1", 0)
@@ -316,6 +318,19 @@ async def test_a_collector_gets_what_was_told() -> None:
         assert (told.service, told.name, told.events) == ("filo-relay", "turn", ["rotated"])
         assert told.trace == f"{span.point.trace:032x}"
         assert taking.metadata["x-key"] == "k"
+
+
+async def test_a_collector_with_a_certificate(tmp_path: Path) -> None:
+    """It is trusted by the authority that was named, and by no other: then nothing is sent."""
+    own, other = tmp_path / "own", tmp_path / "other"
+    Authority().issue(own, "localhost")
+    Authority().issue(other, "localhost")
+    async with collector(own) as taking:
+        for directory in (other, own):
+            settings = Tracing("otlp", endpoint=taking.url, certificate=directory / "ca.crt", service=directory.name)
+            async with tracing_otel.exporting(settings) as tracer:
+                tracer.begin("turn").end()
+        assert {told.service for told in taking.spans} == {"own"}
 
 
 @asynccontextmanager
