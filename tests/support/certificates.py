@@ -32,12 +32,14 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def issue(self, directory: Path, *names: str, common_name: str = "", expired: bool = False) -> Transport:
+    def issue(
+        self, directory: Path, *names: str | x509.GeneralName, common_name: str = "", expired: bool = False
+    ) -> Transport:
         """Write a certificate, its key and the authority into `directory`, over what is there.
 
         Args:
             directory: Made when missing.
-            names: DNS names; none at all gives a certificate without alternative names.
+            names: DNS names, or names of another kind; none at all gives a certificate without alternative names.
             common_name: The subject.
             expired: It ended yesterday.
         """
@@ -68,8 +70,8 @@ def _write(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def _alternatives(names: Sequence[str]) -> x509.SubjectAlternativeName:
-    return x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+def _alternatives(names: Sequence[str | x509.GeneralName]) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.DNSName(name) if isinstance(name, str) else name for name in names])
 
 
 def _builder(

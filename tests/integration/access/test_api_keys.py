@@ -190,7 +190,7 @@ class _Context:
 
     def auth_context(self) -> dict[str, list[bytes]]:
         """What TLS says."""
-        return {"x509_subject_alternative_name": [self._name]} if self._name else {}
+        return {"x509_subject_alternative_name": [self._name], "peer_dns": [self._name]} if self._name else {}
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         """What came with the call."""

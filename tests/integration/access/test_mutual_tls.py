@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 import pytest
+from cryptography import x509
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
@@ -132,6 +134,20 @@ async def test_only_a_relay_redeems(tmp_path: Path, who: str) -> None:
         answer = await relay.stub.AttachConversation(ask)
         assert (answer.conversation.epoch, answer.handle_result) == (2, pb.HANDLE_RESULT_VALID)
         assert answer.upstream_handle.secret == "gemini"
+
+
+@pytest.mark.parametrize(
+    "name", [x509.UniformResourceIdentifier("relay"), x509.RFC822Name("relay"), x509.IPAddress(ip_address("127.0.0.1"))]
+)
+async def test_only_a_dns_name_makes_a_relay(tmp_path: Path, name: x509.GeneralName) -> None:
+    """The same word as an e-mail address or a URI, or the address of a relay, with a relay's common name: nobody."""
+    authority = Authority()
+    files = issue(authority, tmp_path)
+    async with stored(tmp_path, files) as (relay, ask):
+        async with bare(relay, authority.issue(tmp_path / "who", name, common_name="relay")) as call:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call("AttachConversation", ask)
+        assert reason(caught.value) == "CALLER_NOT_ALLOWED"
 
 
 @pytest.mark.parametrize("kind", ["another authority", "expired"])

@@ -29,7 +29,8 @@ class Called:
 
     def auth_context(self) -> dict[str, Any]:
         """What gRPC tells of a caller."""
-        return {"x509_subject_alternative_name": [name.encode() for name in self._names]}
+        names = [name.encode() for name in self._names]
+        return {"x509_subject_alternative_name": names, "peer_dns": names}
 
     def peer(self) -> str:
         """Where it came from."""

@@ -124,8 +124,11 @@ def test_secrets_are_not_shown(issued: Transport) -> None:
 
 
 def test_a_caller_is_who_its_certificate_says() -> None:
-    """Alternative names first; a common name counts only where there are none; in the clear nobody is anybody."""
-    san, cn = {"x509_subject_alternative_name": [b"relay", b"r.example"]}, {"x509_common_name": [b"operator"]}
-    assert tls.names({**san, **cn}) == {"relay", "r.example"}
+    """DNS names of the alternative ones; a common name only where there are none; in the clear nobody is anybody."""
+    cn = {"x509_common_name": [b"operator"]}
+    dns = {"x509_subject_alternative_name": [b"relay", b"r.example", b"e@mail"], "peer_dns": [b"relay", b"r.example"]}
+    uri = {"x509_subject_alternative_name": [b"relay"], "peer_uri": [b"relay"]}
+    assert tls.names({**dns, **cn}) == {"relay", "r.example"}
+    assert tls.names({**uri, **cn}) == frozenset()
     assert tls.names(cn) == {"operator"}
     assert tls.names({"transport_security_type": [b"ssl"]}) == frozenset()
