@@ -30,7 +30,7 @@ class GeminiScene(Scene):
             self.check(holds=stopped, problem=f"it ended with {caller.over}")
             return
         if cell.unnoticed:
-            await asyncio.sleep(2 * SETTLED)  # nothing tells of it
+            await asyncio.sleep(2 * SETTLED)  # nothing tells of it; too short a wait would harm nothing
         elif cell.point is not Point.SETUP:
             await caller.until("the rotation", lambda: bool(caller.all(told.Rotated)))
         await self.catch_up()

@@ -104,7 +104,7 @@ async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay
         async with asyncio.timeout(20):
             while not live.inputs.pressed:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # what must not happen has no event: a flood would come in this time
         assert live.inputs.sent.position < AHEAD, "it was flooded"
         assert live.inputs.newest.position < 1500, "the client did not have to wait"
         assert not speaking.done()
