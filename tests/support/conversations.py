@@ -82,9 +82,10 @@ class MemoryStore:
 
     async def glance(self, conversation_id: str, resume_digest: bytes | None) -> Glance:
         """As `look`, for whoever only wants to know what the resume handle is worth."""
-        record, _, presented = await self.look(conversation_id, resume_digest)
+        view = await self.look(conversation_id, resume_digest)
+        record = view.conversation
         standing = None if record is None else Standing(*(getattr(record, name) for name in Standing._fields))
-        return Glance(standing, presented)
+        return Glance(standing, view.presented)
 
     async def change(self, conversation_id: str, decide: Decide[T], resume_digest: bytes | None = None) -> T:
         """Look, decide and write."""
