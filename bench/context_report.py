@@ -31,10 +31,9 @@ def summary(course: Course, seconds: float, code: str) -> dict[str, Any]:
 
 
 def _rebuilt_after(ledgers: Sequence[Ledger]) -> list[int]:
-    """The turns after which the session was rebuilt: the ledger of the next turn counts one more."""
-    return [
-        turn for turn, (one, after) in enumerate(pairwise(ledgers), start=1) if after.rebase_count > one.rebase_count
-    ]
+    """The turns after which the session was rebuilt: the ledger of a turn counts what it led to."""
+    counts = [0, *(ledger.rebase_count for ledger in ledgers)]
+    return [turn for turn, (before, count) in enumerate(pairwise(counts), start=1) if count > before]
 
 
 def _bill(ledger: Ledger) -> dict[str, int]:

@@ -167,7 +167,7 @@ class Succession:
         self._out = []
         connection = self.connection
         connection.time_passed(now, expecting=self._talk.answer_owed)
-        context = self._coverage.ledger.context
+        context = self._dialogue.accounts.ledger.context  # of this connection; 0 until it has shown one
         worth_it = stripping_is_due(strippable.soon, context, self._limit, self._policy)
         if connection.due is None and self._client.here and worth_it and self._may_strip(strippable.soon, now):
             connection.strip()

@@ -369,6 +369,17 @@ def test_near_the_end_of_the_window_any_stale_advice_is_stripped() -> None:
     assert it.found(do.CloseUpstream)
 
 
+def test_how_full_the_last_session_was_says_nothing_of_a_rebuilt_one() -> None:
+    """Its first usage does; until then no advice is worth another rebuild."""
+    it = scene(REBASE, replace(UNHINDERED, window=10_000), rebase_tokens=4000, compression=False)
+    gives(it, OTHER)
+    answered(it, 9000).stores()
+    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(4, 3, 2)))
+    gives(it, Feedback("3", "Say it again."))
+    answered(it, 500)
+    assert not it.found(do.CloseUpstream)
+
+
 def test_a_rotation_that_is_due_anyway_strips_too() -> None:
     """GoAway comes: the stale advice is left behind, long before the threshold."""
     it = scene(REBASE, rebase_tokens=4000)
