@@ -22,6 +22,7 @@ from services.handles.records import (
     Owner,
     OwnerKind,
     ResumeHandle,
+    Standing,
     Turn,
     UpstreamHandle,
     View,
@@ -175,12 +176,15 @@ async def test_the_upstream_handle_is_replaced_and_deleted(store: Store) -> None
 
 
 async def test_a_resume_handle_is_found_from_anywhere(store: Store) -> None:
-    """Also by who names another conversation, or none: whose it is comes with it."""
+    """Also by who names another conversation, or none: whose it is comes with it. A glance sees what a look sees."""
     one, two = await stored(store), await stored(store)
     digest = b"of one" + one.id.encode()
     await store.change(one.id, becomes(Change(one._replace(handles_issued=1), None, (), digest)))
     for asked in (one.id, two.id, "f" * 32):
-        assert (await store.look(asked, digest)).presented == ResumeHandle(one.id, 1)
+        view, glance = await store.look(asked, digest), await store.glance(asked, digest)
+        assert view.presented == glance.presented == ResumeHandle(one.id, 1)
+        for name in Standing._fields if view.conversation else ():
+            assert getattr(glance.conversation, name) == getattr(view.conversation, name)
         seen = await store.change(asked, lambda view: Decision(None, view.presented), digest)
         assert seen == ResumeHandle(one.id, 1)
 
