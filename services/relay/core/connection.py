@@ -5,6 +5,7 @@ middle of a turn; its context shows that the resume was false; its context is to
 """
 
 import math
+from dataclasses import replace
 from enum import Enum, auto
 
 from services.relay.core.ledger import Ledger
@@ -117,12 +118,16 @@ class Connection:
             ours: What is due is the relay's to do, not the client's.
         """
         found = [self.due.soon, self.due.latest] if self.due and ours else []
-        if self._policy.max_age and self.due is None:
-            found.append(self._opened_at + self._policy.max_age)
+        old = self._opened_at + self._policy.max_age
+        if self._policy.max_age and (self.due is None or old + self._policy.age_patience < self.due.latest):
+            found.append(old)
         if expecting and self._policy.stall_after:
             found.append(self._heard_at + self._policy.stall_after)
         return [moment for moment in found if seen_at < moment < math.inf]
 
     def _demand(self, due: RotationDue) -> None:
-        if self.due is None or due.latest < self.due.latest:
+        """Of two demands the one that can wait less counts, and from when the sooner of them may be met."""
+        if self.due is None:
             self.due = due
+        elif due.latest < self.due.latest:
+            self.due = replace(due, soon=min(due.soon, self.due.soon))

@@ -147,6 +147,17 @@ def test_an_old_connection_is_rotated() -> None:
     assert scene.told == [tell.Rotating(RotationReason.AGE, 2)]
 
 
+def test_a_goaway_that_leaves_much_time_does_not_stop_the_clock() -> None:
+    """The connection's age comes first, and is waited for; a goAway that leaves less counts alone."""
+    policy = Policy(max_age=100.0, age_patience=20.0, grace=1000.0, stall_after=0.0)
+    scene = Scene(policy=policy).live().turn().asks().answers()
+    began = scene.now
+    scene.let(on.GoAway(500.0))
+    assert scene.core.deadline == began + 100.0
+    scene.let(on.GoAway(100.0))
+    assert scene.core.deadline == began + (100.0 - policy.goaway_margin) / 2
+
+
 def test_age_does_not_count_while_nothing_is_open() -> None:
     """Only a live connection grows old."""
     scene = Scene(policy=Policy(max_age=100.0))
