@@ -117,8 +117,8 @@ class Coverage:
         covers = self._covers(consumed)
         if covers is None or not self._trusted or (self.handle is not None and covers < self.handle.covers_turn):
             return
-        newest = covers == max(self._began, default=covers)
-        self.baseline = self._sure(self.ledger.unadvised) if newest else None
+        if self._began:  # otherwise the context is that of the handle before, whatever was counted and lost since
+            self.baseline = self._sure(self.ledger.unadvised) if covers == max(self._began) else None
         self.handle = UpstreamHandle(secret, covers)
         self._began = {number: began for number, began in self._began.items() if number >= covers}
         self.ahead, self.advised = ahead, advised

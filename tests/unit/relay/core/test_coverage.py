@@ -164,6 +164,21 @@ def test_a_handle_that_comes_late_is_judged_by_no_usage() -> None:
     assert coverage.baseline is not None
 
 
+def test_a_handle_that_comes_before_a_turn_is_judged_like_the_one_before_it() -> None:
+    """What was counted on the connection that is gone is in neither context: it must not be looked for."""
+    coverage = fresh()
+    coverage.ledger = Ledger(usage=Usage(100, 10))
+    coverage.turn_completed(turn(1))
+    coverage.handle_updated("h1")
+    before = coverage.baseline
+    coverage.ledger = Ledger(usage=Usage(900, 10))
+    coverage.turn_completed(turn(2))
+    coverage.connection_opens(seeded=True)
+    coverage.handle_updated("h2")
+    assert (coverage.handle, coverage.baseline) == (UpstreamHandle("h2", 1), before)
+    assert before == Usage(100, 10)
+
+
 def test_the_first_handle_of_a_rebuilt_session_is_not_worth_having() -> None:
     """Nobody knows whether the history was in it: until a turn is completed the transcript is the better source."""
     coverage = Coverage(None, (), 30, Ledger())

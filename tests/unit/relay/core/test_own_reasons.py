@@ -329,3 +329,16 @@ def test_a_write_that_can_never_be_taken_is_a_failure() -> None:
     scene = Scene().live().turn()
     scene.let(on.StoreRefused())
     assert scene.one(do.CloseClient).why is do.Farewell.FAILED
+
+
+def test_of_two_demands_neither_is_put_off() -> None:
+    """The age limit comes while a goAway waits: it ends sooner, and the moment from which speech will do stays."""
+    policy = replace(POLICY, max_age=100.0, age_patience=16.0, goaway_margin=0.0)
+    scene = Scene(policy=policy).live().turn().asks()
+    scene.after(90.0)
+    scene.let(on.GoAway(30.0))
+    scene.after(10.0)
+    assert scene.core.deadline == scene.now + 5.0
+    scene.answers()
+    scene.after(5.0)
+    assert scene.core.deadline == scene.now + 11.0
