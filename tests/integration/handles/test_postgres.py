@@ -1,7 +1,10 @@
 """PostgreSQL: its schema, its plans, its durability, and what happens when it or a server is killed."""
 
 import asyncio
+import contextlib
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
+from services.common.tls import Transport
 from services.handles import database, postgres, statements
 from services.handles.config import Durability, Settings
 from services.handles.decisions import Decision
@@ -21,6 +25,7 @@ from services.handles.models import Base
 from services.handles.records import Change, NewConversation, UpstreamHandle, View
 from services.handles.sweeps import Kind
 from tests.support import postgres as servers
+from tests.support.certificates import Authority
 from tests.support.conversations import NOW, conversation
 from tests.support.handles import on_postgres, postgres_environ, running_handles, turn, until
 
@@ -98,6 +103,39 @@ async def test_a_url_may_have_the_options_of_the_driver(tmp_path: Path) -> None:
         assert (await opened.store.look("f" * 32)).conversation is None
     for name, value in (("sslmode", "perhaps"), ("nonsense", "1")):
         assert name in await refusal(replace(settings, database=url.update_query_dict({name: value})))
+
+
+@asynccontextmanager
+async def _encrypting(files: Transport) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """What a PostgreSQL with a certificate says first; its port, and what it was told once the line was encrypted."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(str(files.certificate), str(files.key))
+    told: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            assert await reader.readexactly(8) == b"\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
+            writer.write(b"S")
+            await writer.start_tls(context)
+            told.append(await reader.read(200))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], told
+
+
+async def test_the_way_to_the_server_is_encrypted_where_the_url_says_so(tmp_path: Path) -> None:
+    """With ``sslmode=verify-full`` nothing is said before the server's certificate was found to be good."""
+    own = Authority().issue(tmp_path / "own", "localhost")
+    other = Authority().issue(tmp_path / "other", "localhost")
+    async with _encrypting(own) as (port, told):
+        for files, heard in ((other, 0), (own, 1)):
+            url = f"postgresql://filo@localhost:{port}/filo?sslmode=verify-full&sslrootcert={files.authority}"
+            settings = Settings.from_env({"FILO_DATA_DIR": str(tmp_path), "FILO_HANDLES_DATABASE_URL": url})
+            await refusal(settings)
+            assert len(told) == heard
+    assert b"user\0filo\0database\0filo" in told[0].replace(b"client_encoding\0utf-8\0", b"")
 
 
 async def test_another_isolation_of_the_databases_own_changes_nothing(tmp_path: Path) -> None:
