@@ -71,35 +71,11 @@ class LiveConversation:
         self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
         self.journal = Journal(attached.epoch, around.clock)
         self._speech = SpeechDetector(marked=attached.conversation.agent.manual_activity)
-        self._tally = Tally(
-            around.metrics,
-            self.name.partition("/")[2],
-            claims.mode,
-            test=test,
-            moved=not attached.attachment.new,
-            window=attached.attachment.capability.window,
-            ledger=attached.attachment.ledger,
-            monotonic=around.clock.monotonic,
-        )
+        self._tally = self._tallied(attached)
         self._trace = self._traced()
         self._token_made = around.clock.monotonic()
-        self.reception = Reception(
-            self.outbox,
-            lambda: Intake(self.inputs, self.outbox, self._speech, self.post, around.metrics),
-            lease=self.lease,
-            post=self.post,
-            left=self._client_left,
-        )
-        self._upstream = UpstreamLink(
-            attached.conversation.agent,
-            dialler=around.dialler,
-            history=self._history(),
-            inputs=self.inputs,
-            outbox=self.outbox,
-            post=self.post,
-            clock=around.clock,
-            lease=self.lease,
-        )
+        self.reception = self._received()
+        self._upstream = self._linked(attached.conversation.agent)
         self._connection: asyncio.Task[None] | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -107,6 +83,43 @@ class LiveConversation:
         self._posting = False
         self._rearm = asyncio.Event()
         self._stopped = asyncio.Event()
+
+    def _tallied(self, attached: Attached) -> Tally:
+        return Tally(
+            self._around.metrics,
+            self.name.partition("/")[2],
+            self.claims.mode,
+            test=self.test,
+            moved=not attached.attachment.new,
+            window=attached.attachment.capability.window,
+            ledger=attached.attachment.ledger,
+            monotonic=self._around.clock.monotonic,
+        )
+
+    def _received(self) -> Reception:
+        return Reception(
+            self.outbox,
+            lambda: Intake(self.inputs, self.outbox, self._speech, self.post, self._around.metrics),
+            lease=self.lease,
+            post=self.post,
+            left=self._client_left,
+        )
+
+    def _linked(self, agent: resources.AgentConfig) -> UpstreamLink:
+        around, name = self._around, self.name
+        history = History(
+            lambda after: around.store.turns(name, after), around.settings.policy.history_budget, around.ask
+        )
+        return UpstreamLink(
+            agent,
+            dialler=around.dialler,
+            history=history,
+            inputs=self.inputs,
+            outbox=self.outbox,
+            post=self.post,
+            clock=around.clock,
+            lease=self.lease,
+        )
 
     def _traced(self) -> TurnTrace | None:
         if self._around.tracer is None:
@@ -118,10 +131,6 @@ class LiveConversation:
             "filo.test": self.test,
         }
         return TurnTrace(self._around.tracer, self._around.clock, which, self.core.talk.last)
-
-    def _history(self) -> History:
-        around, name = self._around, self.name
-        return History(lambda after: around.store.turns(name, after), around.settings.policy.history_budget, around.ask)
 
     @property
     def over(self) -> bool:
