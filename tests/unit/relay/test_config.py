@@ -66,6 +66,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_API_KEYS": api_keys.line("shop", "filo_key-of-the-shop"),
             "FILO_API_KEY": "filo_key-of-a-relay",
             "FILO_LOG_LEVEL": "DEBUG",
+            "OTEL_TRACES_EXPORTER": "otlp",
             **{f"FILO_RELAY_{name.upper()}": "2" for name in numbers},
             "FILO_RELAY_FEEDBACK_POLICY": "rebase",
             "FILO_RELAY_FEEDBACK_SIGNAL": "upstream",
