@@ -11,10 +11,9 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from services.common import logs
+from services.common import logs, sql_engine
 from services.common.lifecycle import StartupError
 from services.handles import keyfile, postgres, programs, schema, sqlite, sqlite_file, sqlite_programs
 from services.handles.codec import Sealing, UnreadableError
@@ -124,7 +123,10 @@ def unused(ring: KeyRing, facts: Mapping[str, bytes]) -> list[str]:
 
 async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
     """Do something with the schema in a transaction of SQLAlchemy's."""
-    engine = _engine(url)
+    engine = sql_engine.engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _set_up)
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(work)
@@ -134,17 +136,6 @@ async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
         raise _unusable(url, error) from error
     finally:
         await engine.dispose()
-
-
-def _engine(url: URL) -> AsyncEngine:
-    if not url.drivername.startswith("sqlite"):
-        connect = partial(postgres.connect, url)  # SQLAlchemy would take none of the options that the URL may have
-        place = url.set(drivername="postgresql+asyncpg", query={})
-        return create_async_engine(place, async_creator=connect, hide_parameters=True)
-    engine = create_async_engine(url, hide_parameters=True)
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
 
 
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

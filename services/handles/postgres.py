@@ -16,6 +16,7 @@ from sqlalchemy import Dialect, Executable
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import URL
 
+from services.common import sql_engine
 from services.common.lifecycle import NotYetError, StartupError
 from services.handles.compiling import Compiled, compiled
 from services.handles.config import Durability
@@ -111,20 +112,6 @@ class Postgres:
         await asyncio.gather(self._data.close(), self._aside.close())
 
 
-def dsn(url: URL) -> str:
-    """The URL in the form that asyncpg takes, password and all: not for logs."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
-
-
-async def connect(url: URL) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection for the schema's sake, with whatever options the URL has.
-
-    Raises:
-        Exception: One of `UNUSABLE`.
-    """
-    return await asyncpg.connect(dsn(url), timeout=_PATIENCE)
-
-
 async def opened(url: URL, durability: Durability, connections: int) -> Postgres:
     """Connect.
 
@@ -141,7 +128,7 @@ async def opened(url: URL, durability: Durability, connections: int) -> Postgres
     try:
         for size in (connections, _ASIDE):
             pool = asyncpg.create_pool(
-                dsn(url),
+                sql_engine.dsn(url),
                 min_size=1,
                 max_size=size,
                 timeout=_PATIENCE,

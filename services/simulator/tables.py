@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, ForeignKey, LargeBinary, String, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common import schema
+from services.common import schema, sql_engine
 from services.common.lifecycle import StartupError
 
 _T = TypeVar("_T")
@@ -86,7 +86,7 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
     parsed = _parsed(url)
     embedded = parsed.get_backend_name() == "sqlite"
     await _migrating(parsed, partial(SCHEMA.migrate, forward_only=True) if embedded else SCHEMA.check)
-    made = create_async_engine(parsed, hide_parameters=True)
+    made = sql_engine.engine(parsed)
     if embedded:
         event.listen(made.sync_engine, "connect", _configure)
     try:
@@ -114,14 +114,14 @@ async def migrate(url: str, target: str = schema.HEAD) -> tuple[str, str]:
 async def _migrating(url: URL, work: Callable[[Connection], _T]) -> _T:
     """Do something with the schema in a transaction; in SQLite one that writes from its beginning, so others wait."""
     _keep_private(url)
-    made = create_async_engine(url, hide_parameters=True)
+    made = sql_engine.engine(url)
     if made.dialect.name == "sqlite":
         event.listen(made.sync_engine, "connect", _configure_to_migrate)
         event.listen(made.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     try:
         async with made.begin() as connection:
             return await connection.run_sync(work)
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, ValueError) as error:
         where = schema.without_password(url)
         raise StartupError(f"cannot open the runs at {where}: {_why(error)}") from error
     finally:

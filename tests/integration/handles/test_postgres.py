@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import make_url
 
+from services.common import sql_engine
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
 from services.common.tls import Transport
@@ -81,7 +82,7 @@ async def test_two_migrations_at_once_agree(empty: Settings) -> None:
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     """Older code does not guess what newer columns mean."""
     settings = on_postgres(tmp_path)
-    connection = await asyncpg.connect(postgres.dsn(settings.database))
+    connection = await asyncpg.connect(sql_engine.dsn(settings.database))
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.close()
     assert "schema 9999" in await refusal(settings)
@@ -160,7 +161,7 @@ async def test_durability_is_what_the_documents_say(tmp_path: Path, durability: 
 @pytest.fixture(name="planner")
 async def _planner(tmp_path: Path) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection to a store that is told to shun scans, since its tables are too small to need indexes."""
-    connection = await asyncpg.connect(postgres.dsn(on_postgres(tmp_path).database))
+    connection = await asyncpg.connect(sql_engine.dsn(on_postgres(tmp_path).database))
     await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
     yield connection
     await connection.close()

@@ -14,10 +14,10 @@ from filo.handles.v1 import handles_pb2 as pb
 from filo.handles.v1.resources_pb2 import Conversation
 from services.common.clock import SystemClock
 from services.common.errors import Reason, ServiceError
+from services.common.sql_engine import dsn
 from services.handles import database, keyfile, rotation, sweeps
 from services.handles.codec import Sealing
 from services.handles.config import Settings
-from services.handles.postgres import dsn
 from tests.support.clock import ManualClock
 from tests.support.handles import RunningHandles, postgres_environ, running_handles, until
 

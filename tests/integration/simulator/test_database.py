@@ -139,3 +139,13 @@ def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
         2,
         f"filo simulator: there is no schema 0099; there are {', '.join(SCHEMA.known())}\n",
     )
+
+
+async def test_a_url_may_have_the_options_of_the_driver() -> None:
+    """Those that say how the way to the server is encrypted among them; a malformed one is told in a line."""
+    url = f"{runs_url('postgres', Path())}&sslmode=prefer"
+    async with tables.engine(url) as engine, engine.connect() as connection:
+        assert connection.dialect.name == "postgresql"
+    with pytest.raises(StartupError, match="sslmode") as caught:
+        await tables.migrate(url.replace("prefer", "perhaps"))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,31 @@
+"""SQLAlchemy's engines as the services make them."""
+
+from functools import partial
+from typing import Final
+
+import asyncpg
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+_PATIENCE: Final = 5.0
+"""Seconds that a connection to a server may take to come about."""
+
+
+def dsn(url: URL) -> str:
+    """The URL of a PostgreSQL in the form that asyncpg takes, password and all: not for logs."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def engine(url: URL) -> AsyncEngine:
+    """An engine on SQLite or PostgreSQL, which tells no parameters in its errors.
+
+    Args:
+        url: One of PostgreSQL may have the options of asyncpg's (``?sslmode=verify-full``); SQLAlchemy by itself would
+            pass them on as arguments that asyncpg does not have. A connection may raise what asyncpg raises:
+            ValueError where an option is malformed.
+    """
+    if url.get_backend_name() == "sqlite":
+        return create_async_engine(url, hide_parameters=True)
+    connect = partial(asyncpg.connect, dsn(url), timeout=_PATIENCE)
+    place = url.set(drivername="postgresql+asyncpg", query={})
+    return create_async_engine(place, async_creator=connect, hide_parameters=True)
