@@ -94,7 +94,8 @@ class Intake:
         if not self._is_news():
             return
         if self._speech.began(pcm):
-            self._post(on.SpeechBegan(self._inputs.newest, waiting=self._inputs.waiting))
+            paused = self._speech.paused
+            self._post(on.SpeechBegan(self._inputs.newest, waiting=self._inputs.waiting, paused=paused))
         dropped = self._inputs.take(pcm, self._next - 1, is_audio=True, sound=self._speech.sound)
         if dropped:
             self._metrics.dropped.inc(dropped)

@@ -39,6 +39,7 @@ class SpeechDetector:
     Attributes:
         marked: The same.
         sound: What the newest frame sounded like.
+        paused: There was a pause before the utterance that began last.
     """
 
     def __init__(self, *, marked: bool = False) -> None:
@@ -46,12 +47,14 @@ class SpeechDetector:
         self.sound = Sound.SILENCE
         self._active = False
         self._silent = True
+        self.paused = True
         self._quiet = _PAUSE
+        self._ended = False
 
     @property
     def speaking(self) -> bool:
         """Whether the client is heard at this moment."""
-        return self._active if self.marked else self._quiet < _MOMENT
+        return self._active if self.marked else self._quiet < _MOMENT and not self._ended
 
     def mark(self, *, start: bool) -> bool:
         """The client says that it begins to speak, or ends; whether an utterance begins with that."""
@@ -65,8 +68,8 @@ class SpeechDetector:
         return self._active and self._silent
 
     def turn_ended(self) -> None:
-        """What is loud from here on is the next utterance, however short the pause was."""
-        self._quiet = _PAUSE
+        """What is loud from here on is told as the next utterance, however short the pause was."""
+        self._ended = True
 
     def began(self, frame: bytes) -> bool:
         """Whether an utterance begins with this frame.
@@ -82,6 +85,9 @@ class SpeechDetector:
             self._quiet += len(samples)
             return False
         self.sound = Sound.VOICE
-        began = self._quiet >= _PAUSE and not self.marked
+        pause = self._quiet >= _PAUSE
+        began = (pause or self._ended) and not self.marked
+        if began:
+            self.paused, self._ended = pause, False
         self._quiet = 0
         return began

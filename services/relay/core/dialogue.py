@@ -79,7 +79,7 @@ class Dialogue:
         self._out.append(do.Tell(notice))
 
     def _speech_began(self, event: on.SpeechBegan) -> None:
-        self.talk.began_to_speak(event.after, waiting=event.waiting)
+        self.talk.began_to_speak(event.after, waiting=event.waiting, paused=event.paused)
 
     def _client_wrote(self, event: on.ClientWrote) -> None:
         self.talk.wrote(event.text, event.after)

@@ -38,11 +38,13 @@ class SpeechBegan:
         after: The newest input before it.
         waiting: It is not sent yet, for want of a connection.
         marked: The client says so.
+        paused: There was a pause before it; without, a turn is over, and it may be what the client was saying already.
     """
 
     after: Mark = START
     waiting: bool = False
     marked: bool = False
+    paused: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Talk:
         self._turn = _Progress()
         self._next = _Progress()
         self._speaking = False
+        self._speaks_into = False
         self._unheard = False
         self._doubts = True
 
@@ -103,16 +104,20 @@ class Talk:
         asked = bool(turn.typed or turn.heard or turn.answered_from or self._unheard)
         return asked and not (turn.whole or turn.interrupted or self.tools.pending)
 
-    def began_to_speak(self, after: Mark = START, *, waiting: bool = False) -> None:
+    def began_to_speak(self, after: Mark = START, *, waiting: bool = False, paused: bool = True) -> None:
         """The client's voice was heard by the relay itself, after a pause.
 
         Where Gemini has heard something of this turn already, or answers it, this is the next utterance. So it is where
         two of them wait for a connection: what is sent at once after a long gap may hold the end of one and the
         beginning of another, and only the first belongs to the answer that comes. That is as true of a connection which
         hears them both again.
+
+        Without a pause before it, after a turn that the client spoke into, it is what the client was saying already.
         """
         self._begins(after)
+        goes_on, self._speaks_into = self._speaks_into and not paused, False
         another = self.unanswered or self._turn.answered_from is not None or (waiting and self._speaking)
+        another = another and not goes_on
         self._speaking = True
         self._unheard = self._doubts
         if another and self._turn.spoke_on is None:
@@ -147,7 +152,7 @@ class Talk:
         self._unheard, self._doubts = False, True
         if self._turn.answered_from is None:
             self._turn.answered_from = max(self.boundary, min(sent, self._turn.spoke_on or sent))
-            self._speaking = False
+            self._speaking = self._speaks_into = False
 
     def said(self, text: str) -> None:
         """The agent says this."""
@@ -183,6 +188,7 @@ class Talk:
         self.boundary, self.began = done.answered_from or sent, done.began
         self.last += 1
         self.unanswered = bool(self._next.heard)
+        self._speaks_into = done.interrupted
         self._turn, self._next = self._next, _Progress()
         self._turn.began = self._turn.began or done.spoke_on
         self._unheard = False

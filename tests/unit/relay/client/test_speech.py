@@ -63,9 +63,14 @@ def test_after_a_turn_the_next_loud_frame_begins_an_utterance() -> None:
     ear = SpeechDetector()
     assert ear.began(tone(5000))
     assert not ear.began(QUIET_FRAME)
+    assert ear.paused
     ear.turn_ended()
     assert ear.began(tone(5000))
+    assert not ear.paused, "it may be what the client was saying already"
     assert not ear.began(tone(5000))
+    assert not any(ear.began(QUIET_FRAME) for _ in range(2 * SECOND))
+    assert ear.began(tone(5000))
+    assert ear.paused
 
 
 @pytest.mark.parametrize(

@@ -270,3 +270,19 @@ def test_a_cut_after_a_completion_without_any_output() -> None:
     it.answer_is_whole()
     assert it.cut() == (None, 5)
     assert (it.last, it.boundary) == (4, mark(40))
+
+
+def test_whoever_speaks_into_an_answer_says_one_thing_however_its_end_is_noticed() -> None:
+    """The detector begins anew as the turn ends, in the middle of a word, where no utterance ends. A pause ends one."""
+    for paused, end in ((False, 70), (True, 55)):
+        it = answered()
+        it.began_to_speak(mark(51))
+        it.interrupted()
+        assert it.complete(mark(54)) == Turn(5, "hello", "well", interrupted=True, covered_seq=150)
+        it.heard("what")
+        it.began_to_speak(mark(55), paused=paused)
+        it.heard(" else?")
+        it.answer_began(mark(70))
+        done = it.complete(mark(72))
+        assert done is not None
+        assert (done.user_text, done.covered_seq) == ("what else?", 100 + end)
