@@ -25,8 +25,9 @@ HEAD: Final = "head"
 
 
 def without_password(url: URL) -> str:
-    """A database's URL as it may be told."""
-    return url.render_as_string(hide_password=True)
+    """A database's URL as it may be told: without the passwords that may stand in it, before the host or as options."""
+    options = [name for name in url.query if "password" in name.lower()]
+    return url.difference_update_query(options).render_as_string(hide_password=True)
 
 
 @dataclass(frozen=True, slots=True)

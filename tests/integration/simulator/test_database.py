@@ -149,3 +149,7 @@ async def test_a_url_may_have_the_options_of_the_driver() -> None:
     with pytest.raises(StartupError, match="sslmode") as caught:
         await tables.migrate(url.replace("prefer", "perhaps"))
     assert "\n" not in str(caught.value)
+    with pytest.raises(StartupError) as caught:
+        await tables.migrate("postgresql://ada:hunter2@127.0.0.1:1/runs?password=hunter3&sslmode=prefer")
+    assert "postgresql+asyncpg://ada:***@127.0.0.1:1/runs?sslmode=prefer" in str(caught.value)
+    assert "hunter" not in str(caught.value)
