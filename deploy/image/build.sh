@@ -2,14 +2,24 @@
 # Builds the image with buildah: rootless or in a container itself, without a daemon and without a registry.
 #
 #   deploy/image/build.sh [TAG]        localhost/filo:dev when not given
+#   deploy/image/build.sh --twice      build what is committed, build it again from nothing, and fail unless every layer and
+#                                      the configuration are the same
 #
 # The base is Debian 12 with its own Python, made here by mmdebstrap from the machine's Debian mirror and kept in build/image;
 # PYTHON=IMAGE takes another base. As root it installs the Debian packages it needs; otherwise it says which are missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+twice=
+if [ "${1:-}" = --twice ]; then
+  twice=yes
+  shift
+fi
 readonly tag=${1:-localhost/filo:dev}
 readonly work=build/image
+commit=$(git rev-parse HEAD)
+readonly commit
+context=.
 readonly root=$work/base
 readonly base=localhost/filo-base:bookworm
 
@@ -49,12 +59,42 @@ tools/debian.sh buildah=buildah mmdebstrap=mmdebstrap runc=runc
 if [ -z "${PYTHON:-}" ]; then
   make_base
 fi
-say "building $tag"
-"${bud[@]}" bud --isolation chroot --format docker --timestamp "$(git log -1 --format=%ct)" \
-  --build-arg "PYTHON=${PYTHON:-$base}" "${secrets[@]}" \
-  --ignorefile .dockerignore --file deploy/image/Dockerfile --tag "$tag" . >"$work/build.log" 2>&1 || {
-  tail -n 40 "$work/build.log" >&2
-  say "the build failed; all it printed is in $work/build.log" >&2
-  exit 1
+
+# The commit's time is the time of everything in the image.
+build() {
+  "${bud[@]}" bud --isolation chroot --format docker --timestamp "$(git show --no-patch --format=%ct "$commit")" \
+    --build-arg "PYTHON=${PYTHON:-$base}" "${secrets[@]}" \
+    --ignorefile .dockerignore --file deploy/image/Dockerfile --tag "$@" "$context" >"$work/build.log" 2>&1 || {
+    tail -n 40 "$work/build.log" >&2
+    say "the build failed; all it printed is in $work/build.log" >&2
+    exit 1
+  }
 }
+
+# The digests of its layers, and its configuration without the name of the container that built it, which Docker's format keeps.
+contents() {
+  "${bud[@]}" inspect --type image --format '{{range .Docker.RootFS.DiffIDs}}{{.}}
+{{end}}{{.Config}}' "$1" | sed --regexp-extended 's/"(Hostname|container)":"[0-9a-f]+"/"\1":""/g'
+}
+
+say "building $tag"
+mkdir -p "$work"
+if [ -n "$twice" ]; then # nobody changes it between the two
+  context=$work/committed
+  rm -rf "$context" && mkdir "$context"
+  git archive "$commit" | tar --extract --directory "$context"
+fi
+build "$tag"
 say "built $tag: $("${bud[@]}" images --format '{{.Size}}' "$tag")"
+[ -n "$twice" ] || exit 0
+
+say "building it again, from nothing"
+build "$tag-again" --no-cache
+if difference=$(diff <(contents "$tag") <(contents "$tag-again")); then
+  say "the same, to the byte: $(contents "$tag" | grep -c ^sha256:) layers and the configuration, $(contents "$tag" | sha256sum | cut -c1-16)"
+  "${bud[@]}" rmi "$tag-again" >/dev/null
+else
+  printf '%s\n' "$difference" >&2
+  say "FAILED: the two differ; both are kept, $tag and $tag-again" >&2
+  exit 1
+fi
