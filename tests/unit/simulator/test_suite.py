@@ -23,7 +23,11 @@ def test_the_shipped_suite_covers_every_persona_and_every_fault() -> None:
     assert any(spec.chaos for spec in specs)
     assert {spec.channel for spec in specs} >= {pb.CHANNEL_UNSPECIFIED, pb.CHANNEL_TEXT}
     assert {spec.rotation for spec in specs} >= {pb.ROTATION_UNSPECIFIED, pb.ROTATION_CLIENT}
-    assert {run.fault_plan for run in loaded.runs if run.exclusive} == {"relay-killed", "relay-rolled", "simulator-ended"}
+    assert {run.fault_plan for run in loaded.runs if run.exclusive} == {
+        "relay-killed",
+        "relay-rolled",
+        "simulator-ended",
+    }
     assert len({run.title for run in loaded.runs}) == len(loaded.runs)
 
 
