@@ -200,8 +200,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default="1000,1000000", help="sizes, for example 1000,1000000")
     parser.add_argument("--databases", default=",".join(databases.OPEN), help="which, for example sqlite")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.5, help="for one operation in one round")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=0.25, help="for one operation in one round")
     parser.add_argument("--write", type=Path, default=RESULTS, help="where the result goes, as JSON")
     given = parser.parse_args()
     cases = [Case(name, int(rows)) for name in given.databases.split(",") for rows in given.rows.split(",")]
