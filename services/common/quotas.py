@@ -84,12 +84,22 @@ class Quotas:
             account.pending += 1
             try:
                 answer = await behaviour(request, context)
-                account.going_on.setdefault(named(answer), self._clock.monotonic())
+                if key.conversations:
+                    account.going_on.setdefault(named(answer), self._clock.monotonic())
             finally:
                 account.pending -= 1
             return answer
 
         return call
+
+    def going_on(self, name: str) -> int:
+        """How many of a key's conversations are kept in mind: those that a quota counts.
+
+        Args:
+            name: Of the key.
+        """
+        account = self._accounts.get(name)
+        return len(account.going_on) if account else 0
 
     async def admit(self, key: Key, account: _Account) -> None:
         """Let one more through.

@@ -46,8 +46,8 @@ class Bench:
         quotas = {"conversations": conversations, "creations": creations}
         shop = api_keys.line("shop", "the-key-of-the-shop", Caller.PLATFORM, **quotas)
         lines = [shop, api_keys.line("desk", "the-key-of-the-desk")]
-        limits = Quotas(Keys("\n".join(lines)), self.clock, self._stands)
-        self._call = limits.limited(PATH, str)(PATH, Handler(self._create)).unary_unary
+        self.limits = Quotas(Keys("\n".join(lines)), self.clock, self._stands)
+        self._call = self.limits.limited(PATH, str)(PATH, Handler(self._create)).unary_unary
 
     async def _stands(self, name: str) -> Standing:
         self.looks += 1
@@ -99,6 +99,15 @@ async def test_conversations_at_once() -> None:
     await bench.create()
     bench.clock.advance(1.0)
     await bench.refused()
+
+
+async def test_only_what_is_limited_is_kept() -> None:
+    """A key that may have any number at once leaves no name behind for each of them, however long it is used."""
+    bench = Bench(creations=2)
+    for _ in range(20):
+        await bench.create()
+        bench.clock.advance(60.0)
+    assert not bench.limits.going_on("shop")
 
 
 async def test_what_nobody_came_to_counts_for_a_minute() -> None:
