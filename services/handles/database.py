@@ -20,6 +20,7 @@ from services.handles.codec import Sealing, UnreadableError
 from services.handles.config import Settings
 from services.handles.digests import Digests, sealing_check
 from services.handles.keyfile import KeyRing
+from services.handles.programs import Program
 from services.handles.sql_store import Backend, SqlStore
 
 T = TypeVar("T")
@@ -74,9 +75,8 @@ async def opened(settings: Settings, committed: Callable[[int], object] | None =
         backend = await postgres.opened(settings.database, settings.durability, settings.connections)
     try:
         ring = await _ring(settings, await backend.read(programs.meta))
+        await backend.write(partial(_noted, ring, settings.key_file))
         digests, sealing = Digests(ring.hashes), Sealing(ring, partial(_again, settings.key_file))
-        checks = {KEY_CHECK: digests.key_check(), **_checks(ring)}
-        _compare(await backend.write(partial(programs.put_meta, checks)), ring, settings.key_file)
         yield Opened(SqlStore(backend, sealing), digests, sealing, backend)
     finally:
         await backend.close()
@@ -110,15 +110,14 @@ async def take_keys(opened: Opened, path: Path) -> None:
     ring = keyfile.load(path)
     if ring is None:
         raise StartupError(f"the key file {path} is missing")
-    facts = await opened.backend.read(programs.meta)
-    _compare({**_checks(ring), **facts}, ring, path)
-    await opened.backend.write(partial(programs.put_meta, _checks(ring)))
+    await opened.backend.write(partial(_noted, ring, path))
     opened.sealing.ring = ring
 
 
 def unused(ring: KeyRing, facts: Mapping[str, bytes]) -> list[str]:
-    """The facts about sealing keys other than the newest: to be forgotten once nothing is sealed with them."""
-    return [name for name in facts if name.startswith(SEALING_CHECK) and name != f"{SEALING_CHECK}{ring.newest}"]
+    """The facts about a ring's older sealing keys: to be forgotten once nothing is sealed with them."""
+    older = {f"{SEALING_CHECK}{number}" for number in ring.sealing if number != ring.newest}
+    return [name for name in facts if name in older]
 
 
 async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
@@ -187,9 +186,15 @@ def _again(path: Path) -> KeyRing:
     return ring
 
 
-def _checks(ring: KeyRing) -> dict[str, bytes]:
-    """The fact that values may be sealed with the newest key from now on."""
-    return {f"{SEALING_CHECK}{ring.newest}": sealing_check(ring.sealing[ring.newest])}
+def _noted(ring: KeyRing, path: Path) -> Program[None]:
+    """Note that values may be sealed with the newest key from now on; keys that are refused leave no note behind.
+
+    Raises:
+        StartupError: They are not those that the database was written with.
+    """
+    newest = {f"{SEALING_CHECK}{ring.newest}": sealing_check(ring.sealing[ring.newest])}
+    facts = yield from programs.put_meta({KEY_CHECK: Digests(ring.hashes).key_check(), **newest})
+    _compare(facts, ring, path)
 
 
 def _compare(facts: Mapping[str, bytes], ring: KeyRing, path: Path) -> None:

@@ -11,11 +11,13 @@
 It is for its owner alone, or mounted by a platform as `services.common.secret_files` says.
 """
 
+import fcntl
 import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -141,6 +143,24 @@ def replace(path: Path, ring: KeyRing) -> None:
         _sync_directory(path.parent)
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep others from changing a key file between the look at it and the change: they wait.
+
+    Raises:
+        StartupError: Its directory cannot be used.
+    """
+    try:
+        directory = os.open(path.parent, os.O_RDONLY)  # the file itself is replaced
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _write(path: Path, ring: KeyRing) -> None:

@@ -42,11 +42,12 @@ def add_key(path: Path) -> int:
     Raises:
         StartupError: There is no key file, or it cannot be written.
     """
-    ring = keyfile.load(path)
-    if ring is None:
-        raise StartupError(f"the key file {path} is missing; restore it")
-    ring = ring.extended()
-    keyfile.replace(path, ring)
+    with keyfile.changing(path):
+        ring = keyfile.load(path)
+        if ring is None:
+            raise StartupError(f"the key file {path} is missing; restore it")
+        ring = ring.extended()
+        keyfile.replace(path, ring)
     return ring.newest
 
 
@@ -84,7 +85,8 @@ async def forget(opened: Opened, path: Path, clock: Clock) -> list[int]:
     second; a platform may take minutes to show a changed secret).
 
     Returns:
-        The numbers of the dropped keys; none when rows had to be re-encrypted: then wait, and ask again.
+        The numbers of the dropped keys; none when rows had to be re-encrypted, or the file has got another key
+        meanwhile, which somebody may seal with: then wait, and ask again.
 
     Raises:
         ServiceError: STORE_UNAVAILABLE.
@@ -95,26 +97,31 @@ async def forget(opened: Opened, path: Path, clock: Clock) -> list[int]:
     ring = opened.sealing.ring
     facts = database.unused(ring, await opened.backend.read(programs.meta))
     await opened.backend.write(partial(programs.delete_meta, facts))
-    keyfile.replace(path, ring.only(ring.newest))
+    with keyfile.changing(path):
+        if str(keyfile.load(path)) != str(ring):
+            return []
+        keyfile.replace(path, ring.only(ring.newest))
     opened.sealing.ring = ring.only(ring.newest)
     return [number for number in ring.sealing if number != ring.newest]
 
 
 async def follow(opened: Opened, path: Path, clock: Clock) -> None:
     """Watch the key file for ever, and seal with its first key as soon as it has another one. Safe to cancel."""
-    seen = _mark(path)
+    seen = None  # the file may have changed since the start read it
     while True:
         await clock.sleep(_LOOK)
         mark = await asyncio.to_thread(_mark, path)
         if mark in {seen, None}:
             continue
+        before = str(opened.sealing.ring)
         try:
             await database.take_keys(opened, path)
         except (StartupError, ServiceError) as error:
             _log.error("key file not taken", error=str(error))
             continue
         seen = mark
-        _log.info("key file read again", sealing_key=opened.sealing.ring.newest)
+        if str(opened.sealing.ring) != before:
+            _log.info("key file read again", sealing_key=opened.sealing.ring.newest)
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

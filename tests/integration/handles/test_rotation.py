@@ -1,6 +1,7 @@
 """Keys: encryption of what is stored, a new key while everything goes on, and what is refused at the start."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,6 +15,7 @@ from services.common.lifecycle import StartupError
 from services.handles import database, keyfile, programs, rotation
 from services.handles.config import Settings
 from services.handles.database import Opened
+from tests.support.clock import ManualClock
 from tests.support.handles import RunningHandles, postgres_environ, running_handles, turn, until
 
 Environ = Callable[[Path], dict[str, str]]
@@ -128,6 +130,62 @@ async def test_a_missing_key_is_refused(tmp_path: Path, environ: dict[str, str])
 async def _open(environ: dict[str, str]) -> None:
     async with database.opened(Settings.from_env(environ)):
         pass
+
+
+async def test_a_refused_key_file_leaves_nothing_behind(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A start with a key file of long ago, or of another store, is refused; the right one is as good as before."""
+    path, wrong = tmp_path / "handles.key", tmp_path / "wrong.key"
+    await _open(environ)
+    shutil.copy(path, wrong)
+    first = keyfile.load(path)
+    rotation.add_key(path)
+    async with database.opened(Settings.from_env(environ)) as opened:
+        assert await rotation.forget(opened, path, SystemClock()) == [1]
+    for refused, why in ((first, "encryption key 2 is missing"), (keyfile.new(), "is not the one")):
+        assert refused is not None
+        keyfile.replace(wrong, refused)
+        with pytest.raises(StartupError, match=why):
+            await _open({**environ, "FILO_HANDLES_KEY_FILE": str(wrong)})
+        await _open(environ)
+
+
+async def test_a_key_that_came_meanwhile_is_not_dropped(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Somebody adds a key, and a process begins to seal with it, while another looks through the rows to drop keys."""
+    path = tmp_path / "handles.key"
+    await _open(environ)
+    rotation.add_key(path)
+    async with database.opened(Settings.from_env(environ)) as opened:
+        rotation.add_key(path)
+        await _open(environ)
+        assert await rotation.forget(opened, path, SystemClock()) == []
+        assert list((keyfile.load(path) or keyfile.new()).sealing) == [3, 2, 1]
+        assert "sealing_key_3" in await opened.backend.read(programs.meta)
+        await database.take_keys(opened, path)
+        assert sorted(await rotation.forget(opened, path, SystemClock())) == [1, 2]
+    await _open(environ)
+
+
+async def test_keys_added_at_once_have_numbers_of_their_own(tmp_path: Path) -> None:
+    """Whoever changes the file waits for others: no key is lost."""
+    path = tmp_path / "handles.key"
+    keyfile.create(path)
+    added = await asyncio.gather(*(asyncio.to_thread(rotation.add_key, path) for _ in range(8)))
+    assert sorted(added) == list(range(2, 10))
+    assert list((keyfile.load(path) or keyfile.new()).sealing) == list(range(9, 0, -1))
+
+
+async def test_a_key_added_during_a_start_is_taken(tmp_path: Path, environ: dict[str, str]) -> None:
+    """The file changed between the start's look at it and the first look of who watches it."""
+    path, clock = tmp_path / "handles.key", ManualClock()
+    await _open(environ)
+    async with database.opened(Settings.from_env(environ)) as opened:
+        rotation.add_key(path)
+        following = asyncio.ensure_future(rotation.follow(opened, path, clock))
+        await until(lambda: clock.sleepers == 1)
+        clock.advance(1.0)
+        await until(lambda: opened.sealing.ring.newest == 2)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_a_servers_keys_are_never_made(tmp_path: Path) -> None:
