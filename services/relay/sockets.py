@@ -8,6 +8,7 @@ message to a function, and can send without waiting; what has no such hurry uses
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -97,6 +98,17 @@ class Straight(Connection):
             self.protocol.send_binary(message)
         self.send_data()
         return True
+
+    async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close, in a bounded time; a peer whose socket takes nothing more, not even the close frame, is dropped.
+
+        The library bounds how long it waits for the peer's close, not how long it takes to send its own.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.close_timeout):
+                return await super().close(code, reason)
+        self.transport.abort()
+        return await self.wait_closed()
 
     def ask(self, mark: int) -> None:
         """Ask the peer for a sign that it has got all that was sent so far; `got` is told the mark when it comes.

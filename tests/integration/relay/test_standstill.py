@@ -1,0 +1,81 @@
+"""A peer whose socket takes nothing more: what is waiting for it may not hold up who comes in its place."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from services.common import voice
+from tests.support.client import Client, Speaker
+from tests.support.gemini import Gemini, plain_gemini
+from tests.support.relay import RunningRelay, running_relay
+
+BOUND = 4.0
+"""Seconds: what the close may take, and room for a slow machine."""
+
+
+@pytest.fixture
+async def gemini() -> AsyncIterator[Gemini]:
+    """An upstream that reads when the test wants it to."""
+    async with plain_gemini() as listening:
+        yield listening
+
+
+@pytest.fixture
+async def relay(tmp_path: Path, gemini: Gemini) -> AsyncIterator[RunningRelay]:
+    """A relay in front of it."""
+    async with running_relay(tmp_path, upstream_url=gemini.url, upstream_ca=None, close_timeout=0.5) as running:
+        yield running
+
+
+async def test_an_upstream_that_takes_nothing_is_closed_in_time(relay: RunningRelay, gemini: Gemini) -> None:
+    """Not even the close frame goes out: after the bound it is dropped, and nothing of the input is lost."""
+    session = await relay.create()
+    async with Client(relay.socket(session)) as client:
+        await client.wait("session:started")
+        (first,) = gemini.sessions
+        first.pause = 3600.0
+        frames = [frame for frame in Speaker(75).say("A word of it, and another one.") * 20 if any(frame)][:1000]
+        speaking = asyncio.create_task(client.speak(frames))
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+        async with asyncio.timeout(20):
+            while not live.inputs.pressed:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        await first.go_away("0s")
+        began = time.monotonic()
+        await client.wait("session:rotated", reason="go_away")
+        assert time.monotonic() - began < BOUND
+        second = gemini.sessions[1]
+        await speaking
+        await gemini.until(lambda: len(second.inputs) == len(frames))
+        assert second.audio == frames
+
+
+async def test_a_client_that_takes_nothing_does_not_keep_the_next_one_waiting(
+    relay: RunningRelay, gemini: Gemini
+) -> None:
+    """Its network is gone, and it comes back by another: the old socket cannot be told, and is dropped."""
+    session = await relay.create()
+    opening = relay.socket(session)
+    async with opening as dead:
+        dead.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        await dead.recv()
+        dead.transport.pause_reading()
+        (upstream,) = gemini.sessions
+        loud = voice.silence(1, 24_000) * 100
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+        for _ in range(200):
+            live.outbox.play(loud)
+            await asyncio.sleep(0.01)
+        async with Client(relay.socket(session, lastSeen=f"{live.epoch}.1")) as client:
+            await client.wait("session:resumed")
+            began = time.monotonic()
+            await client.speak([voice.silence(1, 16_000)])
+            await gemini.until(lambda: len(upstream.inputs) == 1, patience=15)
+            assert time.monotonic() - began < BOUND
+        dead.transport.abort()
