@@ -126,8 +126,14 @@ class Connection:
         return [moment for moment in found if seen_at < moment < math.inf]
 
     def _demand(self, due: RotationDue) -> None:
-        """Of two demands the one that can wait less counts, and from when the sooner of them may be met."""
+        """Of two demands the one that can wait less counts, and from when the sooner of them may be met.
+
+        A false resume stays one, whatever else hurries: its handle must not be used again.
+        """
         if self.due is None:
             self.due = due
+        elif RotationReason.FALSE_RESUME in (due.reason, self.due.reason):
+            soon, latest = min(due.soon, self.due.soon), min(due.latest, self.due.latest)
+            self.due = RotationDue(RotationReason.FALSE_RESUME, soon, latest)
         elif due.latest < self.due.latest:
             self.due = replace(due, soon=min(due.soon, self.due.soon))

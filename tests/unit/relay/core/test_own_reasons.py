@@ -163,6 +163,33 @@ def test_a_false_resume_is_found_and_mended() -> None:
     assert scene.core.coverage.handle is not None
 
 
+def test_a_false_resume_is_mended_although_a_goaway_hurries() -> None:
+    """The verdict is given once: it must not be lost to another demand, nor the handle be used again."""
+    scene = Scene().live()
+    counted(scene, 1000, 2000).stores().gets_handle("h1")
+    rotated(scene)
+    scene.let(on.SpeechBegan(), on.GoAway(20.0))
+    scene.asks().answers()
+    scene.let(on.GenerationCompleted(), usage(1000, 100))
+    assert scene.core.coverage.handle is None
+    assert scene.one(do.InvalidateHandle).reason.startswith("the resume was false")
+    scene.let(on.TurnCompleted(scene.sent))
+    assert tell.Rotating(RotationReason.FALSE_RESUME, 3) in scene.told
+    scene.let(on.UpstreamClosed(1000, ""))
+    assert scene.one(do.OpenUpstream).handle is None
+
+
+def test_a_goaway_hurries_a_false_resume() -> None:
+    """It comes while an answer is waited for: at the latest then the context is rebuilt, and told as what it is."""
+    scene = Scene().live()
+    counted(scene, 1000, 2000).stores().gets_handle("h1")
+    rotated(scene)
+    scene.asks().answers()
+    scene.let(usage(1000, 100), on.GoAway(10.0))
+    scene.after(9.0)
+    assert tell.Rotating(RotationReason.FALSE_RESUME, 2) in scene.told
+
+
 def test_a_true_resume_is_left_alone() -> None:
     """The context is all there: nothing happens."""
     scene = Scene().live()
