@@ -5,7 +5,7 @@ is completed: the same question (name and arguments) has the same answer. A clie
 again either: its result is for the new call, which it knows by the name of the first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ class Tools:
     def __init__(self, volatile: frozenset[str] = frozenset()) -> None:
         self._volatile = volatile
         self._calls: dict[str, ToolCall] = {}
-        self._memo: dict[str, ToolCall] = {}
+        self._memo: dict[str, list[ToolCall]] = {}
         self._asked: dict[str, ToolCall] = {}
         self._under_way: dict[str, str] = {}
 
@@ -56,7 +56,8 @@ class Tools:
         wanted: list[ToolCall] = []
         known: list[ToolCall] = []
         for call in calls:
-            memo = self._memo.pop(_question(call), None)
+            answered = self._memo.get(_question(call))
+            memo = answered.pop(0) if answered else None
             self._calls[call.id] = replace(call, result=memo.result if memo else None)
             if memo or not self._is_under_way(call):
                 (known if memo else wanted).append(self._calls[call.id])
@@ -81,12 +82,14 @@ class Tools:
             return self._calls[current]
         asked = self._asked.pop(call_id, None)
         if asked is not None:  # the connection that asked is gone; its successor may ask again
-            self._remember(replace(asked, result=result))
+            self._remember([replace(asked, result=result)])
         return None
 
-    def _remember(self, call: ToolCall) -> None:
-        if call.name not in self._volatile:
-            self._memo[_question(call)] = call
+    def _remember(self, calls: Iterable[ToolCall]) -> None:
+        """Each of several calls that are the same has its own answer, in order."""
+        for call in calls:
+            if call.name not in self._volatile:
+                self._memo.setdefault(_question(call), []).append(call)
 
     def cancelled(self, ids: tuple[str, ...]) -> tuple[str, ...]:
         """The model no longer waits for these; gives them as the client knows them."""
@@ -106,11 +109,13 @@ class Tools:
 
     def cut(self) -> None:
         """The connection is gone in the middle of the turn: its successor may ask all of it again."""
+        later, self._memo = self._memo, {}  # what an earlier connection had asked, and this one not yet
+        self._remember(call for call in self._calls.values() if call.result is not None)
+        for calls in later.values():
+            self._remember(calls)
         for call in self._calls.values():
             if call.result is None:
                 self._asked[self._as_told(call.id)] = call
-            else:
-                self._remember(call)
         self._calls, self._under_way = {}, {}
 
 

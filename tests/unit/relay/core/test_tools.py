@@ -121,6 +121,21 @@ def test_two_calls_that_ask_the_same_are_two_runs_after_a_cut_too() -> None:
     assert [found and (found.id, found.result) for found in done] == [("d2", {"r": 2}), ("d1", {"r": 1})]
 
 
+def test_each_of_two_same_calls_keeps_its_own_answer() -> None:
+    """Both were made before the cut: neither runs a third time, in whatever pieces the next connections ask again."""
+    it = Tools()
+    for call_id, answer in (("c1", 1), ("c2", 2)):
+        it.called((call(call_id),))
+        it.answered(call_id, {"r": answer})
+    it.cut()
+    wanted, known = it.called((call("d1"),))
+    assert (wanted, [c.result for c in known]) == ((), [{"r": 1}])
+    it.cut()
+    wanted, known = it.called((call("e1"), call("e2"), call("e3")))
+    assert [c.result for c in known] == [{"r": 1}, {"r": 2}]
+    assert [c.id for c in wanted] == ["e3"]
+
+
 def test_a_call_is_cancelled_by_the_name_that_the_client_knows() -> None:
     """The client was never told of the second call."""
     it = Tools()
