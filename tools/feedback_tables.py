@@ -8,15 +8,15 @@ from typing import Final
 from bench import context_table
 from services.relay.core import capabilities, feedback
 from services.relay.core.capabilities import Capability
-from services.relay.core.ledger import Breakdown, Ledger
 from services.relay.core.model import FeedbackPolicy, Policy
 
 Markdown = Callable[[Sequence[str], Iterable[Sequence[object]]], str]
 
 CONTEXTS: Final = Path(__file__).resolve().parent.parent / "bench/results/context.json"
 """What `make bench-context` found."""
-_SMALL: Final = Ledger()
-_LARGE: Final = Ledger(held=Breakdown(instruction=20_000))
+_SMALL: Final = 0
+_LARGE: Final = 20_000
+"""Tokens of a context."""
 _SETTINGS: Final = Policy()
 
 
@@ -60,5 +60,5 @@ def _models(markdown: Markdown) -> str:
 
 
 def _auto(row: Capability) -> str:
-    small, large = (feedback.chosen(FeedbackPolicy.AUTO, row, ledger, _SETTINGS) for ledger in (_SMALL, _LARGE))
+    small, large = (feedback.chosen(FeedbackPolicy.AUTO, row, context, _SETTINGS) for context in (_SMALL, _LARGE))
     return f"`{large}`" if small is large else f"`{large}`; `{small}` in a very small context"

@@ -55,6 +55,11 @@ class Accounts:
         self._scale: float | None = None
         self._left_behind = 0
 
+    @property
+    def context(self) -> int:
+        """Tokens of the context; until something was answered from it, what is known to have been put into it."""
+        return self.ledger.context or sum(piece.tokens for piece in self._new)
+
     def opened(self, covers_turn: int | None, told: Told) -> None:
         """A connection is ready.
 

@@ -115,7 +115,7 @@ class Advisor:
             for owed in self._advice.owed:
                 owed.held = True
                 self._send(owed)
-        policy = chosen(self._wish, self._capability, self._coverage.ledger, self._policy)
+        policy = chosen(self._wish, self._capability, self._accounts.context, self._policy)
         if self._is_moment(event) or self._any_moment_will_do(policy):
             item = self._advice.deliver(self._talk.number, policy)
             if item is not None:
@@ -131,12 +131,24 @@ class Advisor:
         if first_words:
             self._heard_in = self._talk.number
         return self._talk.stage is Stage.LISTENING and (
-            isinstance(event, on.ClientWrote | on.UpstreamReady)
+            isinstance(event, on.ClientWrote)
             or (isinstance(event, on.SpeechBegan) and (self._hears_itself or (event.marked and self._silent_alone)))
             or (first_words and not self._hears_itself)
+            or (self._has_words and self._is_late_moment(event))
+        )
+
+    def _is_late_moment(self, event: on.Event) -> bool:
+        """Whether the client has begun before, and it is not too late."""
+        return (
+            isinstance(event, on.UpstreamReady)
             or (isinstance(event, on.FeedbackGiven) and event.speaking)
             or (isinstance(event, on.TurnCompleted) and self._talk.speaks_on)
         )
+
+    @property
+    def _has_words(self) -> bool:
+        """Whether advice would not be answered alone, by a model that a noise has reached and nothing else."""
+        return self._silent_alone or self._talk.unanswered or self._talk.typed > 0
 
     @property
     def _hears_itself(self) -> bool:

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from services.relay.core.capabilities import Capability
-from services.relay.core.ledger import Ledger, Verdict
+from services.relay.core.ledger import Verdict
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
 from services.relay.core.pieces import text_tokens
 from services.relay.core.rotation import Strippable
@@ -53,17 +53,17 @@ RULES: Final[Mapping[FeedbackPolicy, Rule]] = MappingProxyType(
 """Every policy but `auto`, which chooses among them."""
 
 
-def chosen(wish: FeedbackPolicy, capability: Capability, ledger: Ledger, policy: Policy) -> FeedbackPolicy:
+def chosen(wish: FeedbackPolicy, capability: Capability, context: int, policy: Policy) -> FeedbackPolicy:
     """The policy for the next item.
 
     Args:
         wish: The conversation's, or the setting.
         capability: What the model allows; where it cannot replace an instruction, the session is rebuilt instead.
-        ledger: How large the context is.
+        context: How large the context is, in tokens.
         policy: The settings.
     """
     if wish is FeedbackPolicy.AUTO:
-        wish = FeedbackPolicy.REPLACE if replacing_is_cheaper(ledger.context, policy) else FeedbackPolicy.REBASE
+        wish = FeedbackPolicy.REPLACE if replacing_is_cheaper(context, policy) else FeedbackPolicy.REBASE
     if wish is FeedbackPolicy.REPLACE and capability.instruction is None:
         return FeedbackPolicy.REBASE
     return wish

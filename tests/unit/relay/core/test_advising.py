@@ -191,6 +191,51 @@ def test_where_text_is_answered_at_once_a_cough_is_no_moment() -> None:
     assert advice(it) == [(Channel.TEXT, ADVICE.text)]
 
 
+def noise() -> Scene:
+    """The relay has heard something, Gemini nothing, and the model answers text at once."""
+    it = scene(AUTO, TEXT_ONLY)
+    it.let(on.SpeechBegan())
+    return it
+
+
+def test_advice_that_comes_with_a_cough_waits_for_words() -> None:
+    """Given at that very moment it would be all that the model hears; once there are words it is not too late."""
+    it = noise()
+    it.let(on.FeedbackGiven(ADVICE, speaking=True))
+    assert advice(it) == []
+    it.let(on.UserHeard("hello"))
+    assert advice(it) == [(Channel.TEXT, ADVICE.text)]
+    it = noise()
+    it.let(on.UserHeard("hello"), on.FeedbackGiven(ADVICE, speaking=True))
+    assert advice(it) == [(Channel.TEXT, ADVICE.text)]
+
+
+def test_a_cough_before_the_connection_was_replaced_is_no_moment() -> None:
+    """What is sent again has no words in it; where Gemini had heard some, it has."""
+    it = noise()
+    it.let(*given(ADVICE))
+    it.lost()
+    it.let(on.UpstreamReady())
+    assert advice(it) == []
+    it.let(on.UserHeard("hello"))
+    assert advice(it) == [(Channel.TEXT, ADVICE.text)]
+    it = noise()
+    it.let(on.UserHeard("hello"), *given(ADVICE))
+    it.lost()
+    it.let(on.UpstreamReady())
+    assert advice(it) == [(Channel.TEXT, ADVICE.text)]
+
+
+def test_a_cough_into_an_answer_is_no_moment_after_it() -> None:
+    """Gemini passed it over."""
+    it = scene(AUTO, TEXT_ONLY)
+    it.asks().answers()
+    it.let(*given(ADVICE), on.SpeechBegan(), on.TurnCompleted(it.sent))
+    assert advice(it) == []
+    it.let(on.UserHeard("hello"))
+    assert advice(it) == [(Channel.TEXT, ADVICE.text)]
+
+
 def test_words_that_come_late_are_no_beginning() -> None:
     """Only the first piece is; with the others the answer may have begun."""
     it = scene(REBASE, feedback_signal=FeedbackSignal.UPSTREAM)
@@ -572,6 +617,15 @@ def test_the_setting_decides_where_the_conversation_does_not() -> None:
     it = Scene(Attachment(new=True, capability=model), replace(SETTINGS, feedback_policy=JUST_IN_TIME)).live()
     it.let(*given(ADVICE), on.SpeechBegan())
     assert it.one(do.TellWatchers).notice.change.detail == "just_in_time"
+
+
+@pytest.mark.parametrize(("script", "policy"), [(80_000, REBASE), (400, REPLACE)])
+def test_auto_knows_the_script_before_the_first_turn(script: int, policy: FeedbackPolicy) -> None:
+    """No usage has come yet, but the instruction is known to be in the context."""
+    model = capability("gemini-live-2.5-flash", Backend.VERTEX)
+    it = Scene(Attachment(new=True, capability=model, instruction_characters=script), POLICY).live()
+    it.let(*given(ADVICE), on.SpeechBegan())
+    assert it.one(do.TellWatchers).notice.change.detail == policy
 
 
 def test_the_last_words_hold_what_became_of_advice() -> None:

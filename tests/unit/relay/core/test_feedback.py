@@ -6,7 +6,7 @@ import pytest
 
 from services.relay.core.capabilities import UNHINDERED, Backend, capability
 from services.relay.core.feedback import PREFIX, RULES, Advice, Rule, chosen, replacing_is_cheaper, tokens, worded
-from services.relay.core.ledger import Breakdown, Ledger, Verdict
+from services.relay.core.ledger import Verdict
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
 from services.relay.core.rotation import Strippable
 
@@ -222,8 +222,7 @@ def test_advice_is_marked_as_such() -> None:
 )
 def test_the_policy_of_the_next_item(wish: FeedbackPolicy, model: str, context: int, policy: FeedbackPolicy) -> None:
     """As asked for, where the model allows it; `auto` asks what it costs."""
-    ledger = Ledger(held=Breakdown(instruction=context))
-    assert chosen(wish, capability(model, Backend.VERTEX), ledger, POLICY) is policy
+    assert chosen(wish, capability(model, Backend.VERTEX), context, POLICY) is policy
 
 
 def test_what_replacing_costs() -> None:
@@ -232,4 +231,4 @@ def test_what_replacing_costs() -> None:
     assert replacing_is_cheaper(740, POLICY)
     assert not replacing_is_cheaper(741, POLICY)
     assert replacing_is_cheaper(10**6, replace(POLICY, rebase_tokens=1)), "a rebuild for each item is no better"
-    assert chosen(AUTO, UNHINDERED, Ledger(), POLICY) is REPLACE
+    assert chosen(AUTO, UNHINDERED, 0, POLICY) is REPLACE
