@@ -69,10 +69,15 @@ class Lease:
         self._wanted.clear()
 
     async def confirm(self) -> None:
-        """Ask the store now. Safe to cancel."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(_SHORTEST_WAIT, self._interval)):
-                self._lost |= not await self._heartbeat.beat()
+        """Ask the store now, and again where the process was paused meanwhile: what it said is old. Safe to cancel."""
+        patience = max(_SHORTEST_WAIT, self._interval)
+        paused = True
+        while paused and not self._lost:
+            began = self._clock.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    self._lost |= not await self._heartbeat.beat()
+            paused = self._clock.monotonic() - began > HEARTBEATS * patience
         self._asked_at = self._clock.monotonic()
         async with self._asked:
             self._asked.notify_all()

@@ -87,3 +87,16 @@ async def test_who_has_lost_it_sends_nothing_more() -> None:
         assert not await asyncio.wait_for(scene.lease.sure(), 1.0)
         assert scene.lease.in_doubt
         assert not await scene.lease.sure()
+
+
+async def test_an_answer_from_before_a_pause_settles_nothing() -> None:
+    """The process was paused while it asked, and another relay may have taken the conversation since."""
+    async with Scene() as scene:
+        scene.store.there.clear()
+        scene.clock.advance(INTERVAL)
+        await settle()
+        scene.clock.jump(HEARTBEATS * INTERVAL + 0.1)
+        scene.store.there.set()
+        await settle()
+        assert scene.store.asked == 2
+        assert not scene.lease.in_doubt
