@@ -77,6 +77,9 @@ class Reception:
         Raises:
             ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
         """
+        if self.closed:  # the conversation was let go of while this client was being let in
+            await socket.close(FAREWELLS[do.Farewell.RECONNECT], "the conversation was let go of meanwhile")
+            return
         link = ClientLink(socket, self._outbox, request.last_seen, first_here=self.joins == 0, lease=self._lease)
         previous, self._client = self._client, link
         self.joins += 1

@@ -246,6 +246,31 @@ async def test_a_drain_that_begins_during_an_attach_misses_nobody(
             await back.wait("session:resumed", epoch=2)
 
 
+async def test_who_comes_as_a_conversation_is_let_go_of_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is let in, and meanwhile the conversation ends: it is sent away rather than left without a word."""
+    validate = Store.validate
+
+    async with running_relay(tmp_path) as relay:
+        session = await relay.create()
+        async with Client(relay.socket(session)) as client:
+            handle = await client.wait_handles(1)
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+
+        async def end_first(*args: Any) -> Any:  # noqa: ANN401 - as it is
+            await relay.control.EndSession(pb.EndSessionRequest(conversation=session.conversation))
+            await live.finished.wait()
+            return await validate(*args)
+
+        monkeypatch.setattr(Store, "validate", end_first)
+        async with Client(relay.socket(session, resumeHandle=handle)) as late:
+            assert await late.wait_closed() == (1012, "the conversation was let go of meanwhile")
+        async with Client(relay.socket(session)) as later:
+            assert (await later.wait_closed())[0] == 4410
+
+
 async def test_readiness_comes_with_the_store_and_goes_with_the_drain(tmp_path: Path) -> None:
     """A relay may be started before the handle store: it waits, unready, and does not fall over."""
     async with running_relay(tmp_path) as first:
