@@ -27,6 +27,8 @@ OURS: Final = (Party.RELAY, Party.HANDLES, Party.SIMULATOR, Party.MIGRATE)
 EVERYWHERE: Final = ("dev", "prod")
 TRACED: Final = ("the component tracing",)
 """Where an overlay chooses to have traces."""
+SHARED: Final = ("the component simulator-database",)
+"""Where an overlay chooses to have its training runs in PostgreSQL."""
 
 
 class Path(NamedTuple):
@@ -59,6 +61,7 @@ PATHS: Final = (
     Path(Party.TRAINER, Party.SIMULATOR, 7403, "training runs"),
     Path(Party.HANDLES, Party.DATABASE, 5432, "the database", ("prod",)),
     Path(Party.MIGRATE, Party.DATABASE, 5432, "its schema", ("prod",)),
+    Path(Party.SIMULATOR, Party.DATABASE, 5432, "runs that several simulators share", SHARED),
     *(Path(party, Party.COLLECTOR, 4317, "traces", TRACED) for party in (Party.RELAY, Party.HANDLES, Party.SIMULATOR)),
     Path(Party.MONITORING, Party.RELAY, 7411, "metrics"),
     Path(Party.MONITORING, Party.HANDLES, 7412, "metrics"),

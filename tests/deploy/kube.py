@@ -1,6 +1,7 @@
 """Rendered manifests, and what can be asked of them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,10 @@ import yaml
 ROOT: Final = Path(__file__).parents[2]
 OVERLAYS: Final = ("dev", "prod")
 TRACED: Final = ("dev+tracing", "prod+tracing")
-RENDERED: Final = (*OVERLAYS, *TRACED, "podman")
+SHARED: Final = ("prod+simulator-database",)
+CHOSEN: Final = (*TRACED, *SHARED)
+"""Overlays with a component that they have not chosen."""
+RENDERED: Final = (*OVERLAYS, *CHOSEN, "podman")
 
 Object = dict[str, Any]
 
@@ -26,21 +30,25 @@ def render(overlay: str) -> tuple[Object, ...]:
     if not component:
         return kustomize(ROOT / "deploy/kubernetes/overlays" / name)
     with tempfile.TemporaryDirectory() as directory:
-        return with_component(component, Path(directory).resolve(), f"overlays/{name}")
+        tree = Path(shutil.copytree(ROOT / "deploy", Path(directory).resolve() / "deploy"))
+        chosen = tree / "kubernetes/overlays" / name / "kustomization.yaml"
+        made = yaml.safe_load(chosen.read_text())
+        made["components"] = [*made["components"], f"../../components/{component}"]
+        chosen.write_text(yaml.safe_dump(made))
+        return kustomize(chosen.parent)
 
 
-def with_component(name: str, directory: Path, below: str = "base") -> tuple[Object, ...]:
-    """The base, or an overlay, with one component.
+def with_component(name: str, directory: Path) -> tuple[Object, ...]:
+    """The base with one component.
 
     Args:
         name: Of the component.
         directory: An empty one.
-        below: What gets the component.
     """
     parts = {
-        part: os.path.relpath(ROOT / "deploy/kubernetes" / part, directory) for part in (below, f"components/{name}")
+        part: os.path.relpath(ROOT / "deploy/kubernetes" / part, directory) for part in ("base", f"components/{name}")
     }
-    made = {"resources": [parts[below]], "components": [parts[f"components/{name}"]]}
+    made = {"resources": [parts["base"]], "components": [parts[f"components/{name}"]]}
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(made))
     return kustomize(directory)
 

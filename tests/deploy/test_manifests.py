@@ -16,10 +16,11 @@ from services.relay.client.protocol import PATH
 from services.relay.config import DrainPolicy
 from tests.deploy import kube
 from tests.deploy.kube import (
+    CHOSEN,
     OVERLAYS,
     RENDERED,
     ROOT,
-    TRACED,
+    SHARED,
     containers,
     environment,
     pod_of,
@@ -58,7 +59,7 @@ def _without_nothing(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return [_without_nothing(each) for each in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_selector_finds_pods_and_no_others(overlay: str) -> None:
     """Services, budgets, deployments: each selects the pods of its own part."""
     pods = {kube.component(workload): pod_of(workload)["metadata"]["labels"] for workload in workloads(overlay)}
@@ -69,7 +70,7 @@ def test_every_selector_finds_pods_and_no_others(overlay: str) -> None:
         assert chosen == {found["metadata"]["labels"]["app.kubernetes.io/component"]}, found["metadata"]["name"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_port_leads_to_where_a_service_listens(overlay: str) -> None:
     """From the Service by name to the container, and from there to the address in its environment."""
     for service in kube.of(overlay, "Service"):
@@ -93,7 +94,7 @@ def test_every_port_leads_to_where_a_service_listens(overlay: str) -> None:
             assert listening == set(ports(container).values()), container["name"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_address_of_another_service_exists(overlay: str) -> None:
     """A name that an environment holds is a Service, with that port."""
     services = {
@@ -107,7 +108,7 @@ def test_every_address_of_another_service_exists(overlay: str) -> None:
                     assert int(port) in services[name], value
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *CHOSEN])
 def test_every_setting_is_one_of_the_services(overlay: str) -> None:
     """A variable that no service reads is a mistake that nobody would notice."""
     for workload in workloads(overlay):
@@ -117,7 +118,7 @@ def test_every_setting_is_one_of_the_services(overlay: str) -> None:
             assert given - known == set(), container["name"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_a_variable_is_made_before_it_is_used(overlay: str) -> None:
     """Kubernetes fills in only what stands above."""
     for workload in workloads(overlay):
@@ -128,7 +129,7 @@ def test_a_variable_is_made_before_it_is_used(overlay: str) -> None:
                 made.add(each["name"])
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_server_is_probed(overlay: str) -> None:
     """By gRPC health on its own port; who is not ready (the store is away, it drains) is alive, and is not killed."""
     for workload in kube.of(overlay, "Deployment"):
@@ -151,7 +152,7 @@ def test_a_relay_has_time_to_drain(overlay: str) -> None:
     assert spec["terminationGracePeriodSeconds"] >= wait + drain + GRACE_LEFT
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_least_privilege(overlay: str) -> None:
     """No root, no capability, nothing writable but volumes, no token of the API server, limits on memory."""
     for workload in workloads(overlay):
@@ -176,7 +177,7 @@ def test_least_privilege(overlay: str) -> None:
     assert kube.of(overlay, "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding") == []
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_secrets_are_named_and_never_written(overlay: str) -> None:
     """No Secret is rendered, no key stands in an environment, and each that is asked for is explained."""
     assert kube.of(overlay, "Secret") == []
@@ -184,14 +185,14 @@ def test_secrets_are_named_and_never_written(overlay: str) -> None:
     for name, key in kube.secrets(overlay):
         assert f"`{name}`" in explained, name
         assert key in explained
-    if overlay == "prod":
+    if overlay != "dev":
         written = {
             name for workload in workloads(overlay) for each in containers(workload) for name in environment(each)
         }
         assert not written & {"GEMINI_API_KEY", "FILO_RELAY_ACCESS_TOKEN", "FILO_HANDLES_DATABASE_URL"}
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_images_have_a_version(overlay: str) -> None:
     """The same for all, and never what happens to be the latest."""
     images = {container["image"] for workload in workloads(overlay) for container in containers(workload)}
@@ -229,7 +230,7 @@ def test_every_component_is_chosen_by_an_overlay_or_tested_alone() -> None:
     directory = ROOT / "deploy/kubernetes"
     chosen = "".join(path.read_text() for path in directory.glob("overlays/*/kustomization.yaml"))
     unused = {path.name for path in (directory / "components").iterdir() if f"components/{path.name}" not in chosen}
-    assert unused == {"gateway", *(overlay.partition("+")[2] for overlay in TRACED)}
+    assert unused == {"gateway", *(overlay.partition("+")[2] for overlay in CHOSEN)}
 
 
 def test_grpc_is_balanced_by_the_caller() -> None:
@@ -252,6 +253,22 @@ def test_production_has_more_than_one_of_what_must_not_stop() -> None:
         assert kube.named("prod", "PodDisruptionBudget", name)["spec"]["maxUnavailable"] == 1
         spread = pod_of(kube.named("prod", "Deployment", name))["spec"]["topologySpreadConstraints"]
         assert {each["topologyKey"] for each in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+
+
+def test_a_shared_database_of_runs_has_its_schema_made() -> None:
+    """By a Job with the same image and the same URL; no simulator has a file of its own any more."""
+    job, simulator = (
+        kube.named("prod+simulator-database", *which)
+        for which in (("Job", "filo-simulator-migrate"), ("Deployment", "filo-simulator"))
+    )
+    (migrate,), (service,) = containers(job), containers(simulator)
+    assert migrate["args"] == ["simulator", "migrate"]
+    assert migrate["image"] == service["image"]
+    assert "FILO_SIMULATOR_DATABASE_URL" not in environment(migrate), "it comes from a secret"
+    urls = [[e for e in each["env"] if e["name"] == "FILO_SIMULATOR_DATABASE_URL"] for each in (migrate, service)]
+    assert urls[0] == urls[1] != []
+    assert simulator["spec"]["replicas"] >= 2
+    assert kube.of("prod+simulator-database", "PersistentVolumeClaim") == []
 
 
 def test_production_speaks_encrypted() -> None:

@@ -7,8 +7,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from tests.deploy import kube
-from tests.deploy.kube import OVERLAYS, TRACED, selects
-from tools import network_paths
+from tests.deploy.kube import CHOSEN, OVERLAYS, selects
 from tools.network_paths import OURS, PATHS, Party
 
 
@@ -76,10 +75,11 @@ def allowed(overlay: str, source: Party, target: Party, port: int) -> bool:
     )
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *CHOSEN])
 def test_exactly_the_real_paths(overlay: str) -> None:
     """Of all parties and ports, those in the table; each rule says its ports and its peers."""
-    chosen = {overlay.partition("+")[0], *(network_paths.TRACED if overlay in TRACED else ())}
+    base, _, component = overlay.partition("+")
+    chosen = {base, f"the component {component}"}
     present = {kube.component(workload) for workload in kube.workloads(overlay)}
     parties = [party for party in Party if party not in OURS or party.value in present]
     wanted = {(path.source, path.target, path.port) for path in PATHS if chosen & set(path.overlays)}

@@ -10,7 +10,7 @@ import typer
 
 from services.cli.main import app
 from tests.deploy import kube
-from tests.deploy.kube import OVERLAYS, ROOT, containers, environment, pod_of, workloads
+from tests.deploy.kube import OVERLAYS, ROOT, SHARED, containers, environment, pod_of, workloads
 
 _ROW: Final = re.compile(r"^\| (`filo-[^|]+) \| ([^|]+) \|", re.MULTILINE)
 _WORD: Final = re.compile(r"`([^`]+)`")
@@ -30,7 +30,7 @@ def files(container: kube.Object) -> Iterator[PurePosixPath]:
             yield PurePosixPath(value)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_secret_is_documented_with_the_key_that_is_asked_for(overlay: str) -> None:
     """In environments, on volumes and at the ingress."""
     known = documented()
@@ -41,7 +41,7 @@ def test_every_secret_is_documented_with_the_key_that_is_asked_for(overlay: str)
         assert {each["secretName"] for each in ingress["spec"]["tls"]} <= set(known)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_file_that_a_setting_names_is_mounted(overlay: str) -> None:
     """On a volume of the pod; what comes from a secret is one of its keys, and no secret is mounted for nothing."""
     known = documented()
@@ -61,7 +61,7 @@ def test_every_file_that_a_setting_names_is_mounted(overlay: str) -> None:
             assert not unread, container["name"]
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_claim_of_a_volume_is_made(overlay: str) -> None:
     """And none is made that nobody has."""
     made = {claim["metadata"]["name"] for claim in kube.of(overlay, "PersistentVolumeClaim")}
@@ -74,7 +74,7 @@ def test_every_claim_of_a_volume_is_made(overlay: str) -> None:
     assert made == used
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *SHARED])
 def test_every_container_runs_a_command_that_exists(overlay: str) -> None:
     """A word that `filo` does not know would end the pod, again and again."""
     for workload in workloads(overlay):

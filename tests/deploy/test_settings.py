@@ -11,7 +11,7 @@ from services.common import api_keys
 from services.common.config import ConfigError
 from services.common.grpc_access import Caller
 from tests.deploy import kube
-from tests.deploy.kube import OVERLAYS, TRACED, containers, pod_of, workloads
+from tests.deploy.kube import CHOSEN, OVERLAYS, TRACED, containers, pod_of, workloads
 from tests.support.certificates import Authority
 from tools.network_paths import PATHS, Party
 
@@ -19,6 +19,7 @@ REFERENCED: Final = {
     "POD_IP": "10.1.2.3",
     "GEMINI_API_KEY": "a-key",
     "FILO_HANDLES_DATABASE_URL": "postgresql://filo:secret@db.example.com:5432/filo",
+    "FILO_SIMULATOR_DATABASE_URL": "postgresql://runs:secret@db.example.com:5432/filo",
 }
 """What Kubernetes fills in from the pod and from secrets."""
 
@@ -54,7 +55,7 @@ def mounted(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("overlay", [*OVERLAYS, *TRACED])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, *CHOSEN])
 def test_every_service_accepts_its_environment(overlay: str, mounted: Path) -> None:
     """No problem is found, with the secrets and certificates that the documentation asks for."""
     authority, prod = Authority(), overlay.startswith("prod")
