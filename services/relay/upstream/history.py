@@ -30,12 +30,15 @@ class History:
         self._ask = ask
         self._left_out = 0
         self._summary = ""
-        self._summarised = 0 if ask else math.inf
+        self._summarised = 0
+        self._may_leave_out = 0 if ask else math.inf
         self._one_at_a_time = asyncio.Lock()
         self._log = logs.get("relay")
 
     async def prepare(self) -> None:
         """Summarise what the next rebuilt session will not be told, if that is wanted. Safe to cancel.
+
+        Where the model gives no summary, these turns are left out all the same, and it is asked again the next time.
 
         Raises:
             ServiceError: The store does not give the transcript.
@@ -44,21 +47,22 @@ class History:
             return
         async with self._one_at_a_time:
             turns, out = Budget(self._budget), list[Turn]()
-            async for turn in self._stored(int(self._summarised)):
+            async for turn in self._stored(self._summarised):
                 out += turns.add(turn)
             if not out:
                 return
             try:
                 self._summary = await self._ask(prompt(self._summary, out))
+                self._summarised = out[-1].number
             except SummaryError as error:
                 self._log.warning("the history was not summarised", turns=len(out), reason=str(error))
-            self._summarised = out[-1].number
+            self._may_leave_out = out[-1].number
 
     async def content(self, effect: do.OpenUpstream) -> tuple[list[Turn], Told]:
         """The turns to send, and what they are.
 
         A budget that has once left a turn out leaves it out for good: the talk only grows. Where there are summaries,
-        only what is summarised is left out.
+        only what the model was asked to summarise is left out.
 
         Args:
             effect: What the core asked for.
@@ -69,9 +73,9 @@ class History:
         if effect.handle is not None:
             kept = [turn for turn in effect.content if turn.user_text or turn.agent_text]
             return kept, told(kept, 0)
-        if effect.history_budget and not self._summarised:
+        if effect.history_budget and not self._may_leave_out:
             await self.prepare()
-        turns = Budget(effect.history_budget, self._summarised)
+        turns = Budget(effect.history_budget, self._may_leave_out)
         if effect.history_through:
             async for turn in self._stored(self._left_out):
                 if turn.number <= effect.history_through:

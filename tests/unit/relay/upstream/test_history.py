@@ -1,6 +1,7 @@
 """What a connection without a handle is told of the transcript."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from services.relay.core import effects as do
 from services.relay.core.model import Told, Turn
@@ -143,6 +144,23 @@ async def test_a_model_that_gives_no_summary() -> None:
     await history.prepare()
     turns, told = await history.content(REBUILD)
     assert ([turn.number for turn in turns], told.left_out) == ([8, 9, 10], 7)
+
+
+async def test_a_model_that_comes_back_is_asked_again() -> None:
+    """What it failed to summarise is in the next summary, and until then it holds nothing up."""
+    transcript, model = Transcript(*numbered(10)), Model(broken=True)
+    history = History(transcript.after, 30, model.ask)
+    turns, _ = await history.content(REBUILD)
+    assert [turn.number for turn in turns] == [8, 9, 10]
+    await history.content(REBUILD)
+    assert len(model.asked) == 1, "a rebuild waits for it once"
+    model.broken = False
+    transcript.turns = tuple(numbered(11))
+    await history.prepare()
+    assert "question 01" in model.asked[1]
+    assert "question 08" in model.asked[1]
+    turns, _ = await history.content(replace(REBUILD, history_through=11))
+    assert [turn.number for turn in turns] == [0, 9, 10, 11]
 
 
 async def test_nothing_is_asked_where_nothing_is_left_out() -> None:
