@@ -45,12 +45,12 @@ class Times:
     Args:
         away: How long the store is away.
         silence: Of a relay, after which a client asks, and then waits for an answer.
-        killed: The relays that are killed.
+        killed: How many relays are killed, each time the one that holds more conversations.
     """
 
     away: float = 20.0
     silence: float = STUBBORN.ping_after
-    killed: Sequence[str] = RELAYS
+    killed: int = len(RELAYS)
 
 
 @dataclass
@@ -104,10 +104,10 @@ async def rolling(running: Fleet, talkers: Sequence[Talker], report: Report) -> 
 
 
 async def killed(running: Fleet, talkers: Sequence[Talker], report: Report) -> None:
-    """Each relay in turn is killed in whatever it does, stays away until all have moved, and is started again."""
-    for relay in report.times.killed:
+    """One relay after another is killed in whatever it does, stays away until all have moved, and is started again."""
+    for _ in range(report.times.killed):
+        relay, held = await _busier(running)
         service = running.services[relay]
-        held = await running.metric(relay, _HELD)
         await service.end(signal.SIGKILL)
         report.note(f"relay {relay} was killed with {held:.0f} conversations", wrong=not held)
         await _all_held(running, talkers, relay=_other(relay))
