@@ -38,6 +38,7 @@ _LEASE: Final = timedelta(seconds=30)
 _RETENTION: Final = Retention(expired=timedelta(hours=1), abandoned=timedelta(days=7), ended=timedelta(days=30))
 _SWEEP_INTERVAL: Final = timedelta(minutes=1)
 _CONNECTIONS: Final = 10
+_HIGHEST_PORT: Final = 65535
 
 
 class Durability(StrEnum):
@@ -194,6 +195,8 @@ def _file_problem(url: URL) -> str:
 def _server_problem(url: URL) -> str:
     if not url.database:
         return "name the database, postgresql://USER@HOST/DATABASE"
+    if url.port is not None and not 0 < url.port <= _HIGHEST_PORT:
+        return f"its port must be from 1 to {_HIGHEST_PORT}"
     if any("password" in name.lower() for name in url.query):  # where it would be shown
         return "a password is no option; it stands before the host, postgresql://USER:PASSWORD@HOST/DATABASE"
     return ""

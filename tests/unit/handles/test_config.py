@@ -126,6 +126,13 @@ def test_a_password_is_not_repeated() -> None:
     assert "hunter2" not in repr(problems(FILO_HANDLES_DATABASE_URL="//filo:hunter2@[host"))
 
 
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_no_server_has_is_told(port: int) -> None:
+    """In a line, rather than by whatever the attempt to connect raises."""
+    (told,) = problems(FILO_HANDLES_DATABASE_URL=f"postgresql://host:{port}/db")
+    assert "its port must be from 1 to 65535" in told
+
+
 @pytest.mark.parametrize("option", ["password", "sslpassword", "PASSWORD"])
 def test_a_password_is_no_option(option: str) -> None:
     """Among the options of a URL nothing would hide it: it is refused, and not shown."""
