@@ -81,8 +81,16 @@ class Connection:
         """Gemini says that it will end; of two such words the sooner counts."""
         self._demand(due_by_goaway(now, time_left, self._policy))
 
-    def counted(self, now: float, usage: Usage, spoke: float, ledger: Ledger) -> None:
-        """A turn was answered from this context, with so many seconds of the client's voice in it."""
+    def counted(self, now: float, usage: Usage, spoke: float, ledger: Ledger, *, rebuildable: bool = True) -> None:
+        """A turn was answered from this context, with so many seconds of the client's voice in it.
+
+        Args:
+            now: Monotonic seconds.
+            usage: Of the turn.
+            spoke: Seconds of the client's voice in it.
+            ledger: After it.
+            rebuildable: The transcript can be had; without it a context that is only too large is kept.
+        """
         if not self._check.holds(usage, spoke):
             self._demand(due_at_once(RotationReason.FALSE_RESUME, now, self._policy))
             return
@@ -90,7 +98,8 @@ class Connection:
             self._first_context = ledger.context
         limit = self._policy.context_limit
         rebuilt = self.continuity is Continuity.REBASED
-        if limit and ledger.context >= (max(limit, int(self._first_context * _GROWTH)) if rebuilt else limit):
+        limit = max(limit, int(self._first_context * _GROWTH)) if limit and rebuilt else limit
+        if rebuildable and limit and ledger.context >= limit:
             self._demand(due_at_once(RotationReason.CONTEXT_PRESSURE, now, self._policy))
 
     def strip(self) -> None:

@@ -73,6 +73,11 @@ class Coverage:
         """How many completed turns the store does not have yet."""
         return len(self._unsaved)
 
+    @property
+    def store_is_behind(self) -> bool:
+        """Whether the store lacks more than the newest turn: it is away, and would not give the transcript either."""
+        return self.waiting > 1
+
     def connection_opens(self, *, seeded: bool) -> None:
         """A connection is begun with what is known now.
 

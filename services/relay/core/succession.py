@@ -144,7 +144,8 @@ class Succession:
     def counted(self, event: on.UsageCounted, now: float) -> list[do.Effect]:
         """A turn was answered from its context: see whether that is what it should be."""
         self._out = []
-        self.connection.counted(now, event.usage, event.heard, self._coverage.ledger)
+        rebuildable = not self._coverage.store_is_behind
+        self.connection.counted(now, event.usage, event.heard, self._coverage.ledger, rebuildable=rebuildable)
         due = self.connection.due
         if due is not None and due.reason is RotationReason.FALSE_RESUME:
             self._drop_handle("the resume was false: the context had lost what was said")
@@ -187,7 +188,8 @@ class Succession:
         return self._out
 
     def _may_strip(self, strippable: int, now: float) -> bool:
-        return strippable > 0 and now >= self._rebased_at + self._policy.rebase_interval
+        rested = now >= self._rebased_at + self._policy.rebase_interval
+        return strippable > 0 and rested and not self._coverage.store_is_behind
 
     def moments(self, seen_at: float) -> list[float]:
         """When `look` must be called again, after its last call at `seen_at`."""

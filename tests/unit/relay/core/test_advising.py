@@ -584,6 +584,16 @@ def test_another_relay_knows_what_is_stale() -> None:
     assert it.one(do.OpenUpstream).handle is None
 
 
+def test_no_handle_is_given_up_for_stale_advice_while_the_store_is_away() -> None:
+    """A goAway comes meanwhile: without the transcript the session could not be rebuilt, and the handle is good."""
+    it = attached(STORED)
+    for _ in range(2):
+        it.asks().answers().completes()
+    it.let(on.HandleUpdated("h5"), on.GoAway(60.0))
+    it.let(on.UpstreamClosed(1000, ""))
+    assert it.one(do.OpenUpstream).handle == "h5"
+
+
 def test_another_relay_leaves_behind_what_the_handle_does_not_cover() -> None:
     """The turn is told again as content, without its advice."""
     it = Scene(

@@ -266,10 +266,25 @@ def test_a_context_that_is_too_large_is_rebuilt() -> None:
     assert scene.one(do.OpenUpstream).handle is None
     scene.let(on.UpstreamReady())
     assert scene.core.continuity is Continuity.REBASED
+    scene.let(on.CheckpointStored(scene.position, 2))
     counted(scene, 5000, 100)
     assert not scene.found(do.CloseUpstream), "it is as small as it gets"
     counted(scene, 5000, 1500)
     assert scene.found(do.CloseUpstream)
+
+
+def test_no_context_is_given_up_while_the_store_is_away() -> None:
+    """The transcript could not be had: what works is kept, and rebuilt when the store is back."""
+    scene = Scene(policy=replace(POLICY, context_limit=5000)).live()
+    counted(scene, 1000, 2000).stores().gets_handle("h1")
+    counted(scene, 1000, 3000)
+    counted(scene, 1000, 3500)
+    counted(scene, 1000, 4500)
+    assert scene.core.coverage.waiting == 3
+    assert (scene.core.phase, scene.core.coverage.handle is not None) == (Phase.LIVE, True)
+    scene.let(on.CheckpointStored(scene.position, 4))
+    counted(scene, 1000, 5000)
+    assert tell.Rotating(RotationReason.CONTEXT_PRESSURE, 6) in scene.told
 
 
 def test_a_model_that_refuses_content_is_rebuilt_instead() -> None:
