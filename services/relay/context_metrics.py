@@ -80,6 +80,16 @@ class ContextMetrics:
         for category in CATEGORIES:
             self.context.labels(category)
 
+    def came(self, session: str, ledger: resources.Ledger) -> None:
+        """A session is held here from now on.
+
+        Args:
+            session: The conversation's id.
+            ledger: As it was stored; it is shown until a turn is counted here.
+        """
+        if ledger.context_tokens and self._shows(session):
+            self._show(session, ledger)
+
     def counted(self, session: str, ledger: resources.Ledger, before: resources.Ledger) -> None:
         """A turn of a session was counted.
 
@@ -90,12 +100,10 @@ class ContextMetrics:
         """
         self.saved.inc(max(0, ledger.saved_billed_tokens - before.saved_billed_tokens))
         self.unverified.inc(max(0, ledger.unverified_removal_count - before.unverified_removal_count))
-        show = self._shows(session)
         for category, field in CATEGORIES.items():
-            tokens: int = getattr(ledger, field)
-            self.context.labels(category).observe(tokens)
-            if show:
-                self.sessions.labels(session, category).set(tokens)
+            self.context.labels(category).observe(getattr(ledger, field))
+        if self._shows(session):
+            self._show(session, ledger)
 
     def reconnected(self, session: str, side: Side) -> None:
         """A connection of a session was made again."""
@@ -111,6 +119,10 @@ class ContextMetrics:
             self.sessions.remove(session, category)
         for side in Side:
             self.session_reconnects.remove(session, side)
+
+    def _show(self, session: str, ledger: resources.Ledger) -> None:
+        for category, field in CATEGORIES.items():
+            self.sessions.labels(session, category).set(getattr(ledger, field))
 
     def _shows(self, session: str) -> bool:
         """Whether a session has series of its own; it gets them, at 0, while there is room."""

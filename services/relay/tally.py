@@ -75,6 +75,7 @@ class Tally:
     def opened(self) -> None:
         """This relay holds the conversation now."""
         self._metrics.conversations.labels(self._mode, yes_or_no(self._test)).inc()
+        self._metrics.contexts.came(self._session, self._ledger)
 
     def closed(self) -> None:
         """It no longer does."""

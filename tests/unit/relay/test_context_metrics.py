@@ -49,6 +49,21 @@ def test_a_session_is_shown_until_it_leaves() -> None:
     assert shown(registry) == {}
 
 
+def test_a_session_that_moves_here_is_shown_as_it_was_stored() -> None:
+    """Not as an empty context until its next turn; one that never had a turn takes no place."""
+    registry = CollectorRegistry()
+    metrics = ContextMetrics(registry, sessions=1)
+    metrics.came("s0", resources.Ledger())
+    assert shown(registry) == {}
+    stored = resources.Ledger(context_tokens=21)
+    stored.MergeFrom(LEDGER)
+    metrics.came("s1", stored)
+    metrics.reconnected("s1", Side.CLIENT)
+    metrics.came("s2", stored)
+    assert shown(registry) == EXPECTED
+    assert registry.get_sample_value("filo_relay_context_category_tokens_count", {"category": "user"}) == 0
+
+
 def test_reconnects_of_a_session_are_shown_until_it_leaves() -> None:
     """By side, from 0; within the same bound as its context, and gone with it."""
     registry = CollectorRegistry()

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
-from services.relay.core.ledger import Ledger
+from services.relay.core.ledger import Breakdown, Ledger
 from services.relay.core.model import Continuity, RotationMode, RotationReason, Usage
 from services.relay.metrics import ENDINGS, READY, Metrics
 from services.relay.reconnects import ROWS, CloseClass, Outcome, Row, Side, close_class
@@ -18,7 +18,7 @@ from services.relay.tally import Tally
 class Scene:
     """A conversation's tally, a clock, and what was counted."""
 
-    def __init__(self, *, moved: bool = False) -> None:
+    def __init__(self, *, moved: bool = False, ledger: Ledger | None = None) -> None:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, sessions=1)
         self.now = 100.0
@@ -29,7 +29,7 @@ class Scene:
             test=False,
             moved=moved,
             window=32_000,
-            ledger=Ledger(),
+            ledger=ledger or Ledger(),
             monotonic=lambda: self.now,
         )
         self.tally.opened()
@@ -59,6 +59,13 @@ class Scene:
 
 JOIN = on.ClientJoined(RotationMode.RELAY)
 FIRST = (JOIN, on.UpstreamReady(), do.Welcome(None))
+
+
+def test_a_conversation_that_comes_from_elsewhere_is_shown_with_its_ledger() -> None:
+    """Before a turn is counted here."""
+    scene = Scene(moved=True, ledger=Ledger(held=Breakdown(instruction=7)))
+    scene.play(JOIN, on.UpstreamReady(), do.Welcome(Continuity.HANDLE))
+    assert scene.value("session_context_tokens", session="c0ffee", category="instruction") == 7
 
 
 def test_the_first_connections_are_no_reconnects() -> None:
