@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -82,14 +83,22 @@ class Registry:
         if live is not None and live.over:
             await live.finished.wait()
 
-    async def join(self, claims: Claims, request: protocol.Request) -> tuple[LiveConversation, list[resources.Turn]]:
+    async def join(
+        self, claims: Claims, request: protocol.Request, here: Callable[[], bool]
+    ) -> tuple[LiveConversation, list[resources.Turn]]:
         """Bring a client to its conversation: the one that is held here, or by attaching it.
+
+        Args:
+            claims: What its session token said.
+            request: What it asks for.
+            here: Whether its socket is still open.
 
         Returns:
             The conversation, and the turns of earlier epochs that the client has not seen.
 
         Raises:
             ServiceError: The client may not, or the store does not answer.
+            LeftError: It has gone before the conversation was taken for it.
         """
         if self.draining:
             raise _going_away()
@@ -99,7 +108,7 @@ class Registry:
             detail = f"this relay holds as many conversations as it may, {most}; come again in {_COME_AGAIN:g} s"
             raise ServiceError(Reason.RELAY_FULL, detail, retry_after=_COME_AGAIN)
         async with self._locks.setdefault(claims.conversation, asyncio.Lock()):
-            live = await self._held(claims, request, owner) or await self._attach(claims, request, owner)
+            live = await self._held(claims, request, owner) or await self._attach(claims, request, owner, here)
         return live, await self._missed(live, request)
 
     async def release(self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner) -> bool:
@@ -177,10 +186,12 @@ class Registry:
             return
         self._count(result)
 
-    async def _attach(self, claims: Claims, request: protocol.Request, owner: resources.Owner) -> LiveConversation:
+    async def _attach(
+        self, claims: Claims, request: protocol.Request, owner: resources.Owner, here: Callable[[], bool]
+    ) -> LiveConversation:
         mode = protocol.MODES[request.mode]
         handle, test = request.resume_handle, request.test
-        await self._takeover.make_way(claims.conversation, mode, owner)
+        await self._takeover.make_way(claims.conversation, mode, owner, here)
         attached = await self._around.store.attach(claims.conversation, mode, owner, handle, test=test)
         self._count(attached.handle_result)
         if self.draining:  # it began meanwhile, and knows nothing of this one

@@ -6,12 +6,18 @@ whose connection is still open. So the holder is asked to give the conversation 
 cannot be reached is dead, cut off or paused; what it has not stored, nobody was told that it was.
 """
 
+from collections.abc import Callable
+
 from filo.handles.v1 import resources_pb2 as resources
 from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.relay.metrics import Metrics
 from services.relay.peers import Peers
 from services.relay.store import Store
+
+
+class LeftError(Exception):
+    """The client that asked for a conversation has gone meanwhile: nothing is taken from whoever holds it."""
 
 
 class Takeover:
@@ -29,13 +35,18 @@ class Takeover:
         self._metrics = metrics
         self._log = logs.get("relay")
 
-    async def make_way(self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner) -> None:
+    async def make_way(
+        self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner, here: Callable[[], bool]
+    ) -> None:
         """Wait, bounded, until no other relay holds a conversation, as far as that can be had.
 
         Raises:
+            LeftError: The client is no longer `here`; it may be with the holder again.
             ServiceError: The store does not answer; there is no such conversation; it is not this owner's.
         """
         holder = (await self._store.get(name)).holder
+        if not here():
+            raise LeftError
         if not holder or holder == self._store.holder:
             return
         try:

@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from services.common import logs, tracing
@@ -27,6 +28,7 @@ from services.relay.config import Settings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
 from services.relay.sockets import ClientSocket
+from services.relay.takeover import LeftError
 
 _PING_INTERVAL: Final = 20.0
 _CLOSE_TIMEOUT: Final = 1.0
@@ -69,7 +71,7 @@ class ClientServer:
         self._metrics.clients.inc()
         try:
             await self._serve(cast("ClientSocket", socket))
-        except ConnectionClosed:
+        except (ConnectionClosed, LeftError):
             return
         except ServiceError as error:
             await self._refuse(socket, error)
@@ -89,7 +91,7 @@ class ClientServer:
         logs.conversation(claims.conversation)
         try:
             with tracing.during(self._tracer, "client.join", {"filo.conversation": claims.conversation}):
-                live, missed = await self._registry.join(claims, request)
+                live, missed = await self._registry.join(claims, request, lambda: socket.state is State.OPEN)
         except ServiceError as error:
             if not (self._registry.draining and error.meaning.retryable):
                 raise

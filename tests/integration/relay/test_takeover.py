@@ -119,6 +119,32 @@ async def test_a_holder_that_cannot_be_reached_is_fenced(tmp_path: Path) -> None
         assert second.metric("filo_relay_takeovers_total", result="unreachable") == 1
 
 
+async def test_a_client_that_has_left_meanwhile_takes_nothing_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay that was slow or paused finds a socket that its client has long given up for another relay's."""
+    get, asked, answer = Store.get, asyncio.Event(), asyncio.Event()
+    async with two_relays(tmp_path) as (first, second):
+
+        async def slow(self: Store, name: str) -> Any:  # noqa: ANN401 - as it is
+            if self.holder == str(second.where.control_address):
+                asked.set()
+                await answer.wait()
+            return await get(self, name)
+
+        monkeypatch.setattr(Store, "get", slow)
+        session = await first.create()
+        speaker = Speaker(84)
+        async with Client(second.socket(session)):
+            await asked.wait()
+        async with Client(first.socket(session)) as client:
+            await client.turn(speaker, "My company is Brightwater.")
+            answer.set()
+            assert "Brightwater" in await client.turn(speaker, "What is my company?")
+            assert client.closed is None
+        assert second.where.registry.find(session.conversation) is None
+
+
 async def test_somebody_else_cannot_have_it_released(tmp_path: Path) -> None:
     """A share token that is not the conversation's is refused by the holder, which goes on."""
     async with two_relays(tmp_path) as (first, second):
