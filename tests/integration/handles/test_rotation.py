@@ -165,6 +165,20 @@ async def test_a_key_that_came_meanwhile_is_not_dropped(tmp_path: Path, environ:
     await _open(environ)
 
 
+async def test_a_key_file_that_cannot_be_written_is_shortened_by_hand(tmp_path: Path, environ: dict[str, str]) -> None:
+    """As with a mounted secret: the database asks for the older keys no more, so their lines may go."""
+    path = tmp_path / "handles.key"
+    await _open(environ)
+    rotation.add_key(path)
+    (tmp_path / ".handles.key.new").mkdir()
+    async with database.opened(Settings.from_env(environ)) as opened:
+        with pytest.raises(StartupError, match="cannot use the key file"):
+            await rotation.forget(opened, path, SystemClock())
+    await _open(environ)
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("1 ")))
+    await _open(environ)
+
+
 async def test_keys_added_at_once_have_numbers_of_their_own(tmp_path: Path) -> None:
     """Whoever changes the file waits for others: no key is lost."""
     path = tmp_path / "handles.key"
