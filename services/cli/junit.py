@@ -1,8 +1,13 @@
 """A suite's result as JUnit XML, which every CI system reads. Pure."""
 
+import re
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from filo.simulator.v1 import simulator_pb2 as pb
+
+_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold, not even escaped (section 2.2)."""
 
 
 def to_xml(result: pb.SuiteResult) -> str:
@@ -22,7 +27,8 @@ def to_xml(result: pb.SuiteResult) -> str:
     for run in result.runs:
         suite.append(_case(result.name, run))
     ET.indent(suite)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
+    text = _NOT_XML.sub("\ufffd", ET.tostring(suite, encoding="unicode"))
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
 def _case(suite: str, run: pb.SuiteRun) -> ET.Element:

@@ -1,5 +1,6 @@
 """The options of every subcommand, and how their texts are read."""
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -89,7 +90,8 @@ StackSpeed = Annotated[
     ),
 ]
 
-Turns = Annotated[int, typer.Option(min=1, max=10_000, help="How many turns.", metavar="N")]
+MOST_TURNS = 10_000
+Turns = Annotated[int, typer.Option(min=1, max=MOST_TURNS, help="How many turns.", metavar="N")]
 Persona = Annotated[str, typer.Option(help="Who the prospect is: a shipped one, or a YAML file.", metavar="NAME|FILE")]
 Agent = Annotated[str, typer.Option(help="Who sells: a shipped one, or a YAML file.", metavar="NAME|FILE")]
 Faults = Annotated[
@@ -127,7 +129,7 @@ SuiteFile = Annotated[Path | None, typer.Option("--suite", help="Run every run o
 Parallel = Annotated[int, typer.Option(min=1, max=1000, help="How many runs of a suite at once.", metavar="N")]
 Own = Annotated[bool, typer.Option("--own", help="Start services of its own for the run, with the emulator.")]
 Judge = Annotated[bool, typer.Option("--judge", help="Let a Gemini text model judge the transcript too.")]
-Seed = Annotated[int, typer.Option(help="The same seed says the same.", metavar="N")]
+Seed = Annotated[int, typer.Option(min=-(2**63), max=2**63 - 1, help="The same seed says the same.", metavar="N")]
 RotationOption = Annotated[Rotation, typer.Option("--rotation", help="Who replaces the connection to Gemini.")]
 Cuts = Annotated[
     str, typer.Option("--cut-client-at", help="Cut the client's socket in the middle of these turns.", metavar="7,19")
@@ -193,7 +195,7 @@ def turns(option: str, text: str) -> list[int]:
         typer.BadParameter: Something in it is not the number of a turn.
     """
     words = [word.strip() for word in text.split(",")] if text.strip() else []
-    if not all(word.isdecimal() and int(word) for word in words):
+    if not all(word.isdecimal() and 1 <= int(word) <= MOST_TURNS for word in words):
         raise typer.BadParameter(f"{text!r} is not a list of turns such as 7,19", param_hint=option)
     return [int(word) for word in words]
 
@@ -211,6 +213,8 @@ def thresholds(option: str, texts: Sequence[str]) -> dict[str, float]:
             found[name.strip()] = float(number)
         except ValueError as error:
             raise typer.BadParameter(f"{text!r} is not CHECK=NUMBER", param_hint=option) from error
+        if not math.isfinite(found[name.strip()]):
+            raise typer.BadParameter(f"{text!r} is not CHECK=NUMBER", param_hint=option)
     return found
 
 

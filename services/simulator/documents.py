@@ -4,6 +4,7 @@ A kind of document (persona, agent, fault plan, suite) has a function that makes
 and calls `Reader.check` last. A getter never raises for a bad value: it notes the problem and returns a stand-in.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ import yaml
 T = TypeVar("T")
 
 _REQUIRED: Final = object()
+_NOT_YAML: Final = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+"""What reading raises: the parser's own errors, and those of a date, a tag or a nesting that it cannot take."""
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+"""Surrogates: half a character each, which no message can carry."""
 
 
 class DocumentError(Exception):
@@ -79,7 +84,7 @@ class Reader:
         try:
             data = yaml.safe_load(text)
             root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
+        except _NOT_YAML as error:
             raise DocumentError(self.kind, self.source, [f"is not YAML: {' '.join(str(error).split())}"]) from error
         if not isinstance(data, dict):
             raise DocumentError(self.kind, self.source, [f"must be a mapping, as in the {self.kind}s that are shipped"])
@@ -103,6 +108,8 @@ class Reader:
             for at, item in enumerate(node.value):
                 self._lines[f"{place}[{at}]"] = item.start_mark.line + 1
                 self._find_lines(item, f"{place}[{at}]", seen)
+        elif isinstance(node, yaml.ScalarNode) and _HALVES.search(node.value):
+            self.note(place, "holds half a character")
         elif isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 field_place = f"{place}.{key.value}" if place else str(key.value)

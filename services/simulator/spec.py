@@ -25,6 +25,8 @@ DEFAULT_PERSONA: Final = "enthusiastic"
 DEFAULT_AGENT: Final = "ada"
 SLOWEST: Final = 0.1
 FASTEST: Final = 1000.0
+LEAST_SEED: Final = -(2**63)
+LARGEST_SEED: Final = 2**63 - 1
 LONGEST_TITLE: Final = 200
 LARGEST: Final = {
     "persona_document": 256 * 1024,
@@ -153,6 +155,9 @@ def _check_more(spec: pb.RunSpec) -> None:
     if unknown:
         known = ", ".join(sorted(verdicts.NAMES | judge.NAMES))
         raise invalid("spec.thresholds", f"there is no check {unknown[0]!r}; there are {known}")
+    endless = sorted(name for name, allowed in spec.thresholds.items() if not math.isfinite(allowed))
+    if endless:
+        raise invalid("spec.thresholds", f"{endless[0]} must be a number that is finite")
 
 
 def _check_possible(spec: pb.RunSpec, cast: Cast, settings: Settings) -> None:

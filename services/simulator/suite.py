@@ -16,7 +16,7 @@ from services.common.config import parse_duration
 from services.simulator import agent, faultplan, judge, persona, verdicts
 from services.simulator.documents import DocumentError, Fields, Reader
 from services.simulator.faultplan import Target
-from services.simulator.spec import FASTEST, MOST_TURNS, SLOWEST
+from services.simulator.spec import FASTEST, LARGEST_SEED, LEAST_SEED, MOST_TURNS, SLOWEST
 
 KIND: Final = "suite"
 NONE: Final = "none"
@@ -130,7 +130,7 @@ def reference(text: str, base: Path, kind: str, load: Callable[[str, str], Any])
         raise DocumentError(
             kind, str(path), [f"cannot be read: {getattr(error, 'strerror', None) or error}"]
         ) from error
-    load(str(path), document)
+    load(str(path), document or "\n")  # an empty text would mean the shipped one of that name
     return str(path), document
 
 
@@ -281,4 +281,6 @@ def _seeds(given: Fields) -> list[int]:
     for at, seed in enumerate(listed):
         if type(seed) is not int:
             given.wrong(f"seeds[{at}]", f"must be a whole number, not {seed!r}")
-    return [seed for seed in listed if type(seed) is int] or [0]
+        elif not LEAST_SEED <= seed <= LARGEST_SEED:
+            given.wrong(f"seeds[{at}]", f"must be a whole number of 64 bits, not {seed}")
+    return [seed for seed in listed if type(seed) is int and LEAST_SEED <= seed <= LARGEST_SEED] or [0]

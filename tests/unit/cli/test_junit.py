@@ -44,6 +44,16 @@ def test_each_run_is_a_case_and_each_failed_check_a_failure() -> None:
     assert lost.find("failure").attrib["message"] == "The simulator failed."  # type: ignore[union-attr]
 
 
+def test_what_xml_cannot_hold_is_replaced() -> None:
+    """A control character in somebody's words leaves the file readable."""
+    made = result()
+    made.name = "bell\x07"
+    made.runs[1].run.report.checks[-1].evidence.add(turn=3, text="a\x00b\ufffe")
+    suite = ET.fromstring(junit.to_xml(made))  # noqa: S314 - our own
+    assert suite.attrib["name"] == "bell\ufffd"
+    assert suite.findall(".//failure")[1].text == "turn 3: a\ufffdb\ufffd"
+
+
 def test_a_directory_of_a_run_has_a_name_for_file_systems() -> None:
     """Number and title, nothing that a path does not like."""
     assert records.run_directory(7, pb.SuiteRun(title="wild: a/b, seed 3 * \u00c4")) == "007-wild-a-b-seed-3"

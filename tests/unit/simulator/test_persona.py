@@ -94,6 +94,22 @@ def test_what_is_no_mapping_is_refused(text: str) -> None:
         persona.parse(text, "mine")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["name: 2026-13-45", "name: !!int many", "name: !!int ''", "name: !!bool 7", "name: !!timestamp soon", "[" * 3000],
+)
+def test_a_value_that_yaml_cannot_read_is_refused(text: str) -> None:
+    """A date that is none, a tag that does not fit, nesting without end: a sentence, as for all that is no YAML."""
+    with pytest.raises(DocumentError, match="persona mine: is not YAML"):
+        persona.parse(text, "mine")
+
+
+def test_half_a_character_is_refused() -> None:
+    """A lone surrogate cannot be sent or written."""
+    with pytest.raises(DocumentError, match=r"name: holds half a character \(line 1\)"):
+        persona.parse('name: "\\ud800"', "mine")
+
+
 @pytest.mark.parametrize("share", [0, -1, 1.5, "half", True, None])
 def test_a_share_is_a_part_of_the_run(share: object) -> None:
     """Anything but a number above 0 and at most 1 is refused."""

@@ -118,6 +118,8 @@ def test_cuts_are_sorted_and_once_each() -> None:
         (pb.RunSpec(speed=0.05), "spec.speed"),
         (pb.RunSpec(speed=1001), "spec.speed"),
         (pb.RunSpec(speed=float("nan")), "spec.speed"),
+        (pb.RunSpec(thresholds={"lost_turns": float("nan")}), "spec.thresholds"),
+        (pb.RunSpec(thresholds={"lost_turns": float("inf")}), "spec.thresholds"),
         (pb.RunSpec(rotation=9), "spec.rotation"),  # type: ignore[arg-type]  # what the wire may bring
         (pb.RunSpec(channel=9), "spec.channel"),  # type: ignore[arg-type]  # the same
         (pb.RunSpec(turns=5, cut_client_at_turns=[6]), "spec.cut_client_at_turns"),

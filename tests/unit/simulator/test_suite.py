@@ -85,6 +85,7 @@ def test_an_entry_is_a_product_and_says_otherwise_than_the_defaults(tmp_path: Pa
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     """Of the suite and of the documents it names, each with its file and its place."""
     (tmp_path / "bad.yaml").write_text("name: bad\nphases: []", encoding="utf-8")
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
     path = tmp_path / "s.yaml"
     path.write_text(
         """
@@ -95,6 +96,8 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
           - {persona: nobody, faults: gone.yaml, channel: smoke, who: me}
           - {persona: hostile}
           - {persona: hostile}
+          - {name: large, seeds: [9223372036854775808]}
+          - {name: nothing, persona: empty.yaml}
         """,
         encoding="utf-8",
     )
@@ -115,6 +118,8 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         f"fault plan {tmp_path / 'gone.yaml'}: cannot be read: No such file",
         "runs[1].channel: must be one of voice, text, not 'smoke'",
         "runs: 'hostile, none, seed 0' is there 2 times",
+        "runs[4].seeds[0]: must be a whole number of 64 bits, not 9223372036854775808",
+        f"persona {tmp_path / 'empty.yaml'}: must be a mapping",
     ):
         assert expected in told, expected
 
