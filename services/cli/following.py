@@ -30,6 +30,7 @@ async def follow(stub: "rpc.SimulatorServiceAsyncStub", name: str, see: See, aft
         ServiceError: The simulator refuses, or is away and does not come back.
     """
     failed = 0
+    known = pb.Run()
     while failed < RETRIES:
         try:
             async for event in stub.WatchRun(pb.WatchRunRequest(name=name, after_sequence=after)):
@@ -37,6 +38,9 @@ async def follow(stub: "rpc.SimulatorServiceAsyncStub", name: str, see: See, aft
                 see(event)
                 if event.HasField("finished"):
                     return event.finished.run
+            if known.outcome:  # it had ended before this stream began: its last event is not after `after`
+                return known
+            known = (await stub.GetRun(pb.GetRunRequest(name=name))).run
         except ServiceError as error:
             if not error.meaning.retryable:
                 raise
