@@ -145,7 +145,7 @@ export class Conversation extends EventTarget {
     if (this.#socket) this.#lose(CUT, "");
   }
 
-  /** What another page needs to go on, as plain data: secrets are in it. Audio that is not yet covered is not. */
+  /** What another page needs to go on, as plain data: secrets are in it. Input that is not yet covered is not. */
   save() {
     return { standing: this.#session.standing, dialogue: this.dialogue.save() };
   }
