@@ -24,6 +24,8 @@ SERVICES: Final = {
     "emulator": "Be a Gemini Live to develop and test against.",
 }
 """Every service, in the words of its help."""
+_OF_A_SUITE: Final = ("suite", "parallel", "report", "baseline", "address", "own", "no_resume")
+"""The options of `filo train` that are for a suite; the others are of one run, and a suite's file says them."""
 
 app = typer.Typer(
     name="filo",
@@ -84,6 +86,7 @@ def up(
 
 @app.command()
 def train(  # noqa: PLR0913, PLR0917 - one argument an option
+    ctx: typer.Context,
     turns: options.Turns = 20,
     persona: options.Persona = "enthusiastic",
     agent: options.Agent = "ada",
@@ -119,6 +122,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
 
     where = options.address("--address", address or options.SIMULATOR)
     if suite is not None:
+        options.only_given(ctx, "--suite", _OF_A_SUITE)
         results = Wanted(report or Path("reports") / suite.stem, baseline)
         running = where if address and not own else None
         raise typer.Exit(command.run_suite(suite, parallel, running, results, os.environ, no_resume=no_resume))

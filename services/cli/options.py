@@ -218,6 +218,20 @@ def thresholds(option: str, texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def only_given(ctx: typer.Context, option: str, known: Sequence[str]) -> None:
+    """Refuse what would do nothing: options on the command line that are not for `option`.
+
+    Raises:
+        typer.BadParameter: There is one.
+    """
+    given = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    if others := [name for name in given if name not in known]:
+        raise typer.BadParameter(
+            f"--{others[0].replace('_', '-')} is for one run; what a suite's runs are like is said in its file",
+            param_hint=option,
+        )
+
+
 def address(option: str, text: str) -> Address:
     """Read ``HOST:PORT``.
 

@@ -86,6 +86,8 @@ def test_train_turns_its_options_into_a_run(ordered: list[object]) -> None:
         "train --seed 9223372036854775808",
         "train --seed -9223372036854775809",
         "train --chaos 1.5",
+        "train --suite s.yaml --turns 3",
+        "train --suite s.yaml --judge --threshold lost_turns=1",
         "train --cut-client-at 0",
         "train --cut-client-at 2147483648",
         "train --rotation both",
