@@ -1,4 +1,4 @@
-"""SQLAlchemy's engines as the services make them."""
+"""SQLAlchemy's engines as the services make them, and what an attempt to connect tells."""
 
 from functools import partial
 from typing import Final
@@ -7,8 +7,19 @@ import asyncpg
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from services.common.lifecycle import NotYetError, StartupError
+
 _PATIENCE: Final = 5.0
 """Seconds that a connection to a server may take to come about."""
+
+_NOT_YET: Final = (
+    OSError,  # a timeout among them
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.PostgresConnectionError,
+)
+"""What a server that is away, or on its way up or down, answers to a connection: it may come back by itself."""
 
 
 def dsn(url: URL) -> str:
@@ -29,3 +40,14 @@ def engine(url: URL) -> AsyncEngine:
     connect = partial(asyncpg.connect, dsn(url), timeout=_PATIENCE)
     place = url.set(drivername="postgresql+asyncpg", query={})
     return create_async_engine(place, async_creator=connect, hide_parameters=True)
+
+
+def refusal(error: BaseException) -> type[StartupError]:
+    """What a failed attempt to use a PostgreSQL is: `NotYetError` where to wait for it may help, else `StartupError`.
+
+    Args:
+        error: SQLAlchemy's, its adapter's, or asyncpg's own; each of the first two has the next as its ``orig``.
+    """
+    while (inner := getattr(error, "orig", None)) is not None:
+        error = inner
+    return NotYetError if isinstance(error, _NOT_YET) else StartupError

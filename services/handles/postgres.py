@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.engine import URL
 
 from services.common import sql_engine
-from services.common.lifecycle import NotYetError, StartupError
+from services.common.lifecycle import StartupError
 from services.handles.compiling import Compiled, compiled
 from services.handles.config import Durability
 from services.handles.programs import Answer, Ask, MakeProgram
@@ -203,5 +203,4 @@ def _compiled(statement: Executable) -> Compiled:
 def unusable(url: URL, error: BaseException) -> StartupError:
     """What to tell when the database cannot be used."""
     why = " ".join(str(error).split()) or type(error).__name__
-    kind = NotYetError if isinstance(error, OSError | TimeoutError | asyncpg.CannotConnectNowError) else StartupError
-    return kind(f"cannot use the database {url.render_as_string(hide_password=True)}: {why}")
+    return sql_engine.refusal(error)(f"cannot use the database {url.render_as_string(hide_password=True)}: {why}")

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import grpc
 from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2, handles_pb2_grpc
-from services.common import grpc_server, lifecycle, logs, metrics, process_metrics, tracing_settings
+from services.common import grpc_server, lifecycle, logs, metrics, process_metrics, tracing_settings, waiting
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address, ConfigError
-from services.common.lifecycle import NotYetError
-from services.common.readiness import Readiness
 from services.handles import access, database, rotation
 from services.handles.config import Settings
 from services.handles.metrics import Metrics
@@ -21,8 +19,6 @@ from services.handles.servicer import HandlesServicer
 from services.handles.sweeper import Sweeper
 
 NAME: Final = "handles"
-_DATABASE_INTERVAL: Final = 1.0
-"""Seconds between two looks for a database that is not there yet."""
 SERVICE: Final = handles_pb2.DESCRIPTOR.services_by_name["HandlesService"].full_name
 
 
@@ -119,28 +115,5 @@ def main(environ: Mapping[str, str]) -> int:
 
 @asynccontextmanager
 async def _ready(settings: Settings) -> AsyncIterator[str]:
-    async with AsyncExitStack() as stack:
-        yield str(await _started(settings, stack))
-
-
-async def _started(settings: Settings, stack: AsyncExitStack) -> Running:
-    """Start; a database that is not there yet is waited for, so that services may be started in any order."""
-    while True:
-        try:
-            return await stack.enter_async_context(running(settings))
-        except NotYetError as error:
-            logs.get(NAME).warning("waiting", why=str(error))
-            async with _unready(settings):
-                await asyncio.sleep(_DATABASE_INTERVAL)
-
-
-@asynccontextmanager
-async def _unready(settings: Settings) -> AsyncIterator[None]:
-    """Show whoever probes that this process lives and is not ready."""
-    if settings.health_address is None:
-        yield
-        return
-    nobody = lambda _: None  # noqa: E731 - serves nothing but health
-    serving = grpc_server.serving(settings.health_address, [SERVICE], nobody, readiness=Readiness(ready=False))
-    async with serving:
-        yield
+    async with waiting.started(NAME, SERVICE, settings.health_address, lambda: running(settings)) as serving:
+        yield str(serving)

@@ -130,9 +130,12 @@ class Runs:
 
     async def keep_leases(self) -> None:
         """Show signs of life for the runs held here; go on with those whose simulator shows none. Safe to cancel."""
-        await self._store.adopt()
+        adopted = False
         while True:
             try:
+                if not adopted:
+                    await self._store.adopt()
+                    adopted = True
                 await self._tend()
             except (SQLAlchemyError, OSError) as error:  # a database that is away comes back, or the leases are lost
                 logs.get("simulator").warning("leases not kept", error=type(error).__name__)

@@ -18,6 +18,7 @@ from services.common import (
     metrics,
     process_metrics,
     tracing_settings,
+    waiting,
 )
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
@@ -54,7 +55,8 @@ async def running(
     """Serve until the context is left; runs in progress are then handed over.
 
     Raises:
-        StartupError: A port is in use, the database cannot be opened, or a shipped document cannot be used.
+        StartupError: A port is in use, the database cannot be opened, or a shipped document cannot be used; NotYetError
+            where the database may come.
     """
     registry = registry or CollectorRegistry()
     _check_shipped()
@@ -110,7 +112,7 @@ def main(environ: Mapping[str, str]) -> int:
 
 @asynccontextmanager
 async def _described(settings: Settings) -> AsyncIterator[str]:
-    async with running(settings) as serving:
+    async with waiting.started("simulator", SERVICE, settings.health_address, lambda: running(settings)) as serving:
         yield f"grpc {serving.address}, metrics http://{serving.metrics_address}/metrics"
 
 

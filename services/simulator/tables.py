@@ -81,7 +81,7 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
     An embedded one is made and brought up to date; one on a server must have the schema of this code.
 
     Raises:
-        StartupError: It cannot be opened, or has another schema.
+        StartupError: It cannot be opened, or has another schema; NotYetError where its server may come.
     """
     parsed = _parsed(url)
     embedded = parsed.get_backend_name() == "sqlite"
@@ -122,8 +122,8 @@ async def _migrating(url: URL, work: Callable[[Connection], _T]) -> _T:
         async with made.begin() as connection:
             return await connection.run_sync(work)
     except (SQLAlchemyError, OSError, ValueError) as error:
-        where = schema.without_password(url)
-        raise StartupError(f"cannot open the runs at {where}: {_why(error)}") from error
+        kind = StartupError if made.dialect.name == "sqlite" else sql_engine.refusal(error)
+        raise kind(f"cannot open the runs at {schema.without_password(url)}: {_why(error)}") from error
     finally:
         await made.dispose()
 
@@ -161,4 +161,5 @@ def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the 
 
 
 def _why(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+    said = str(getattr(error, "orig", None) or error).splitlines()
+    return said[0] if said else type(error).__name__  # a timeout says nothing
