@@ -67,11 +67,13 @@ class Gemini:
     Attributes:
         sessions: Every connection whose setup has come, in order.
         pause: Of every new connection, between two reads; seconds.
+        deaf: New connections are not read at all after their setup.
     """
 
     url: str = ""
     sessions: list[Session] = field(default_factory=list)
     pause: float = 0.0
+    deaf: bool = False
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, holds: Callable[[], object], patience: float = 20.0) -> None:
@@ -91,6 +93,8 @@ class Gemini:
         await session.say(setupComplete={})
         await session.handle()
         self.sessions.append(session)
+        if self.deaf:
+            connection.transport.pause_reading()
         async for message in connection:
             session.inputs.append(json.loads(message).get("realtimeInput", {}))
             async with self._changed:

@@ -43,7 +43,7 @@ class Dialler:
         url: The base URL, ``wss://host``.
         backend: Whose API it is.
         ca: A PEM file to trust besides the system's.
-        connect_timeout: Seconds for one dial, setup included; with a standby, for each of the two.
+        connect_timeout: Seconds for one dial, setup and content included; with a standby, for each of the two.
         close_timeout: Seconds in which a close must be acknowledged.
         gate: Every dial of the relay passes it.
         counted: Told of each dial: its close code, None when it was completed, and the seconds that it took.
@@ -91,14 +91,15 @@ class Dialler:
         await self._gate.passage()
         return await self._attempt(self._connect())
 
-    async def dial(self, setup: bytes, standby: "Upstream | None" = None) -> "Upstream":
-        """Wait for the gate, connect, send the setup, wait until it is complete.
+    async def dial(self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"") -> "Upstream":
+        """Wait for the gate, connect, send the setup, wait until it is complete, send what the session has to know.
 
         Cancelling is safe: the connection is dropped.
 
         Args:
             setup: The first message.
             standby: From `connect`: takes the place of a connection of its own.
+            content: The second message; none if it is empty.
 
         Raises:
             UpstreamLostError: It could not be made, or Gemini closed it.
@@ -106,7 +107,7 @@ class Dialler:
         if standby is None:
             await self._gate.passage()
         began = asyncio.get_running_loop().time()
-        work = self._connect_and_set_up(setup) if standby is None else _set_up(standby, setup)
+        work = self._connect_and_set_up(setup, content) if standby is None else _set_up(standby, setup, content)
         try:
             upstream = await self._attempt(work)
         except UpstreamLostError as error:
@@ -135,8 +136,8 @@ class Dialler:
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
 
-    async def _connect_and_set_up(self, setup: bytes) -> "Upstream":
-        return await _set_up(await self._connect(), setup)
+    async def _connect_and_set_up(self, setup: bytes, content: bytes) -> "Upstream":
+        return await _set_up(await self._connect(), setup, content)
 
     async def _connect(self) -> "Upstream":
         socket = await connect(
@@ -168,7 +169,7 @@ def _refused(error: InvalidStatus) -> UpstreamLostError:
     return UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: HTTP {status}")
 
 
-async def _set_up(upstream: "Upstream", setup: bytes) -> "Upstream":
+async def _set_up(upstream: "Upstream", setup: bytes, content: bytes) -> "Upstream":
     complete = False
 
     def take(frame: bytes) -> bool:
@@ -179,6 +180,8 @@ async def _set_up(upstream: "Upstream", setup: bytes) -> "Upstream":
     try:
         await upstream.send(setup)
         await upstream.deliver(take)
+        if complete and content:
+            await upstream.send(content)
     except BaseException:
         upstream.abort()
         raise

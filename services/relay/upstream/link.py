@@ -123,9 +123,8 @@ class UpstreamLink:
                 compression=self._dialler.compression,
             ),
             await standby.take() if standby else None,
+            wire.content(content, complete=history) if content else b"",
         )
-        if content:
-            await upstream.send(wire.content(content, complete=history))
         self._inputs.connected(already=1 if content else 0, transparent=transparent)
         return upstream
 

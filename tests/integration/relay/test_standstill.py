@@ -5,10 +5,15 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
 from services.common import voice
+from services.relay.upstream.backend import developer
+from services.relay.upstream.connection import Dialler, UpstreamLostError
 from tests.support.client import Client, Speaker
 from tests.support.gemini import Gemini, plain_gemini
 from tests.support.relay import RunningRelay, running_relay
@@ -79,3 +84,16 @@ async def test_a_client_that_takes_nothing_does_not_keep_the_next_one_waiting(
             await gemini.until(lambda: len(upstream.inputs) == 1, patience=15)
             assert time.monotonic() - began < BOUND
         dead.transport.abort()
+
+
+async def test_an_upstream_that_takes_no_history_is_none(gemini: Gemini) -> None:
+    """It completes its setup and reads no more: the dial is given up in time, not waited for."""
+    gemini.deaf = True
+    backend = developer("any")
+    gate = SimpleNamespace(passage=AsyncMock(), dialled=lambda **_: None)
+    dialler = Dialler(gemini.url, backend, None, connect_timeout=0.5, close_timeout=0.5, gate=cast("Any", gate))
+    began = time.monotonic()
+    with pytest.raises(UpstreamLostError):
+        await dialler.dial(b'{"setup":{}}', content=b'{"clientContent":"' + b"a" * 1_000_000 + b'"}')
+    assert len(gemini.sessions) == 1
+    assert time.monotonic() - began < BOUND
