@@ -99,7 +99,7 @@ class Conversation:
         if self._leaving is not None:
             moments += [moment for moment in (self._leaving.soon, self._leaving.latest) if moment > self._seen_at]
         if self.phase is Phase.LIVE:
-            moments += self._upstreams.moments(self._seen_at)
+            moments += self._upstreams.moments(self._seen_at, self._advisor.strippable)
         return min(moments, default=None)
 
     # What follows from where things stand, whatever the event was.

@@ -168,8 +168,7 @@ class Succession:
         self._out = []
         connection = self.connection
         connection.time_passed(now, expecting=self._talk.answer_owed)
-        context = self._dialogue.accounts.ledger.context  # of this connection; 0 until it has shown one
-        worth_it = stripping_is_due(strippable.soon, context, self._limit, self._policy)
+        worth_it = self._worth_stripping(strippable)
         if connection.due is None and self._client.here and worth_it and self._may_strip(strippable.soon, now):
             connection.strip()
         if connection.due is None or self._client.left_to_it(connection.due.reason):
@@ -187,15 +186,26 @@ class Succession:
             self._rotate(connection.due.reason, now, strippable)
         return self._out
 
-    def _may_strip(self, strippable: int, now: float) -> bool:
-        rested = now >= self._rebased_at + self._policy.rebase_interval
-        return strippable > 0 and rested and not self._coverage.store_is_behind
+    def _worth_stripping(self, strippable: Strippable) -> bool:
+        context = self._dialogue.accounts.ledger.context  # of this connection; 0 until it has shown one
+        return stripping_is_due(strippable.soon, context, self._limit, self._policy)
 
-    def moments(self, seen_at: float) -> list[float]:
+    @property
+    def _rested_at(self) -> float:
+        """From when on a session may be rebuilt for advice that is stale."""
+        return self._rebased_at + self._policy.rebase_interval
+
+    def _may_strip(self, strippable: int, now: float) -> bool:
+        return strippable > 0 and now >= self._rested_at and not self._coverage.store_is_behind
+
+    def moments(self, seen_at: float, strippable: Strippable) -> list[float]:
         """When `look` must be called again, after its last call at `seen_at`."""
         due = self.connection.due
         ours = due is not None and not self._client.left_to_it(due.reason)
-        return self.connection.moments(seen_at, expecting=self._talk.answer_owed, ours=ours)
+        moments = self.connection.moments(seen_at, expecting=self._talk.answer_owed, ours=ours)
+        if due is None and self._rested_at > seen_at and self._worth_stripping(strippable):
+            moments.append(self._rested_at)
+        return moments
 
     def rotated_by_client(self, now: float, strippable: Strippable) -> list[do.Effect]:
         """The client goes or comes because the connection ends: replace it now."""

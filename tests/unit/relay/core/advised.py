@@ -160,8 +160,8 @@ class AdvisedWorld(World):
             self.delivered.add(change.id)
             self.served.setdefault(change.id, change.turn)
             assert self.served[change.id] == change.turn, "an item serves one turn"
-        if change.state is FeedbackState.REMOVED and self.connection is not None:
-            gemini = self.gemini
+        if change.state is FeedbackState.REMOVED and self.connection is not None and not self.gemini.closing:
+            gemini = self.gemini  # one that is being closed takes nothing more; the next is set up without the advice
             assert change.id not in (*gemini.advice, gemini.instructed), "removed, and still there"
 
     # What Gemini does.

@@ -397,6 +397,8 @@ def test_a_rebuild_waits_for_its_threshold_and_interval() -> None:
     it.let(*given(Feedback("3", "x" * 100)))
     answered(it, 100)
     assert it.core.phase.value == "live", "the interval is not over"
+    assert it.core.deadline is not None
+    assert it.core.deadline <= it.now + 60.0, "its end is waited for, whatever else happens"
     it.after(60.0)
     assert it.found(do.CloseUpstream)
 
