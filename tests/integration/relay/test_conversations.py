@@ -152,7 +152,7 @@ async def test_the_relay_rotates_under_an_open_socket(tmp_path: Path) -> None:
 
 async def test_the_client_rotates_as_the_plans_describe(tmp_path: Path) -> None:
     """rotation=client, message by message: the handle again, session_expiring, goAway; session:resumed (R2.4, R2.6)."""
-    async with running_relay(tmp_path, emulator={"lifetime": 2.0, "goaway_lead": 1.0}) as relay:
+    async with running_relay(tmp_path, emulator={"lifetime": 4.0, "goaway_lead": 1.0}) as relay:
         session = await relay.create()
         speaker = Speaker(3)
         async with Client(relay.socket(session, rotation="client")) as client:
