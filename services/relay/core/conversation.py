@@ -107,7 +107,8 @@ class Conversation:
     def _settle(self, event: on.Event, now: float) -> None:
         if self.phase is Phase.OVER:
             return
-        self._out += self._advisor.after(event, now, live=self.phase is Phase.LIVE)
+        connected = self.phase is Phase.LIVE and self._upstreams.hopeless is None
+        self._out += self._advisor.after(event, now, live=connected)
         if self._upstreams.hopeless is not None:
             self._give_up(self._upstreams.hopeless.message, self._upstreams.hopeless.farewell)
             return
