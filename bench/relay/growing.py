@@ -22,6 +22,8 @@ from bench.relay.contenders import CONTENDERS, Contender, filo
 RESULTS: Final = Path(__file__).parents[1] / "results" / "relay-growing.json"
 CROWDS: Final = (10, 100, 1_000)
 """Conversations."""
+_LEFT: Final = 3.0
+"""Seconds in which the conversations of a round are given back before the next one."""
 RATE: Final = 2_000.0
 """Messages of all clients a second: what forty send that talk."""
 
@@ -35,7 +37,7 @@ async def _price(contender: Contender, crowd: int, seconds: float) -> float:
     finally:
         for caller in callers:
             caller.close()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(_LEFT)
 
 
 async def bench(rounds: int, seconds: float) -> dict[str, Any]:
@@ -44,9 +46,9 @@ async def bench(rounds: int, seconds: float) -> dict[str, Any]:
     with ExitStack() as outer:
         upstream = await gemini(outer)
         async with AsyncExitStack() as stack:
-            most = str(max(CROWDS) + 10)
+            settings = {"FILO_RELAY_CONVERSATIONS": str(2 * max(CROWDS)), "FILO_RELAY_GRACE": "100ms"}
             contenders = (
-                await filo(stack, upstream, FILO_RELAY_CONVERSATIONS=most),
+                await filo(stack, upstream, **settings),
                 await CONTENDERS["floor"](stack, upstream),
             )
             for number in range(rounds):
