@@ -1,32 +1,20 @@
 """No secret, and not a word that was said, is in any line of relay and handle store, at the level that tells most."""
 
 import json
-import logging
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from filo.relay.v1 import relay_pb2 as pb
 from services.common import logs
 from tests.support.client import Client, Speaker
 from tests.support.relay import SHARE_TOKEN, running_relay
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
 FACT = "My company is Brightwater."
 ADVICE = "Mention the Zanzibar discount."
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Leave logging as it was found."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 async def test_nothing_leaks(

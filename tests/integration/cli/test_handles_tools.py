@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from filo.handles.v1 import handles_pb2 as pb
@@ -20,6 +18,8 @@ from services.cli import handles_tools, main
 from services.handles import keyfile
 from tests.support.clock import ManualClock
 from tests.support.handles import SHARE_TOKEN, RunningHandles, postgres_environ, running_handles
+
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 SECRET = "gemini-secret"
 
@@ -31,17 +31,6 @@ class Stored(NamedTuple):
     handles: RunningHandles
     conversation: Conversation
     resume_handles: tuple[str, str]
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """A tool sets up logging for its process, which here is everybody's."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture(name="stored", params=["sqlite", "postgresql"])

@@ -2,10 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-import structlog
 from google.protobuf import json_format, text_format
 
 from filo.handles.v1 import handles_pb2 as pb
@@ -13,19 +12,10 @@ from filo.handles.v1 import resources_pb2 as resources
 from services.common import api_keys, logs, redaction
 from services.handles.digests import mint_resume_handle
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
 SECRET = "hunter2-hunter2"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjMSJ9.c2lnbmF0dXJl-_A"
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Leave logging as it was found."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture
