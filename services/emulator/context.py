@@ -4,12 +4,13 @@ A context changes only at the ends of a turn (or when content is handed over in 
 one. Whatever was heard but not yet taken into a turn is not here: the snapshot rule of session resumption.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import takewhile
 from typing import Final
 
-from services.emulator import tokens
+from services.emulator import runs, tokens
 from services.emulator.runs import Runs
 from services.emulator.tokens import Tokens
 
@@ -63,16 +64,51 @@ def text_turn(role: Role, text: str) -> Turn:
     return Turn(role, Kind.TEXT, text, tokens.of_text(text))
 
 
+TEXTS: Final = 1_000
+"""How many texts of the user's are remembered that compression has dropped, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What compression has dropped of the user's, for the account: the model knows nothing of it any more.
+
+    Attributes:
+        frames: Of each test voice, ascending and apart.
+        texts: What was handed over as text, the newest `TEXTS` of them.
+    """
+
+    frames: tuple[tuple[int, Runs], ...] = ()
+    texts: tuple[str, ...] = ()
+
+    def of(self, stream: int) -> Runs:
+        """The frames of one voice."""
+        return dict(self.frames).get(stream, ())
+
+    def plus(self, turns: Iterable[Turn]) -> "Gone":
+        """What has gone when these turns go as well."""
+        frames, texts = dict(self.frames), list(self.texts)
+        for turn in (turn for turn in turns if turn.role is Role.USER):
+            if turn.kind is Kind.TEXT:
+                texts.append(turn.text)
+            if turn.stream is not None:
+                frames[turn.stream] = runs.merge((*frames.get(turn.stream, ()), *turn.frames))
+        return Gone(tuple(frames.items()), tuple(texts[-TEXTS:]))
+
+
+NOTHING: Final = Gone()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """All that the next answer is made from.
 
     Attributes:
         instruction: The system instruction, empty if there is none.
-        tools: The declarations of the tools, empty if there are none; they count as well [DOC].
         turns: What was said, oldest first.
         prefix: How many of the first turns came as initial history; compression keeps them.
         compressed: How many turns compression has dropped so far.
+        tools: The declarations of the tools, empty if there are none; they count as well [DOC].
+        gone: What these turns held of the user's.
     """
 
     instruction: str = ""
@@ -80,6 +116,7 @@ class Context:
     prefix: int = 0
     compressed: int = 0
     tools: str = ""
+    gone: Gone = NOTHING
 
     @property
     def preamble(self) -> Tokens:
@@ -144,4 +181,7 @@ def compress(context: Context, target: int) -> Context:
     sizes = [turn.tokens.total for turn in rest]
     starts = [at for at, turn in enumerate(rest) if turn.role is Role.USER and turn.kind is not Kind.TOOL] or [0]
     start = next((at for at in starts if fixed + sum(sizes[at:]) <= target), starts[-1])
-    return replace(context, turns=(*kept, *rest[start:]), compressed=context.compressed + start)
+    if not start:
+        return context
+    gone, compressed = context.gone.plus(rest[:start]), context.compressed + start
+    return replace(context, turns=(*kept, *rest[start:]), compressed=compressed, gone=gone)

@@ -82,7 +82,8 @@ class Mishaps:
 
 
 def remaining(context: Context, loss: Loss | None) -> Context:
-    """What a false resume leaves of a context."""
+    """What a false resume leaves of a context; that compression had dropped some of it before stays known."""
     if loss is None:
         return context
-    return Context(turns=tuple(turn for turn in context.turns if loss is Loss.AUDIO and turn.kind is not Kind.AUDIO))
+    left = tuple(turn for turn in context.turns if loss is Loss.AUDIO and turn.kind is not Kind.AUDIO)
+    return Context(turns=left, gone=context.gone)

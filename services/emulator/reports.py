@@ -31,6 +31,8 @@ def voice(stream: int, line: Line) -> Report:
         "connections_dropped": line.dropped.connections,
         "context": [_turn(turn) for turn in context.turns],
         "compressed": context.compressed,
+        "compressed_frames": _frames(context.gone.of(stream)),
+        "compressed_texts": list(context.gone.texts),
         "frames": _completeness(line.received(stream), stream, context),
         "greetings": bill.greetings,
         "tokens": {
@@ -58,6 +60,8 @@ def conversation(record: Conversation) -> Report:
             for at, turn in enumerate(context.turns)
         ],
         "compressed": context.compressed,
+        "compressed_frames": {str(stream): _frames(frames) for stream, frames in context.gone.frames},
+        "compressed_texts": list(context.gone.texts),
         "frames": {
             str(stream): _completeness(record.received(stream), stream, context) for stream in sorted(record.streams)
         },
@@ -170,14 +174,13 @@ def _modalities(tokens: Tokens) -> dict[str, int]:
 
 
 def _completeness(received: Runs, stream: int, context: Context) -> dict[str, int]:
-    """Count frames. Where the context's beginning was compressed or came as history, holes count from its first on."""
+    """Count frames. What compression dropped is no hole; where the beginning came as history, holes count after it."""
     held = [turn for turn in context.turns if turn.stream == stream and turn.role is Role.USER]
     in_context = tuple(chain.from_iterable(turn.frames for turn in held))
-    begins_later = context.prefix or context.compressed
-    start = min((first for first, _ in in_context), default=0) if begins_later else 0
+    start = min((first for first, _ in in_context), default=0) if context.prefix else 0
     return {
         "distinct_received": runs.count(runs.merge(received)),
         "in_context": runs.count(runs.merge(in_context)),
-        "missing_in_context": runs.missing(in_context, start),
+        "missing_in_context": runs.missing((*in_context, *context.gone.of(stream)), start),
         "repeated_in_context": runs.repeated(in_context),
     }

@@ -41,11 +41,13 @@ class Account(msgspec.Struct, frozen=True):
 
     Attributes:
         context: The newest context, oldest piece first.
-        compressed: How many pieces before those the model's sliding window has dropped.
+        compressed_frames: The voice frames that the model's sliding window has dropped from it, as runs.
+        compressed_texts: What it has dropped of the user's words that were handed over as text.
     """
 
     context: tuple[Piece, ...] = ()
-    compressed: int = 0
+    compressed_frames: tuple[tuple[int, int], ...] = ()
+    compressed_texts: tuple[str, ...] = ()
 
 
 def parse(data: bytes | str) -> Account:

@@ -8,17 +8,17 @@ that is there as text carries its frames with it. For each frame: ``copies = aud
 its turn``. None is lost, more than one is doubled; a turn is lost when nothing of it is there, and doubled when all of
 it is there more than once. Only a completed turn can be lost: one in progress promised nothing yet.
 
-A model whose window is full drops the oldest turns, and says that it did. What is missing before the oldest turn that
-is there was dropped then, which is no loss: no connection took it.
+A model whose window is full drops the oldest turns, and the emulator's account says which frames and texts they held.
+Exactly these are no loss, since no connection took them; whatever else is missing is lost, before them or after.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.simulator.account import Account
+from services.simulator.account import Account, Piece
 from services.simulator.record import Turn, plain, said_in
 
 GREETING: Final = re.compile(r"\bHello, this is\b", re.IGNORECASE)
@@ -49,7 +49,7 @@ class Held:
         frames_doubled: Spoken frames that are there more than once, each counted once.
         lost_by_turn: Turns with frames that are not there, and how many.
         doubled_by_turn: Turns with frames that are there more than once, and how many.
-        dropped: Numbers of the oldest turns, which the model's sliding window has dropped.
+        dropped: Numbers of the turns of which nothing is left because the model's sliding window has dropped them.
     """
 
     lost: tuple[int, ...] = ()
@@ -96,44 +96,46 @@ def redelivered(turns: Iterable[Turn]) -> tuple[int, ...]:
 
 def held_by_emulator(turns: Sequence[Turn], account: Account) -> Held:
     """Look for every turn in the emulator's context."""
-    found = _copies(turns, account)
-    dropped = _dropped(found) if account.compressed else ()
-    lost, doubled = [], []
-    gone: dict[int, int] = {}
-    twice: dict[int, int] = {}
-    for turn in turns[len(dropped) :]:
-        copies = found[turn.number]
-        if turn.completed and not any(copies):
+    found = _copies(turns, account.context)
+    gone = _copies(turns, _compressed(account))
+    lost, doubled, dropped = [], [], []
+    frames_lost: dict[int, int] = {}
+    frames_doubled: dict[int, int] = {}
+    for turn in turns:
+        copies, excused = found[turn.number], gone[turn.number]
+        if not any(copies) and any(excused):
+            dropped.append(turn.number)
+        elif turn.completed and not any(copies):
             lost.append(turn.number)
         if min(copies) > 1:
             doubled.append(turn.number)
         if turn.frames:
-            gone[turn.number] = copies.count(0)
-            twice[turn.number] = sum(count > 1 for count in copies)
+            frames_lost[turn.number] = sum(not (there or away) for there, away in zip(copies, excused, strict=True))
+            frames_doubled[turn.number] = sum(count > 1 for count in copies)
     return Held(
         tuple(lost),
         tuple(doubled),
-        sum(gone.values()),
-        sum(twice.values()),
-        _worst_first(gone),
-        _worst_first(twice),
-        dropped,
+        sum(frames_lost.values()),
+        sum(frames_doubled.values()),
+        _worst_first(frames_lost),
+        _worst_first(frames_doubled),
+        tuple(dropped),
     )
 
 
-def _copies(turns: Sequence[Turn], account: Account) -> dict[int, list[int]]:
-    """How often the context holds each frame of each turn, as audio or as text; of a written turn, how often it."""
-    audio, texts = _copies_of_frames(account), _copies_as_text(turns, account)
+def _copies(turns: Sequence[Turn], pieces: Sequence[Piece]) -> dict[int, list[int]]:
+    """How often they hold each frame of each turn, as audio or as text; of a written turn, how often it."""
+    audio, texts = _copies_of_frames(pieces), _copies_as_text(turns, pieces)
     return {
         turn.number: [audio[frame] + texts[turn.number] for frame in turn.frames] or [texts[turn.number]]
         for turn in turns
     }
 
 
-def _dropped(found: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
-    """The turns before the oldest of which anything is there; none where nothing is: the newest is never dropped."""
-    oldest = next((number for number, copies in found.items() if any(copies)), 0)
-    return tuple(number for number in found if number < oldest)
+def _compressed(account: Account) -> tuple[Piece, ...]:
+    """What the model's sliding window has dropped, in the shape of a context."""
+    texts = (Piece("user", "text", text) for text in account.compressed_texts)
+    return (Piece("user", "audio", frames=account.compressed_frames), *texts)
 
 
 def _worst_first(by_turn: dict[int, int]) -> tuple[tuple[int, int], ...]:
@@ -150,21 +152,21 @@ def held_by_relay(turns: Sequence[Turn], covered: int) -> Held:
     return Held(lost=facts(turns).forgotten, frames_lost=sum(unstored.values()), lost_by_turn=_worst_first(unstored))
 
 
-def _copies_of_frames(account: Account) -> Counter[int]:
-    """How often the context holds each frame as audio."""
-    runs = (run for piece in account.context if piece.role == "user" for run in piece.frames)
+def _copies_of_frames(pieces: Sequence[Piece]) -> Counter[int]:
+    """How often they hold each frame as audio."""
+    runs = (run for piece in pieces if piece.role == "user" for run in piece.frames)
     return Counter(frame for first, last in runs for frame in range(first, last + 1))
 
 
-def _copies_as_text(turns: Sequence[Turn], account: Account) -> Counter[int]:
-    """How often the context holds each turn as text, by the turn's number.
+def _copies_as_text(turns: Sequence[Turn], pieces: Sequence[Piece]) -> Counter[int]:
+    """How often they hold each turn as text, by the turn's number.
 
     A text may carry several turns, and a line may be the end of a longer one (``What is my company?``), so the longest
     is looked for first and taken out of the text.
     """
     by_line = {plain(turn.prospect): turn.number for turn in turns}
     found: Counter[int] = Counter()
-    for piece in account.context:
+    for piece in pieces:
         if piece.role != "user" or piece.kind != "text":
             continue
         text = plain(piece.text)

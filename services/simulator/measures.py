@@ -141,8 +141,16 @@ def lost_turns(case: Case) -> Finding:
     lost, dropped = case.held.lost, case.held.dropped
     text = f"{_some(len(lost), 'completed turn is', 'completed turns are')} missing from the agent's context."
     if dropped:
-        text += f" The model's window was full, and it dropped turns 1 to {dropped[-1]} itself, which is no loss."
+        text += f" The model's window was full, and it dropped {_ranges(dropped)} itself, which is no loss."
     return Finding(len(lost), text, None, _shown(case, lost))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Turns in words: ``turn 4``, ``turns 1 to 3, 5``."""
+    starts = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    runs = [f"{a} to {b}" if a < b else str(a) for a, b in zip(starts, ends, strict=True)]
+    return f"turn{'s' * (len(numbers) > 1)} {', '.join(runs)}"
 
 
 def doubled_turns(case: Case) -> Finding:

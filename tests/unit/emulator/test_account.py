@@ -1,6 +1,7 @@
 """The account counts what arrived, connection by connection, and what the newest context holds."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from services.emulator import categories, closes
 from services.emulator.account import HANDLES, Account
 from services.emulator.categories import Category, Prompt
 from services.emulator.closes import Close
-from services.emulator.context import Context, Kind, Role, Turn, text_turn
+from services.emulator.context import Context, Gone, Kind, Role, Turn, text_turn
 from services.emulator.effects import Answered, Asked, Began, ContextChanged, Continued, Issued, VoiceHeard
+from services.emulator.faults import Loss
+from services.emulator.mishaps import remaining
 from services.emulator.profiles import Backend
 from services.emulator.runs import Runs
 from services.emulator.session import Phase
@@ -71,6 +74,8 @@ def test_one_connection() -> None:
         "conversations": ["c1"],
         "context": [{"role": "user", "kind": "audio", "text": "Hi.", "utterances": [0], "frames": [[0, 4]]}],
         "compressed": 0,
+        "compressed_frames": [],
+        "compressed_texts": [],
         "frames": {"distinct_received": 10, "in_context": 5, "missing_in_context": 0, "repeated_in_context": 0},
         "greetings": 1,
         "tokens": {
@@ -131,15 +136,37 @@ def test_holes_and_repetitions(held: Runs, counts: tuple[int, int, int, int]) ->
     assert frames_of(account) == counts
 
 
-@pytest.mark.parametrize("context", [Context(prefix=1), Context(compressed=1)])
-def test_a_context_that_begins_later_has_no_holes_before_its_beginning(context: Context) -> None:
-    """Where the beginning came as history or was compressed, holes count from the first frame that is there."""
+@pytest.mark.parametrize(
+    ("context", "missing"),
+    [
+        (Context(prefix=1), 1),
+        (Context(compressed=1, gone=Gone(((7, ((0, 9),)),))), 1),
+        (Context(compressed=1, gone=Gone(((7, ((0, 4),)),))), 6),
+        (Context(compressed=1, gone=Gone(((8, ((0, 9),)),))), 11),
+    ],
+)
+def test_a_context_that_begins_later_has_no_holes_that_are_explained(context: Context, missing: int) -> None:
+    """Where the beginning came as history; what compression dropped of this voice; every other frame is missing."""
     account = Account()
     account.opened("c1", 1.0)
     hear(account, "c1", range(20))
     turns = (text_turn(Role.USER, "Earlier."), spoken((10, 12)), spoken((14, 15)))
-    account.note("c1", ContextChanged(Context(context.instruction, turns, context.prefix, context.compressed)))
-    assert frames_of(account) == (20, 5, 1, 0)
+    account.note("c1", ContextChanged(replace(context, turns=turns)))
+    assert frames_of(account) == (20, 5, missing, 0)
+
+
+def test_what_compression_has_dropped_is_told() -> None:
+    """The frames of the voice and the texts, by the newest context; a false resume does not hide them."""
+    account = Account()
+    account.opened("c1", 1.0)
+    hear(account, "c1", range(20))
+    gone = Gone().plus([spoken((0, 3)), text_turn(Role.MODEL, "Hm."), spoken((4, 9)), text_turn(Role.USER, "Earlier.")])
+    known = Context(turns=(spoken((10, 12)),), compressed=4, gone=gone)
+    for context in (known, remaining(known, Loss.ALL), remaining(known, Loss.AUDIO)):
+        account.note("c1", ContextChanged(context))
+        report = account.voice(7)
+        assert report is not None
+        assert (report["compressed_frames"], report["compressed_texts"]) == ([[0, 9]], ["Earlier."])
 
 
 def test_voices_are_apart() -> None:

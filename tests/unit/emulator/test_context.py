@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.emulator.context import Context, Role, compress, text_turn
+from services.emulator.context import TEXTS, Context, Gone, Kind, Role, Turn, compress, text_turn
 from services.emulator.tokens import NONE, Tokens, of_audio, of_text
 
 TURNS = st.lists(
@@ -52,6 +52,19 @@ def test_compression_drops_no_more_than_it_must() -> None:
     assert compress(context, 80) is not None
     assert compress(context, 80).turns == context.turns
     assert compress(context, 79).turns == context.turns[2:]
+
+
+def test_compression_remembers_what_it_dropped_of_the_user() -> None:
+    """Frames by voice, texts, the newest of them; over several compressions, and of nobody else."""
+    said = [Turn(Role.USER, Kind.AUDIO, "Hi.", of_audio(1), 7, (at,), ((10 * at, 10 * at + 9),)) for at in range(4)]
+    turns = [said[0], text_turn(Role.MODEL, "Ho."), text_turn(Role.USER, "So."), *said[1:]]
+    once = compress(Context(turns=tuple(turns)), of_audio(3).total)
+    assert (once.compressed, once.gone) == (3, Gone(((7, ((0, 9),)),), ("So.",)))
+    twice = compress(once, of_audio(1).total)
+    assert (twice.compressed, twice.gone) == (5, Gone(((7, ((0, 29),)),), ("So.",)))
+    assert (twice.gone.of(7), twice.gone.of(8)) == (((0, 29),), ())
+    many = Gone().plus(text_turn(Role.USER, str(at)) for at in range(TEXTS + 5))
+    assert (many.texts[0], len(many.texts)) == ("5", TEXTS)
 
 
 def test_other_tools_make_the_whole_prompt_dear() -> None:

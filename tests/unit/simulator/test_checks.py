@@ -203,13 +203,46 @@ def test_the_account_is_read_as_the_emulator_writes_it() -> None:
         account.parse('{"context": 3}')
 
 
+def compressed(account: Account, *turns: Turn, texts: tuple[str, ...] = ()) -> Account:
+    """The account, where the model's window has dropped these turns as audio, and these texts."""
+    frames = tuple((turn.frames.start, turn.frames.stop - 1) for turn in turns)
+    return structs.replace(account, compressed_frames=frames, compressed_texts=texts)
+
+
 def test_what_the_models_own_window_has_dropped_is_not_lost() -> None:
-    """The oldest turns, where it says that it dropped some; a hole after them is lost, and all where nothing is."""
+    """Exactly the turns that the account says it has dropped, as audio or as text."""
     turns = talk()
-    later = structs.replace(context(*map(spoken, turns[2:])), compressed=4)
-    held = checks.held_by_emulator(turns, later)
-    assert held == Held(dropped=(1, 2))
-    assert checks.held_by_emulator(turns, structs.replace(later, compressed=0)).lost == (1, 2)
-    holed = structs.replace(context(*map(spoken, (turns[2], *turns[4:]))), compressed=4)
-    assert checks.held_by_emulator(turns, holed).lost == (4,)
-    assert checks.held_by_emulator(turns, Account(compressed=4)).lost == (1, 2, 3, 4, 5, 6)
+    rest = context(*map(spoken, turns[2:]))
+    assert checks.held_by_emulator(turns, compressed(rest, *turns[:2])) == Held(dropped=(1, 2))
+    as_text = compressed(rest, turns[0], texts=(turns[1].prospect,))
+    assert checks.held_by_emulator(turns, as_text) == Held(dropped=(1, 2))
+    assert checks.held_by_emulator(turns, rest).lost == (1, 2)
+    assert checks.held_by_emulator(turns, compressed(rest, turns[0])).lost == (2,)
+    assert checks.held_by_emulator(turns, compressed(sound(), *turns[:2])) == Held(), "they came back"
+
+
+def test_a_turn_that_is_lost_beside_what_was_dropped_is_caught() -> None:
+    """A hole after the dropped turns, with all its frames."""
+    turns = talk()
+    holed = compressed(context(*map(spoken, (turns[2], *turns[4:]))), *turns[:2])
+    count = len(turns[3].frames)
+    assert checks.held_by_emulator(turns, holed) == Held(
+        lost=(4,), frames_lost=count, lost_by_turn=((4, count),), dropped=(1, 2)
+    )
+
+
+def test_a_resume_that_forgets_everything_is_not_excused_by_a_compression_before() -> None:
+    """Nothing is left, or the newest turn alone: what compression had not dropped is lost."""
+    turns = talk()
+    assert checks.held_by_emulator(turns, compressed(Account(), *turns[:2])).lost == (3, 4, 5, 6)
+    held = checks.held_by_emulator(turns, compressed(context(spoken(turns[5])), *turns[:2]))
+    assert (held.dropped, held.lost) == ((1, 2), (3, 4, 5))
+    assert held.frames_lost == sum(len(turn.frames) for turn in turns[2:5])
+
+
+def test_a_turn_half_of_which_was_dropped_has_lost_the_other_half() -> None:
+    """It was there, so it is no lost turn; the frames that nobody dropped are lost."""
+    turns = talk()
+    rest = structs.replace(context(*map(spoken, turns[1:])), compressed_frames=((0, 3),))
+    missing = len(turns[0].frames) - 4
+    assert checks.held_by_emulator(turns, rest) == Held(frames_lost=missing, lost_by_turn=((1, missing),), dropped=(1,))

@@ -3,7 +3,7 @@
 The run is the events of a run as they are stored; a defect is a change to them, or to what the agent's context holds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,8 @@ import pytest
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
-from services.simulator import hold, verdicts
+from services.simulator import checks, hold, verdicts
+from services.simulator.account import Account, Piece
 from services.simulator.checks import Held
 from services.simulator.measures import Case
 from services.simulator.record import Record, recall
@@ -237,6 +238,32 @@ def test_what_the_context_has_lost_or_doubled_is_caught(held: Held, name: str, t
     caught = failed(case(good(), held))
     assert set(caught) == {name}
     assert caught[name].evidence[0].turn == turn
+
+
+@pytest.mark.parametrize(
+    ("kept", "dropped", "lost"),
+    [
+        ((4, 5, 6, 7, 8), (1, 2, 3), ()),
+        ((8,), (1, 2, 3), (4, 5, 6, 7)),
+        ((4, 5, 6, 8), (1, 2, 3), (7,)),
+    ],
+    ids=["nothing else", "a resume that forgets everything after a compression", "turn 7 besides"],
+)
+def test_a_compression_excuses_what_it_dropped_and_nothing_else(
+    kept: Sequence[int], dropped: Sequence[int], lost: Sequence[int]
+) -> None:
+    """By the emulator's account of the run: turns and frames that nobody dropped are lost, whatever was compressed."""
+    judged = case(good())
+    runs = {turn.number: (turn.frames.start, turn.frames.stop - 1) for turn in judged.record.turns}
+    context = tuple(Piece("user", "audio", frames=(runs[number],)) for number in kept)
+    account = Account(context, compressed_frames=tuple(runs[number] for number in dropped))
+    judged = replace(judged, held=checks.held_by_emulator(judged.record.turns, account))
+    caught = failed(judged)
+    assert set(caught) == ({"lost_turns", "frames_lost"} if lost else set())
+    for check in caught.values():
+        assert sorted(shown.turn for shown in check.evidence) == list(lost)
+    (finding,) = [check.finding for check in verdicts.judge(judged) if check.name == "lost_turns"]
+    assert "dropped turns 1 to 3 itself" in finding
 
 
 def test_every_check_has_its_defect() -> None:
