@@ -13,7 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from services.common import logs, sql_engine
+from services.common import logs, sql_engine, sqlite_wal
 from services.common.lifecycle import StartupError
 from services.handles import keyfile, postgres, programs, schema, sqlite, sqlite_file, sqlite_programs
 from services.handles.codec import Sealing, UnreadableError
@@ -139,10 +139,7 @@ async def migrating(url: URL, work: Callable[[Connection], T]) -> T:
 
 def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own
-    cursor = connection.cursor()
-    for name, value in sqlite_programs.PRAGMAS.items():
-        cursor.execute(f"PRAGMA {name}={value}")
-    cursor.close()
+    sqlite_wal.configure(connection, sqlite_programs.PRAGMAS)
 
 
 def _unusable(url: URL, error: BaseException) -> StartupError:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Executable
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
+from services.common import sqlite_wal
 from services.handles.compiling import SQLITE_REPAIRS, Compiled, compiled, moment_to_text
 from services.handles.programs import Answer, Ask, Program
 from services.handles.statements import LOCK
@@ -45,8 +46,7 @@ def connect(path: Path, pragmas: Mapping[str, str]) -> sqlite3.Connection:
         pragmas: What it sets beside `PRAGMAS`, or otherwise.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    for name, value in {**PRAGMAS, **pragmas}.items():
-        connection.execute(f"PRAGMA {name}={value}").fetchall()
+    sqlite_wal.configure(connection, {**PRAGMAS, **pragmas})
     return connection
 
 

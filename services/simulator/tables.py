@@ -15,11 +15,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from services.common import schema, sql_engine
+from services.common import schema, sql_engine, sqlite_wal
 from services.common.lifecycle import StartupError
 
 _T = TypeVar("_T")
 
+_PRAGMAS: Final = {
+    "busy_timeout": "30000",
+    "journal_mode": "WAL",
+    "synchronous": "NORMAL",
+    "foreign_keys": "ON",
+}
 _DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 SCHEMA: Final = schema.Schema(
     scripts=Path(__file__).parent / "migrations",
@@ -154,10 +160,7 @@ def _configure_to_migrate(connection: Any, record: object) -> None:  # noqa: ANN
 
 def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the same
     """Readers beside the writer; no waiting for the disk at a commit: a crash of the machine may cost seconds."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    sqlite_wal.configure(connection, _PRAGMAS)
 
 
 def _why(error: Exception) -> str:
