@@ -8,15 +8,13 @@ machines do not have.
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from services.common.config import Environment
-from services.common.tracing import Tracer
 
 SAMPLERS: Final = (
     "parentbased_always_on",
@@ -95,23 +93,6 @@ def read(values: Mapping[str, str], problems: list[str]) -> Tracing:
     if tracing.on:
         problems += env.problems
     return tracing
-
-
-@asynccontextmanager
-async def opened(tracing: Tracing, service: str) -> AsyncIterator[Tracer | None]:
-    """What takes traces, if anything does; leaving the context sends what is left, in a bounded time.
-
-    Args:
-        tracing: Where they go.
-        service: The service's own name, for example ``relay``.
-    """
-    if not tracing.on:
-        yield None
-        return
-    from services.common import tracing_otel  # noqa: PLC0415 - who makes no traces does not pay for the library
-
-    async with tracing_otel.exporting(replace(tracing, service=tracing.service or f"filo-{service}")) as tracer:
-        yield tracer
 
 
 def _endpoint(env: Environment, default: str) -> str:

@@ -9,7 +9,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from filo.handles.v1 import handles_pb2, handles_pb2_grpc
-from services.common import grpc_server, lifecycle, logs, metrics, process_metrics, tracing_settings, waiting
+from services.common import grpc_server, lifecycle, logs, metrics, process_metrics, tracing_export, waiting
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address, ConfigError
 from services.handles import access, database, rotation
@@ -65,7 +65,7 @@ async def running(
         def register(server: grpc.aio.Server) -> None:
             handles_pb2_grpc.add_HandlesServiceServicer_to_server(servicer, server)
 
-        async with tracing_settings.opened(settings.tracing, NAME) as tracer:
+        async with tracing_export.opened(settings.tracing, NAME) as tracer:
             with metrics.serving(registry, settings.metrics_address) as metrics_address:
                 serving = grpc_server.serving(
                     settings.address,

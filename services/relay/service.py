@@ -21,7 +21,7 @@ from services.common import (
     logs,
     metrics,
     process_metrics,
-    tracing_settings,
+    tracing_export,
 )
 from services.common.clock import Clock, SystemClock
 from services.common.config import Address
@@ -84,7 +84,7 @@ async def running(
     readiness = Readiness(ready=False)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
-        tracer = await stack.enter_async_context(tracing_settings.opened(settings.tracing, "relay"))
+        tracer = await stack.enter_async_context(tracing_export.opened(settings.tracing, "relay"))
         calls = _calls(prometheus)
         channel = await stack.enter_async_context(
             grpc_client.channel(settings.handles_address, "handles", _to_store(settings), calls, tracer)

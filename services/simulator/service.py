@@ -17,7 +17,7 @@ from services.common import (
     logs,
     metrics,
     process_metrics,
-    tracing_settings,
+    tracing_export,
     waiting,
 )
 from services.common.clock import Clock, SystemClock
@@ -65,7 +65,7 @@ async def running(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(registry, "simulator"))
         kept = await stack.enter_async_context(store.opened(settings.database))
-        tracer = await stack.enter_async_context(tracing_settings.opened(settings.tracing, "simulator"))
+        tracer = await stack.enter_async_context(tracing_export.opened(settings.tracing, "simulator"))
         channel = await stack.enter_async_context(
             grpc_client.channel(settings.relay_control_address, "relay", settings.transport, calls, tracer)
         )

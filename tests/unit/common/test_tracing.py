@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from filo.relay.v1 import relay_pb2 as pb
 from filo.relay.v1 import relay_pb2_grpc as rpc
-from services.common import grpc_client, grpc_server, logs, tracing, tracing_otel, tracing_settings
+from services.common import grpc_client, grpc_server, logs, tracing, tracing_export, tracing_otel
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.tracing import Point
@@ -293,7 +293,7 @@ async def test_a_call_that_is_given_up_has_a_span_all_the_same() -> None:
 
 async def test_off_nothing_is_there() -> None:
     """By default; and then the library is not even imported, which a process of its own shows."""
-    async with tracing_settings.opened(Tracing(), "relay") as tracer:
+    async with tracing_export.opened(Tracing(), "relay") as tracer:
         assert tracer is None
     code = (
         "import sys, services.relay.service, services.handles.service, services.simulator.service; "
@@ -309,7 +309,7 @@ async def test_a_collector_gets_what_was_told() -> None:
         settings = Tracing(
             "otlp", endpoint=taking.url, headers=(("x-key", "k"),), resource=(("deployment.environment", "test"),)
         )
-        async with tracing_settings.opened(settings, "relay") as tracer:
+        async with tracing_export.opened(settings, "relay") as tracer:
             assert tracer is not None
             span = tracer.begin("turn", attributes={"filo.turn": 1})
             span.tell("rotated", {"filo.continuity": "handle"})
