@@ -9,8 +9,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, Histogram, ProcessCollector
 
-INTERVAL: Final = 0.25
-"""Seconds between two looks at the event loop."""
+from services.common.lateness import INTERVAL, Lateness
 
 _LAGS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -37,26 +36,50 @@ class Process:
             registry=registry,
         )
 
-    async def measure(self) -> None:
-        """Measure the event loop's lag for ever. Safe to cancel."""
+    async def measure(self, lateness: Lateness) -> None:
+        """Measure the event loop's lag for ever. Safe to cancel.
+
+        Args:
+            lateness: Told of each look.
+        """
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + INTERVAL
             await asyncio.sleep(INTERVAL)
-            self._lag.observe(max(0.0, loop.time() - due))
+            self._lag.observe(lateness.looked(loop.time()))
+
+
+class Watched:
+    """How late this process is, by its event loop's own time."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.lateness = Lateness(self._loop.time())
+
+    def late(self, seconds: float) -> float:
+        """How many of the last so many seconds this process was late; see `lateness.Late`."""
+        now = self._loop.time()
+        return self.lateness.since(now - seconds, now)
+
+    def lag(self) -> float:
+        """How much later than asked for the loop comes back these seconds, the mean."""
+        return self.lateness.lag(self._loop.time())
 
 
 @asynccontextmanager
-async def watched(registry: CollectorRegistry, service: str) -> AsyncIterator[None]:
+async def watched(registry: CollectorRegistry, service: str) -> AsyncIterator[Watched]:
     """Tell of this process in `registry` while the context is open.
 
     Args:
         registry: Of the service.
         service: Its name.
+
+    Yields:
+        How late it is.
     """
-    measuring = asyncio.create_task(Process(registry, service).measure())
+    watch = Watched()
+    measuring = asyncio.create_task(Process(registry, service).measure(watch.lateness))
     try:
-        yield
+        yield watch
     finally:
         measuring.cancel()
         await asyncio.wait([measuring])
