@@ -40,7 +40,7 @@ def _case(suite: str, run: pb.SuiteRun) -> ET.Element:
         if not check.passed:
             failure = ET.SubElement(case, "failure", message=f"{check.name}: {check.finding}", type=check.name)
             failure.text = "\n".join(f"turn {shown.turn}: {shown.text}" for shown in check.evidence)
-    if not run.run.report.checks:
+    if not run.run.report.passed and all(check.passed for check in run.run.report.checks):
         ET.SubElement(case, "failure", message=run.run.reason, type="outcome")
     ET.SubElement(case, "system-out").text = f"{run.run.name}: {run.run.reason}"
     return case

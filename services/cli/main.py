@@ -115,7 +115,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument an option
 ) -> None:
     """Start a training run in the services of `filo up`, and watch it; or a whole suite in services of its own.
 
-    Exit code: 0 every check passed, 1 one failed or the run did not complete, 2 bad input, 3 could not run.
+    Exit code: 0 every check passed, 1 one failed or the run itself, 2 bad input, 3 could not run.
     """
     from services.cli import train as command  # noqa: PLC0415 - only what runs is imported
     from services.cli.records import Wanted  # noqa: PLC0415 - the same

@@ -30,7 +30,7 @@ DOCUMENTS: Final[Mapping[str, Any]] = {"persona": persona, "agent": agent, "faul
 """Which field of a spec names which kind of document."""
 
 EXIT_NOT_WELL: Final = 1
-"""The run did not complete, or a check of its report failed."""
+"""The run did not pass: a check of its report failed, or it could not be performed to its end."""
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_CANNOT_RUN: Final = 3
@@ -112,8 +112,7 @@ def run(
         own: Run in a stack of its own, made so, instead of at `address`.
 
     Returns:
-        The exit code: 0 when the run completed and every check passed, 1 when not, 2 for bad input, 3 when nothing
-        could be run.
+        The exit code: 0 when the run passed, 1 when not, 2 for bad input, 3 when nothing could be run.
     """
     screen = Screen()
     try:
@@ -125,7 +124,7 @@ def run(
 
     def perform(transport: Transport) -> int:
         ended = asyncio.run(_conducted(address, spec, screen, transport, Own(own, environ) if own else None))
-        return _tell(ended, wanted.keep_run(ended, baseline), screen)
+        return tell(ended, wanted.keep_run(ended, baseline), screen)
 
     return _guarded(perform, wanted, environ, address)
 
@@ -219,7 +218,17 @@ def _tell_suite(result: pb.SuiteResult, written: Sequence[Path], screen: Screen)
     return 0 if result.passed else EXIT_NOT_WELL
 
 
-def _tell(ended: pb.Run, written: Sequence[Path], screen: Screen) -> int:
+def tell(ended: pb.Run, written: Sequence[Path], screen: Screen) -> int:
+    """Tell what a run came to.
+
+    Args:
+        ended: The run, with its report.
+        written: The files of its record.
+        screen: Where it is told.
+
+    Returns:
+        The exit code, by the report's verdict.
+    """
     screen.show(summary(ended))
     screen.show(checks(ended))
     wrong = [check for check in ended.report.checks if not check.passed]
@@ -229,13 +238,15 @@ def _tell(ended: pb.Run, written: Sequence[Path], screen: Screen) -> int:
             screen.say(f"  turn {shown.turn}: {clean(shown.text)}", style="red")
     if written:
         screen.say(f"Report: {', '.join(map(str, written))}")
-    return EXIT_NOT_WELL if wrong or ended.outcome != pb.OUTCOME_COMPLETED else 0
+    if not ended.report.passed and not wrong:
+        screen.say(f"Failed: {clean(ended.reason)}", style="bold red")
+    return 0 if ended.report.passed else EXIT_NOT_WELL
 
 
 def _refused(error: ServiceError, address: Address) -> int:
     if error.reason is Reason.INVALID_ARGUMENT:
         return _fail(error.detail, EXIT_BAD_INPUT)
-    if error.reason is Reason.SERVICE_UNAVAILABLE:
+    if error.reason in (Reason.SERVICE_UNAVAILABLE, Reason.DEADLINE_EXCEEDED):
         return _fail(f"no simulator answers at {address}; start the services first: filo up", EXIT_CANNOT_RUN)
     return _fail(f"{error.reason}: {error.detail}", EXIT_CANNOT_RUN)
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.simulator import checks
+from services.simulator import checks, verdicts
 from services.simulator.checks import Held
 from services.simulator.metrics import OUTCOMES
 from services.simulator.record import Record
@@ -34,7 +34,7 @@ def window(model: str) -> int:
     return WINDOWS[max(known, key=len)] if (known := [row for row in WINDOWS if name.startswith(row)]) else 0
 
 
-def build(run: pb.Run, record: Record, held: Held, counted_by: str, verdicts: Sequence[pb.Check] = ()) -> pb.Report:
+def build(run: pb.Run, record: Record, held: Held, counted_by: str, judged: Sequence[pb.Check] = ()) -> pb.Report:
     """Put a report together.
 
     Args:
@@ -42,7 +42,7 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str, verdicts: Se
         record: What was counted while it ran.
         held: What of it the agent's context has.
         counted_by: Who said so; `NOT_COUNTED` while the run is in progress.
-        verdicts: The checks; none while the run is in progress.
+        judged: The checks; none while the run is in progress.
     """
     facts = checks.facts(record.turns)
     doubled = {*held.doubled, *checks.redelivered(record.turns)}
@@ -63,8 +63,8 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str, verdicts: Se
         tokens=_tokens(record),
         restarted_turns=sum(turn.restarts > 0 for turn in record.turns),
         counted_by=counted_by,
-        passed=bool(verdicts) and all(check.passed for check in verdicts),
-        checks=verdicts,
+        passed=verdicts.passed(run.outcome, judged),
+        checks=judged,
         faults=record.faults,
         takeovers=record.takeovers,
         context_window=window(run.spec.model),

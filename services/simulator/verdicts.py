@@ -4,7 +4,7 @@ A check that does not apply is left out rather than passed. Thresholds are data:
 others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -36,6 +36,15 @@ class Check:
 def judge(case: Case) -> list[pb.Check]:
     """Every check that applies to a run."""
     return [result for name, check in CHECKS.items() if (result := _result(name, check, case)) is not None]
+
+
+def passed(outcome: pb.Outcome.ValueType, judged: Sequence[pb.Check]) -> bool:
+    """Whether a run passed: every check that applies holds. This alone decides, wherever a verdict is shown.
+
+    A run that was lost or stopped passes where its thresholds allow that. One that failed proves nothing: it could not
+    begin, or not be judged to its end.
+    """
+    return outcome != pb.OUTCOME_FAILED and bool(judged) and all(check.passed for check in judged)
 
 
 def result(name: str, title: str, finding: Finding, threshold: float, *, least: bool) -> pb.Check:

@@ -117,7 +117,8 @@ def _dot(number: int, one: pb.SuiteRun) -> Html:
 
 
 def _failed(one: pb.SuiteRun) -> str:
-    return one.error or ", ".join(check.name.replace("_", " ") for check in one.run.report.checks if not check.passed)
+    failed = (check.name.replace("_", " ") for check in one.run.report.checks if not check.passed)
+    return one.error or ", ".join(failed) or one.run.reason
 
 
 def _score(one: pb.SuiteRun) -> str:

@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.cli import junit, records
 from tests.unit.cli import recorded
@@ -42,6 +44,18 @@ def test_each_run_is_a_case_and_each_failed_check_a_failure() -> None:
     assert bad.find("failure").text == "turn 7: What is my company? & so on"  # type: ignore[union-attr]
     assert not_run.find("error").attrib["message"] == "SERVICE_UNAVAILABLE: away"  # type: ignore[union-attr]
     assert lost.find("failure").attrib["message"] == "The simulator failed."  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("outcome", [pb.OUTCOME_FAILED, pb.OUTCOME_LOST])
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_reports_verdict_alone_decides(outcome: pb.Outcome.ValueType, *, passed: bool) -> None:
+    """A lost run whose thresholds allow it is no failure; one that failed is, although no check says so."""
+    run = pb.Run(outcome=outcome, reason="The simulator failed.", report=pb.Report(passed=passed))
+    run.report.checks.add(name="turns_completed", passed=True)
+    made = pb.SuiteResult(runs=[pb.SuiteRun(title="one", run=run)])
+    suite = ET.fromstring(junit.to_xml(made))  # noqa: S314 - our own
+    told = [failure.attrib["message"] for failure in suite.findall(".//failure")]
+    assert (suite.attrib["failures"], told) == (("0", []) if passed else ("1", ["The simulator failed."]))
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:

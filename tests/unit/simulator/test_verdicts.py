@@ -280,6 +280,27 @@ def test_thresholds_are_data() -> None:
     assert set(failed(case(good(), thresholds={"longest_gap_ms": 1_000}))) == {"longest_gap_ms"}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "least", "passes"),
+    [
+        (pb.OUTCOME_LOST, 1.0, False),
+        (pb.OUTCOME_LOST, 0.5, True),
+        (pb.OUTCOME_STOPPED, 0.5, True),
+        (pb.OUTCOME_COMPLETED, 0.5, True),
+        (pb.OUTCOME_FAILED, 0.5, False),
+    ],
+)
+def test_the_thresholds_decide_however_a_run_ended(
+    outcome: pb.Outcome.ValueType, least: float, *, passes: bool
+) -> None:
+    """A lost or stopped run passes where fewer turns are allowed; one that failed proves nothing."""
+    tape = good()
+    unanswered(tape)
+    judged = verdicts.judge(case(tape, thresholds={"turns_completed": least}))
+    assert verdicts.passed(outcome, judged) is passes
+    assert not verdicts.passed(outcome, ())
+
+
 def test_what_does_not_apply_is_left_out() -> None:
     """No question, no advice, no cut, no frame, no window, too short for its phases: these checks are not there."""
     run = Recorder()
