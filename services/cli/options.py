@@ -160,7 +160,9 @@ SimulatorAddress = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON, one value a line.")]
 RunName = Annotated[str, typer.Argument(help="The run, `runs/ID` or ID.", metavar="RUN")]
-AfterSequence = Annotated[int, typer.Option("--after", min=0, help="Only events after this number.", metavar="N")]
+AfterSequence = Annotated[
+    int, typer.Option("--after", min=0, max=2**63 - 1, help="Only events after this number.", metavar="N")
+]
 Newest = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many, newest first.", metavar="N")]
 NoResume = Annotated[bool, typer.Option("--no-resume", help="Without Filo: end at the first cut.")]
 

@@ -1,5 +1,6 @@
 """`filo.simulator.v1.SimulatorService` over gRPC: reads requests, asks `Runs`, writes responses."""
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Final
@@ -9,10 +10,12 @@ from filo.simulator.v1 import simulator_pb2_grpc
 from services.common.errors import invalid
 from services.common.grpc_server import Context
 from services.simulator.runs import Runs
+from services.simulator.store import MOST
 
 SERVICE: Final = "filo.simulator.v1.SimulatorService"
 DEFAULT_PAGE: Final = 50
 LARGEST_PAGE: Final = 1_000
+_TOKEN: Final = re.compile(r"[0-9]{1,19}")
 
 
 class SimulatorServicer(simulator_pb2_grpc.SimulatorServiceServicer):
@@ -42,9 +45,9 @@ class SimulatorServicer(simulator_pb2_grpc.SimulatorServiceServicer):
             raise invalid("page_size", f"must be 1 to {LARGEST_PAGE}, not {size}")
         before = None
         if request.page_token:
-            if not request.page_token.isdecimal() or not request.page_token.isascii():
+            if not _TOKEN.fullmatch(request.page_token):
                 raise invalid("page_token", "is not one that this service gave")
-            before = int(request.page_token)
+            before = min(int(request.page_token), MOST)
         found = await self._runs.page(size + 1, before)
         page = found[:size]
         following = str(page[-1][0]) if len(found) > size else ""

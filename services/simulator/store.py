@@ -16,6 +16,8 @@ from services.simulator.tables import Event, Lease, Run
 
 PAGE: Final = 500
 """Events read at once."""
+MOST: Final = 2**31 - 1
+"""The largest number of an event or a run: what a column of whole numbers holds on PostgreSQL."""
 NOBODY: Final = ""
 """Holds a run that waits for a simulator."""
 
@@ -199,6 +201,7 @@ class Store:
 
     async def events(self, name: str, after: int = 0) -> AsyncIterator[pb.WatchRunResponse]:
         """The stored events of a run after a sequence number, in order."""
+        after = min(after, MOST)
         while True:
             wanted = select(Event.sequence, Event.event).where(Event.run == name, Event.sequence > after)
             async with self._engine.connect() as connection:

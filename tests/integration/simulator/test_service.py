@@ -18,7 +18,7 @@ from services.common.lifecycle import StartupError
 from services.simulator import service, store
 from services.simulator.config import Settings
 from tests.integration.simulator.conftest import Stack
-from tests.support.simulator import ANY_PORT, RunningSimulator, running_simulator
+from tests.support.simulator import ANY_PORT, RunningSimulator, running_simulator, runs_url
 
 SECONDS = 55
 NOBODY = Address("127.0.0.1", 1)
@@ -79,6 +79,7 @@ async def test_bad_requests_name_their_field(stack: Stack) -> None:
             await refusal(stub.StartRun(pb.StartRunRequest(request_id=fresh, spec=pb.RunSpec(turns=10_001)))),
             await refusal(stub.ListRuns(pb.ListRunsRequest(page_size=1001))),
             await refusal(stub.ListRuns(pb.ListRunsRequest(page_token="x"))),
+            await refusal(stub.ListRuns(pb.ListRunsRequest(page_token="9" * 5_000))),
             await refusal(anext(aiter(stub.WatchRun(pb.WatchRunRequest(name="runs/1", after_sequence=-1))))),
         ]
         missing = [
@@ -92,6 +93,7 @@ async def test_bad_requests_name_their_field(stack: Stack) -> None:
         "spec",
         "spec.turns",
         "page_size",
+        "page_token",
         "page_token",
         "after_sequence",
     ]
@@ -112,6 +114,20 @@ async def test_runs_are_listed_newest_first_in_pages(stack: Stack) -> None:
     assert pages == 3
     assert not any(run.HasField("report") or run.transcript for run in listed)
     assert {run.outcome for run in listed} == {pb.OUTCOME_COMPLETED}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_numbers_beyond_every_event_and_run_find_nothing_more(tmp_path: Path, kind: str) -> None:
+    """The largest that the contract can say is no error on any database."""
+    async with (
+        asyncio.timeout(SECONDS),
+        running_simulator(tmp_path, **NOWHERE, database_url=runs_url(kind, tmp_path)) as simulator,
+    ):
+        run = await simulator.run(turns=1)
+        assert run.outcome == pb.OUTCOME_FAILED
+        assert await simulator.watch(run, after=2**63 - 1) == []
+        for token in (str(2**40), str(2**63 - 1)):
+            assert (await simulator.stub.ListRuns(pb.ListRunsRequest(page_token=token))).runs[0].name == run.name
 
 
 async def test_a_stopped_run_completes_its_turn(stack: Stack) -> None:

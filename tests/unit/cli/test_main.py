@@ -98,6 +98,8 @@ def test_train_turns_its_options_into_a_run(ordered: list[object]) -> None:
         "train --address nowhere",
         "up --upstream other",
         "up --connection-lifetime soon",
+        "runs watch 1 --after 99999999999999999999",
+        "runs watch 1 --after -1",
         "trian",
     ],
 )
