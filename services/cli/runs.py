@@ -208,7 +208,8 @@ def _ask(address: str, work: "Callable[[Stub], Awaitable[int]]") -> None:
     except ServiceError as error:
         bad = error.reason in (Reason.INVALID_ARGUMENT, Reason.RUN_NOT_FOUND)
         away = f"no simulator answers at {where}; start the services first: filo up"
-        text = away if error.reason is Reason.SERVICE_UNAVAILABLE else error.detail
+        silent = error.reason in (Reason.SERVICE_UNAVAILABLE, Reason.DEADLINE_EXCEEDED)
+        text = away if silent else error.detail
         raise typer.Exit(_fail(text, EXIT_BAD_INPUT if bad else EXIT_CANNOT_RUN)) from error
 
 

@@ -50,6 +50,7 @@ class Conductor:
     screen: Screen
     supervisor: Supervisor | None = None
     _done: dict[str, pb.SuiteRun] = field(default_factory=dict)
+    _patience: int = RETRIES
 
     async def perform(self) -> pb.SuiteResult:
         """Run everything; what breaks services runs alone, at the end. Safe to cancel."""
@@ -85,6 +86,7 @@ class Conductor:
             done.run.CopyFrom(await self._run(planned))
         except ServiceError as error:
             done.error = f"{error.reason}: {error.detail}"
+            self._patience = 0 if error.meaning.retryable else self._patience
         self._done[planned.title] = done
         self.screen.say(line(done), style="" if is_good(done) else "bold red")
         self.screen.status(f"{len(self._done)} of {len(self.suite.runs)} runs are done")
@@ -92,7 +94,8 @@ class Conductor:
     async def _run(self, planned: Planned) -> pb.Run:
         if planned.exclusive and self.supervisor is None:
             raise ServiceError(Reason.INVALID_ARGUMENT, "it breaks services, and these are not this command's own")
-        name = await start(self.stub, planned.spec)
+        name = await start(self.stub, planned.spec, self._patience)
+        self._patience = RETRIES
         wrecker = Wrecker(self.supervisor) if self.supervisor else None
         run = await follow(self.stub, name, wrecker.see if wrecker else lambda _: None)
         if wrecker:
@@ -100,14 +103,19 @@ class Conductor:
         return run
 
 
-async def start(stub: "rpc.SimulatorServiceAsyncStub", spec: pb.RunSpec) -> str:
+async def start(stub: "rpc.SimulatorServiceAsyncStub", spec: pb.RunSpec, patience: int = RETRIES) -> str:
     """Start a run at a simulator that may be busy; returns its name. Safe to cancel.
+
+    Args:
+        stub: The simulator.
+        spec: What to run.
+        patience: Seconds in which one that is away may come back; where it did not for one run, none for the next.
 
     Raises:
         ServiceError: The simulator refuses, or is away and does not come back.
     """
     request = pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=spec)
-    for _ in range(RETRIES):
+    for _ in range(patience):
         try:
             return (await stub.StartRun(request)).run.name
         except ServiceError as error:
@@ -150,6 +158,7 @@ async def conduct(
             address = own.simulator
         channel = await stack.enter_async_context(grpc_client.channel(address, "simulator", transport))
         stub = rpc.SimulatorServiceStub(channel)
+        await stub.ListRuns(pb.ListRunsRequest(page_size=1))  # nobody there is told once, and not by each run
         conductor = Conductor(stub, suite, parallel, screen, own.supervisor if own else None)
         with screen:
             if own is None:

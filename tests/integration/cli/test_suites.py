@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -94,6 +95,12 @@ def test_nothing_to_run_in_is_exit_code_3(place: Path) -> None:
     done = filo("train", "--address", "127.0.0.1:1", environ=environment(place), cwd=place)
     assert done.returncode == 3
     assert "no simulator answers at 127.0.0.1:1" in done.stderr
+    began = time.monotonic()
+    words = ("--suite", "small.yaml", "--parallel", "1", "--address", "127.0.0.1:1")
+    suite = filo("train", *words, environ=environment(place), cwd=place)
+    assert (suite.returncode, suite.stdout) == (3, "")
+    assert suite.stderr == "filo train: no simulator answers at 127.0.0.1:1; start the services first: filo up\n"
+    assert time.monotonic() - began < 30, "it is found out once, and not by each of five runs"
     listed = filo("runs", "ls", "--address", "127.0.0.1:1", environ=environment(place), cwd=place)
     assert listed.returncode == 3
 
