@@ -12,6 +12,7 @@ from services.common.config import Address, Environment
 from services.common.tls import Transport
 from services.common.tracing_settings import Tracing
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, Policy
+from services.relay.transport import LIBRARIES
 from services.relay.upstream.breaker import BreakerPolicy
 
 GEMINI_URL: Final = "wss://generativelanguage.googleapis.com"
@@ -65,6 +66,7 @@ class Settings:
         outbox_bytes: What is kept for a client that is away or slow, oldest out first.
         conversations: As many conversations may be held at once; who comes beyond is sent to another replica.
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
+        transport_library: What carries the WebSockets of both sides: ``websockets``, or ``picows``, which is compiled.
         transport: What encrypts the calls between services.
         access: Who may call the control API.
         tracing: Where traces go, if they go anywhere.
@@ -97,6 +99,7 @@ class Settings:
     outbox_bytes: int = 4 * 1024 * 1024
     conversations: int = 1000
     session_metrics: int = 500
+    transport_library: str = "websockets"
     transport: Transport = Transport()  # noqa: RUF009 - frozen
     access: Access = Access()  # noqa: RUF009 - frozen
     tracing: Tracing = Tracing()  # noqa: RUF009 - frozen
@@ -151,6 +154,7 @@ class Settings:
             outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
             conversations=env.integer("CONVERSATIONS", default.conversations, low=1),
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
+            transport_library=env.choice("TRANSPORT", default.transport_library, LIBRARIES),
             transport=transport,
             access=_access(shared, transport, control),
             tracing=tracing_settings.read(values, shared.problems),

@@ -30,7 +30,7 @@ from services.relay.core.conversation import Conversation
 from services.relay.heartbeat import Heartbeat
 from services.relay.lease import Lease
 from services.relay.metrics import yes_or_no
-from services.relay.sockets import ClientSocket
+from services.relay.sockets import Socket
 from services.relay.store import Attached
 from services.relay.surroundings import Surroundings
 from services.relay.tally import Tally
@@ -205,7 +205,7 @@ class LiveConversation:
 
     # The client.
 
-    async def attend(self, socket: ClientSocket, request: protocol.Request, missed: list[resources.Turn]) -> None:
+    async def attend(self, socket: Socket, request: protocol.Request, missed: list[resources.Turn]) -> None:
         """Serve one client's socket until it ends.
 
         Args:

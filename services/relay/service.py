@@ -47,6 +47,7 @@ from services.relay.registry import Registry
 from services.relay.store import Store
 from services.relay.surroundings import Surroundings
 from services.relay.takeover import Takeover
+from services.relay.transport import named
 from services.relay.upstream import backend
 from services.relay.upstream.breaker import Breaker, BreakerState, Gate
 from services.relay.upstream.connection import Dialler
@@ -92,6 +93,7 @@ async def running(
         store = Store(channel, clock, Backend(settings.backend))
         breaker = Breaker(settings.breaker)
         gate = Gate(breaker, clock)
+        carrier = named(settings.transport_library)
         dialler = Dialler(
             settings.upstream_url,
             _backend(settings),
@@ -99,6 +101,7 @@ async def running(
             connect_timeout=settings.connect_timeout,
             close_timeout=settings.close_timeout,
             gate=gate,
+            transport=carrier,
             counted=counts.dialled,
         )
         warm_up()
@@ -129,7 +132,7 @@ async def running(
         store.holder = str(settings.advertise_address or control_address)
         door = ClientServer(settings, tokens, registry, counts, readiness, tracer)
         client_address = await stack.enter_async_context(
-            client_server.listening(door, settings.client_address, settings.origins)
+            client_server.listening(door, settings.client_address, settings.origins, carrier)
         )
         waiting = group.create_task(_when_store_answers(channel, clock, readiness))
         stack.push_async_callback(_leave, registry, readiness, waiting)

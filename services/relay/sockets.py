@@ -1,88 +1,75 @@
-"""The relay's WebSockets: a message goes to whoever takes it in the moment it comes, and leaves the moment it is sent.
+"""What the relay wants of a WebSocket, whichever library carries it.
 
-`websockets` queues what comes, wakes a task for it, and sends in a coroutine. A conversation is a hundred messages of
-audio a second, and each of these steps costs more than the message. So these two classes, one for each side, give every
-message to a function, and can send without waiting; what has no such hurry uses the connection as it always is.
+A message goes to whoever takes it in the moment it comes, and leaves the moment it is sent: a conversation is a hundred
+messages of audio a second, and a queue or a task for each costs more than the message. The modules of
+`services.relay.transport` do this, each with one library; nobody else in the relay knows which one is used.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final
-
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import ServerConnection
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.protocol import State
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, Protocol
 
 Take = Callable[[bytes, bool], bool]
 """Takes one message and whether it is text; returns whether it was the last that is wanted."""
 
-_DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
-_MOST_EARLY: Final = 16
-"""Messages that wait for somebody to take them, before no more are read."""
-_MOST_PARTS: Final = 1024
-"""Fragments of one message; a bound for messages that are cut into nothing."""
-_SIGN: Final = b"filo"
-"""How the pings begin that ask for a sign, so that their pongs are told from those of the library's own."""
+NO_CODE: Final = 1005
+"""The close frame had no code (RFC 6455, section 7.1.5)."""
+NO_CLOSE_FRAME: Final = 1006
+"""The connection ended without a close frame."""
 
 
-class Straight(Connection):
-    """A connection that gives its messages away as they come; `recv` is not used with it.
+class ClosedError(Exception):
+    """The socket is closed, or on its way there: nothing can be sent any more."""
+
+
+class DialError(Exception):
+    """A connection could not be made, for a reason that is not the network's (those are OSError).
+
+    Attributes:
+        status: The HTTP status that was given in place of the upgrade; None where the handshake failed in another way.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Socket(Protocol):
+    """One WebSocket that is open, until it is closed by either side.
+
+    What it does by itself: it answers pings, puts fragmented messages together, refuses what breaks RFC 6455 (1002) or
+    is too large (1009), answers a close, and bounds the time that closing takes. Text is not checked to be UTF-8:
+    whoever takes it parses it. Compression is never agreed on.
 
     Attributes:
         got: Told the mark of an `ask` that the peer has answered, whatever the peer says the mark was.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever websockets gives
-        super().__init__(*args, **kwargs)
-        self.got: Callable[[int], None] | None = None
-        self._take: Take | None = None
-        self._over: asyncio.Future[None] | None = None
-        self._early: deque[tuple[bytes, bool]] = deque()
-        self._parts: list[bytes] = []
-        self._text = False
-        self._held = False
+    got: Callable[[int], None] | None
 
-    def process_event(self, event: Frame | Request | Response) -> None:
-        """Take data here, leave everything else to the library."""
-        if isinstance(event, Frame) and event.opcode in _DATA:
-            self._frame(event)
-        elif isinstance(event, Frame) and event.opcode is Opcode.PONG and bytes(event.data).startswith(_SIGN):
-            self._answered(bytes(event.data))
-        else:
-            super().process_event(event)
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent: no close was sent, and none has come."""
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more will come."""
-        super().connection_lost(exc)
-        if self._over is not None and not self._over.done():
-            self._over.set_result(None)
+    @property
+    def close_code(self) -> int | None:
+        """Of the peer's close frame; `NO_CODE` if it had none, `NO_CLOSE_FRAME` after a cut, None before the end."""
+
+    @property
+    def close_reason(self) -> str | None:
+        """Of the peer's close frame; None before the end."""
 
     async def deliver(self, take: Take) -> None:
         """Give every message to `take`, in order, until it has had the last it wants, or the connection has ended.
 
-        What comes after the last waits for the next `deliver`. Cancelling is safe.
+        What comes after the last waits for the next `deliver`; of what comes before the first a few messages wait, then
+        no more are read. Cancelling is safe.
 
         Raises:
             Exception: Whatever `take` raised; nothing is given to it afterwards.
         """
-        self._over = asyncio.get_running_loop().create_future()
-        self._take = take
-        try:
-            while self._early and not self._over.done():
-                self._give(*self._early.popleft())
-            if len(self._early) < _MOST_EARLY:
-                self.release()
-            if self.state is not State.CLOSED:
-                await self._over
-            elif self._over.done():
-                self._over.result()
-        finally:
-            self._take = self._over = None
 
     def send_now(self, message: bytes, *, text: bool) -> bool:
         """Send one message without waiting.
@@ -90,92 +77,129 @@ class Straight(Connection):
         Returns:
             Whether it was sent; false when the connection takes no more for the moment, or is not open.
         """
-        if self.paused or self.protocol.state is not State.OPEN:
-            return False
-        if text:
-            self.protocol.send_text(message)
-        else:
-            self.protocol.send_binary(message)
-        self.send_data()
-        return True
 
-    async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Close, in a bounded time; a peer whose socket takes nothing more, not even the close frame, is dropped.
+    async def send(self, message: bytes | str, *, text: bool | None = None) -> None:
+        """Send one message, then wait while the connection takes no more. Cancelling is safe.
 
-        The library bounds how long it waits for the peer's close, not how long it takes to send its own.
+        Args:
+            message: The message; a string is sent as text.
+            text: Whether bytes are sent as text.
+
+        Raises:
+            ClosedError: The socket is not open, or was closed during the wait.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.close_timeout):
-                return await super().close(code, reason)
-        self.transport.abort()
-        return await self.wait_closed()
 
     def ask(self, mark: int) -> None:
         """Ask the peer for a sign that it has got all that was sent so far; `got` is told the mark when it comes.
 
         It is a ping: its pong comes after everything before it was taken in (RFC 6455, section 5.5.2).
         """
-        if self.protocol.state is State.OPEN:
-            self.protocol.send_ping(_SIGN + mark.to_bytes(8))
-            self.send_data()
 
     def hold(self) -> None:
-        """Read no more for the moment: the peer has to wait."""
-        if not self._held and self.state is State.OPEN:
-            self._held = True
-            self.transport.pause_reading()
+        """Read no more for the moment: the peer has to wait. What was read already is still delivered."""
 
     def release(self) -> None:
         """Read on."""
-        if self._held:
-            self._held = False
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
 
-    def _answered(self, pong: bytes) -> None:
-        if self.got is not None:
-            self.got(int.from_bytes(pong[len(_SIGN) :]))
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close, and wait until the peer has closed too, in a bounded time; then it is dropped.
 
-    def _frame(self, frame: Frame) -> None:
-        data = frame.data if type(frame.data) is bytes else bytes(frame.data)
-        if frame.opcode is not Opcode.CONT:
-            self._text = frame.opcode is Opcode.TEXT
-        if self._parts or not frame.fin:
-            self._parts.append(data)
-            if not frame.fin:
-                self._bound_parts()
-                return
-            data = b"".join(self._parts)
-            self._parts.clear()
-        if self._take is not None:
-            self._give(data, self._text)
-            return
-        self._early.append((data, self._text))
-        if len(self._early) >= _MOST_EARLY:
-            self.hold()
+        Messages that come meanwhile are delivered. Cancelling is safe: it closes all the same.
 
-    def _give(self, data: bytes, text: bool) -> None:  # noqa: FBT001 - as in the frame
-        if self._take is None or self._over is None or self._over.done():
-            return
-        try:
-            last = self._take(data, text)
-        except Exception as error:  # noqa: BLE001 - handed on to whoever waits in `deliver`
-            self._over.set_exception(error)
-        else:
-            if last:
-                self._take = None
-                self._over.set_result(None)
+        Args:
+            code: RFC 6455, section 7.4.
+            reason: At most 123 bytes.
+        """
 
-    def _bound_parts(self) -> None:
-        if len(self._parts) > _MOST_PARTS:
-            self._parts.clear()
-            self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
-            self.send_data()
+    def abort(self) -> None:
+        """Drop the connection without a word."""
 
 
-class ClientSocket(ServerConnection, Straight):
+class ClientSocket(Socket, Protocol):
     """A socket that a client has opened."""
 
+    @property
+    def target(self) -> str:
+        """Path and query that it asked for."""
 
-class UpstreamSocket(ClientConnection, Straight):
-    """A socket that the relay has opened."""
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The subprotocols that it offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How clients are let in.
+
+    Args:
+        serve: Serves one socket to its end; the socket is closed after it.
+        answer: Told the target of a request; gives what it gets in place of an upgrade, None where it may go on.
+        subprotocol: Agreed on where a client offers it.
+        origins: Allowed values of ``Origin``; a request without one is always allowed, and any where this is empty.
+        largest: Bytes of a message.
+        close_timeout: Seconds in which a client must answer a close.
+        ping_interval: Seconds between pings; a client must answer one in the same time, or it is closed with 1011.
+        open_timeout: Seconds for the handshake.
+    """
+
+    serve: Callable[[ClientSocket], Awaitable[None]]
+    answer: Callable[[str], tuple[HTTPStatus, str] | None]
+    subprotocol: str
+    origins: tuple[str, ...]
+    largest: int
+    close_timeout: float
+    ping_interval: float
+    open_timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """How a connection is made. It is not pinged: Gemini's pongs take 8 to 30 s, and a timeout would kill what is well.
+
+    Args:
+        headers: Sent with the request.
+        tls: Whom to trust; None for a connection in the clear.
+        largest: Bytes of a message.
+        send_buffer: Bytes that the kernel takes for a peer that does not read.
+        close_timeout: Seconds in which the peer must answer a close.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    tls: ssl.SSLContext | None
+    largest: int
+    send_buffer: int
+    close_timeout: float
+
+
+class Listener(Protocol):
+    """A port that is listened on."""
+
+    @property
+    def port(self) -> int:
+        """The one that was really taken."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Take no more sockets, close those that are open, and wait until everybody is served."""
+
+
+class Transport(Protocol):
+    """One library, at both edges of the relay."""
+
+    async def dial(self, url: str, how: Dialling) -> Socket:
+        """Connect. There is no time limit here; cancelling is safe, the connection is dropped.
+
+        Args:
+            url: ``ws://`` or ``wss://``.
+            how: With what.
+
+        Raises:
+            OSError: The network, or TLS.
+            DialError: The handshake was refused, or was none.
+        """
+
+    async def listen(self, host: str, port: int, door: Door) -> Listener:
+        """Take sockets.
+
+        Raises:
+            OSError: The port cannot be listened on.
+        """

@@ -1,5 +1,6 @@
 """A relay in this process between a real handle store and the emulator, all on free ports, for tests of every room."""
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,8 @@ AGENT = AgentConfig(
 QUICK = Policy(goaway_margin=0.1, grace=5.0, retry_base=0.05, retry_cap=0.5)
 AT_ONCE = DrainPolicy(timeout=5.0, spread=0.0)
 ANY_PORT = Address("127.0.0.1", 0)
+LIBRARY = os.environ.get("FILO_RELAY_TRANSPORT", Settings().transport_library)
+"""What carries the WebSockets of relays in tests that do not say so themselves: `make test-picows` sets it."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ async def running_relay(
             upstream_ca=gemini.ca_path,
             api_key="emulator",
             session_keys=directory / "session.key",
+            transport_library=LIBRARY,
             policy=QUICK,
             drain=AT_ONCE,
         )

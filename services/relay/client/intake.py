@@ -8,7 +8,7 @@ from services.relay.client.outbox import Outbox
 from services.relay.client.speech import Sound, SpeechDetector
 from services.relay.core import events as on
 from services.relay.metrics import Metrics
-from services.relay.sockets import ClientSocket
+from services.relay.sockets import Socket
 from services.relay.upstream import wire
 from services.relay.upstream.inputs import Inputs
 
@@ -43,7 +43,7 @@ class Intake:
         self._next = inputs.last_seq + 1
         self._ended = False
 
-    async def read(self, socket: ClientSocket) -> bool:
+    async def read(self, socket: Socket) -> bool:
         """Take everything in; a client that sends more than Gemini takes has to wait.
 
         Returns:

@@ -2,13 +2,11 @@
 
 from typing import Any, Final
 
-from websockets.exceptions import ConnectionClosed
-
 from services.relay.client import told
 from services.relay.client.outbox import Outbox
 from services.relay.client.protocol import Seen
 from services.relay.lease import Lease
-from services.relay.sockets import ClientSocket
+from services.relay.sockets import ClosedError, Socket
 
 _LONGEST_REASON: Final = 123
 """Bytes of a close frame's reason, RFC 6455 section 5.5."""
@@ -33,9 +31,7 @@ class ClientLink:
         stranger: It begins with what is told from now on, since it has not said what it knows.
     """
 
-    def __init__(
-        self, socket: ClientSocket, outbox: Outbox, seen: Seen | None, *, first_here: bool, lease: Lease
-    ) -> None:
+    def __init__(self, socket: Socket, outbox: Outbox, seen: Seen | None, *, first_here: bool, lease: Lease) -> None:
         self._lease = lease
         self.stranger = seen is None and not first_here
         self._socket = socket
@@ -63,7 +59,7 @@ class ClientLink:
         self._socket.got = self._got
         try:
             await self._write()
-        except ConnectionClosed:
+        except ClosedError:
             return
         finally:
             self._socket.got = None  # what the next client has got, its own socket says

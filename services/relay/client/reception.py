@@ -12,7 +12,7 @@ from services.relay.client.protocol import Request
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.lease import Lease
-from services.relay.sockets import ClientSocket
+from services.relay.sockets import Socket
 from services.relay.upstream.inputs import cancelled
 
 FAREWELLS: Final[Mapping[do.Farewell, int]] = {
@@ -66,7 +66,7 @@ class Reception:
         """Whether a client's socket is open."""
         return self._client is not None
 
-    async def attend(self, socket: ClientSocket, request: Request, missed: Iterable[dict[str, Any]]) -> None:
+    async def attend(self, socket: Socket, request: Request, missed: Iterable[dict[str, Any]]) -> None:
         """Serve one client's socket until it ends.
 
         Args:

@@ -1,19 +1,12 @@
 """The clients' door: the WebSocket server at /ws/ai-voice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 from urllib.parse import urlsplit
-
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request as HttpRequest
-from websockets.http11 import Response
-from websockets.protocol import State
-from websockets.typing import Subprotocol
 
 from services.common import logs, tracing
 from services.common.config import Address
@@ -27,7 +20,7 @@ from services.relay.client.session_tokens import SessionTokens
 from services.relay.config import Settings
 from services.relay.metrics import Metrics
 from services.relay.registry import Registry
-from services.relay.sockets import ClientSocket
+from services.relay.sockets import ClientSocket, ClosedError, Door, Transport
 from services.relay.takeover import LeftError
 
 _PING_INTERVAL: Final = 20.0
@@ -66,12 +59,12 @@ class ClientServer:
         self._metrics = metrics
         self._log = logs.get("relay")
 
-    async def handle(self, socket: ServerConnection) -> None:
+    async def handle(self, socket: ClientSocket) -> None:
         """Serve one socket to its end; a refusal is a close frame with a code and a sentence."""
         self._metrics.clients.inc()
         try:
-            await self._serve(cast("ClientSocket", socket))
-        except (ConnectionClosed, LeftError):
+            await self._serve(socket)
+        except (ClosedError, LeftError):
             return
         except ServiceError as error:
             await self._refuse(socket, error)
@@ -82,16 +75,14 @@ class ClientServer:
             self._metrics.clients.dec()
 
     async def _serve(self, socket: ClientSocket) -> None:
-        url = urlsplit(socket.request.path if socket.request else "")
-        offered = socket.request.headers.get("Sec-WebSocket-Protocol", "") if socket.request else ""
-        request = protocol.parse_query(url.query, tuple(part.strip() for part in offered.split(",")))
+        request = protocol.parse_query(urlsplit(socket.target).query, socket.offered)
         if request.session_token is None:
             request = await self._first_message(socket, request)
         claims = self._tokens.verify(request.session_token)
         logs.conversation(claims.conversation)
         try:
             with tracing.during(self._tracer, "client.join", {"filo.conversation": claims.conversation}):
-                live, missed = await self._registry.join(claims, request, lambda: socket.state is State.OPEN)
+                live, missed = await self._registry.join(claims, request, lambda: socket.is_open)
         except ServiceError as error:
             if not (self._registry.draining and error.meaning.retryable):
                 raise
@@ -117,35 +108,32 @@ class ClientServer:
         share_token = message.share_token or request.share_token
         return replace(request, session_token=message.session_token, share_token=share_token)
 
-    async def _refuse(self, socket: ServerConnection, error: ServiceError) -> None:
+    async def _refuse(self, socket: ClientSocket, error: ServiceError) -> None:
         self._log.info("client refused", code=error.meaning.close, reason=error.reason.value)
         if error.retry_after is not None:
-            with suppress(ConnectionClosed):
+            with suppress(ClosedError):
                 await socket.send(told.refusal(error))
         await self._close(socket, error.meaning.close, close_reason(error.detail))
 
-    async def _close(self, socket: ServerConnection, code: int, reason: str) -> None:
+    async def _close(self, socket: ClientSocket, code: int, reason: str) -> None:
         self._metrics.refusals.labels(str(code)).inc()
         await socket.close(code, reason)
 
-    def answer(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
-        """What a request gets before any upgrade; None for one that goes on to the socket."""
-        path = urlsplit(request.path).path
+    def answer(self, target: str) -> tuple[HTTPStatus, str] | None:
+        """What a request for this path and query gets before any upgrade; None for one that goes on to the socket."""
+        path = urlsplit(target).path
         if path == protocol.PATH:
             return None
         if path == READY_PATH:
             ready = self._readiness.ready and not self._registry.full
-            status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-            return socket.respond(status, "ready\n" if ready else "not ready\n")
-        return socket.respond(HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n")
-
-
-def _choose(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return Subprotocol(protocol.SUBPROTOCOL) if protocol.SUBPROTOCOL in offered else None
+            return (HTTPStatus.OK, "ready\n") if ready else (HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n")
+        return HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n"
 
 
 @asynccontextmanager
-async def listening(server: ClientServer, address: Address, origins: tuple[str, ...]) -> AsyncIterator[Address]:
+async def listening(
+    server: ClientServer, address: Address, origins: tuple[str, ...], transport: Transport
+) -> AsyncIterator[Address]:
     """Take clients' sockets while the context is open.
 
     Yields:
@@ -154,26 +142,20 @@ async def listening(server: ClientServer, address: Address, origins: tuple[str, 
     Raises:
         StartupError: The address cannot be listened on.
     """
+    door = Door(
+        serve=server.handle,
+        answer=server.answer,
+        subprotocol=protocol.SUBPROTOCOL,
+        origins=origins,
+        largest=protocol.LARGEST_MESSAGE,
+        close_timeout=_CLOSE_TIMEOUT,
+        ping_interval=_PING_INTERVAL,
+    )
     try:
-        listener = await serve(
-            server.handle,
-            address.host,
-            address.port,
-            process_request=server.answer,
-            select_subprotocol=_choose,
-            origins=[*origins, None] if origins else None,  # type: ignore[list-item]  # NewType of str
-            compression=None,
-            max_size=protocol.LARGEST_MESSAGE,
-            ping_interval=_PING_INTERVAL,
-            ping_timeout=_PING_INTERVAL,
-            close_timeout=_CLOSE_TIMEOUT,
-            server_header=None,
-            create_connection=ClientSocket,
-        )
+        listener = await transport.listen(address.host, address.port, door)
     except OSError as error:
         raise port_error(address, error) from error
     try:
-        yield Address(address.host, listener.sockets[0].getsockname()[1])
+        yield Address(address.host, listener.port)
     finally:
-        listener.close(close_connections=True, code=GOING_AWAY, reason="this relay is going away")
-        await listener.wait_closed()
+        await listener.close(GOING_AWAY, "this relay is going away")

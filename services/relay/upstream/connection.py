@@ -3,37 +3,59 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from socket import SO_SNDBUF, SOL_SOCKET
-from typing import Any, Final, cast
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.protocol import State
+from typing import Any, Final
 
 from services.relay.core.model import START
-from services.relay.sockets import UpstreamSocket
+from services.relay.sockets import NO_CLOSE_FRAME, ClosedError, DialError, Dialling, Socket, Transport
 from services.relay.upstream import wire
 from services.relay.upstream.backend import Backend, CredentialsError
-from services.relay.upstream.breaker import Gate
+from services.relay.upstream.gate import Gate, Purpose, Ticket
 
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 _SEND_BUFFER: Final = 64 * 1024
 """Bytes that the kernel takes for an upstream that does not read: a second of audio or two. Left to itself it takes
 megabytes, minutes that nobody can call back and that a tool's result would have to wait behind."""
-NO_CLOSE_FRAME: Final = 1006
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
 _SHARED_TROUBLE: Final = frozenset({NO_CLOSE_FRAME, 1011, 1012, 1013})
+_WORDLESS: Final = (TimeoutError, ConnectionResetError, ConnectionAbortedError, InvalidMessage)
+"""How a dial fails on which the other side gave up, or this one: without a word about the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamLostError(Exception):
-    """The connection could not be made, or ended before its setup was complete."""
+    """The connection could not be made, or ended before its setup was complete.
+
+    Args:
+        code: The close code.
+        reason: Why.
+        wordless: Time ran out, or it was cut: it may be either side's fault.
+        late: It was this process's, which was late.
+    """
 
     code: int
     reason: str
+    wordless: bool = False
+    late: bool = False
+
+
+class Dialled(Protocol):
+    """Told of each dial."""
+
+    def __call__(self, code: int | None, seconds: float, *, late: bool) -> None:
+        """Note it.
+
+        Args:
+            code: The close code; None when the setup was completed.
+            seconds: What it took, without the wait for its turn.
+            late: It failed because this process was late.
+        """
+
+
+def _nobody(_code: int | None, _seconds: float, *, late: bool) -> None:
+    """Nobody wants to know."""
 
 
 class Dialler:
@@ -46,6 +68,7 @@ class Dialler:
         connect_timeout: Seconds for one dial, setup and content included; with a standby, for each of the two.
         close_timeout: Seconds in which a close must be acknowledged.
         gate: Every dial of the relay passes it.
+        transport: Carries the connections.
         counted: Told of each dial: its close code, None when it was completed, and the seconds that it took.
     """
 
@@ -58,9 +81,13 @@ class Dialler:
         connect_timeout: float,
         close_timeout: float,
         gate: Gate,
-        counted: Callable[[int | None, float], None] = lambda _code, _seconds: None,
+        transport: Transport,
+        counted: Dialled = _nobody,
+        late: Late = lambda _: 0.0,
     ) -> None:
         self._gate = gate
+        self._late = late
+        self._transport = transport
         self._counted = counted
         self._url = url + backend.path
         self._backend = backend
@@ -80,19 +107,24 @@ class Dialler:
         """Whether sessions let Gemini compress their context."""
         return self._backend.compression
 
-    async def connect(self) -> "Upstream":
-        """Wait for the gate and connect; no setup is sent, so the connection holds no session yet.
+    async def connect(self, ticket: Ticket) -> "Upstream":
+        """Wait at the gate and connect; no setup is sent, so the connection holds no session yet.
 
         Cancelling is safe: the connection is dropped.
+
+        Args:
+            ticket: Its place in the queue.
 
         Raises:
             UpstreamLostError: It could not be made.
         """
-        await self._gate.passage()
-        return await self._attempt(self._connect())
+        async with self._gate.passage(ticket):
+            return await self._attempt(self._connect())
 
-    async def dial(self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"") -> "Upstream":
-        """Wait for the gate, connect, send the setup, wait until it is complete, send what the session has to know.
+    async def dial(
+        self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"", wanted_by: float = 0.0
+    ) -> "Upstream":
+        """Wait at the gate, connect, send the setup, wait until it is complete, send what the session has to know.
 
         Cancelling is safe: the connection is dropped.
 
@@ -100,61 +132,61 @@ class Dialler:
             setup: The first message.
             standby: From `connect`: takes the place of a connection of its own.
             content: The second message; none if it is empty.
+            wanted_by: Its place in the queue, monotonic seconds.
 
         Raises:
             UpstreamLostError: It could not be made, or Gemini closed it.
         """
-        if standby is None:
-            await self._gate.passage()
+        if standby is not None:
+            return await self._whole(_set_up(standby, setup, content))
+        async with self._gate.passage(Ticket(wanted_by, Purpose.OPEN)) as made:
+            return await self._whole(self._connect_and_set_up(setup, content, made))
+
+    async def _whole(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
+        """Bound it in time, and count it."""
         began = asyncio.get_running_loop().time()
-        work = self._connect_and_set_up(setup, content) if standby is None else _set_up(standby, setup, content)
         try:
             upstream = await self._attempt(work)
         except UpstreamLostError as error:
-            self._counted(error.code, asyncio.get_running_loop().time() - began)
+            self._counted(error.code, asyncio.get_running_loop().time() - began, late=error.late)
             raise
-        self._counted(None, asyncio.get_running_loop().time() - began)
+        self._counted(None, asyncio.get_running_loop().time() - began, late=False)
         self._gate.dialled(reached=True)
         return upstream
 
     async def _attempt(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
-        """Bound it in time, tell every way to fail in the same words, and let the gate know of it."""
+        """Bound it in time, tell every way to fail in the same words, and let the gate know of Gemini's failures."""
+        began = asyncio.get_running_loop().time()
         try:
             return await self._bounded(work)
         except UpstreamLostError as error:
+            lasted = asyncio.get_running_loop().time() - began
+            if error.wordless and forgivable(lasted, self._late(lasted)):
+                raise replace(error, late=True) from error
             self._gate.dialled(reached=not overloaded(error.code, error.reason))
             raise
 
     async def _bounded(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with patience(self._connect_timeout, self._late):
                 return await work
         except InvalidStatus as error:
             raise _refused(error) from error
         except CredentialsError as error:
             raise UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers: {error}") from error
         except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
+            why = f"cannot connect: {str(error) or type(error).__name__}"
+            raise UpstreamLostError(NO_CLOSE_FRAME, why, wordless=isinstance(error, _WORDLESS)) from error
 
-    async def _connect_and_set_up(self, setup: bytes, content: bytes) -> "Upstream":
-        return await _set_up(await self._connect(), setup, content)
+    async def _connect_and_set_up(self, setup: bytes, content: bytes, made: Callable[[], None]) -> "Upstream":
+        upstream = await self._connect()
+        made()
+        return await _set_up(upstream, setup, content)
 
     async def _connect(self) -> "Upstream":
-        socket = await connect(
-            self._url,
-            additional_headers=await self._backend.headers(),
-            ssl=self._tls,
-            compression=None,
-            max_size=_LARGEST_MESSAGE,
-            ping_interval=None,  # pongs of 8 to 30 s were measured: a ping timeout kills healthy sessions
-            close_timeout=self._close_timeout,
-            open_timeout=None,
-            proxy=None,
-            create_connection=UpstreamSocket,
-        )
-        kernel = socket.transport.get_extra_info("socket")
-        kernel.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
-        return Upstream(cast("UpstreamSocket", socket))
+        headers = await self._backend.headers()
+        how = Dialling(headers, self._tls, _LARGEST_MESSAGE, _SEND_BUFFER, self._close_timeout)
+        return Upstream(await self._transport.dial(self._url, how))
 
 
 def overloaded(code: int, reason: str) -> bool:
@@ -162,11 +194,11 @@ def overloaded(code: int, reason: str) -> bool:
     return code in _SHARED_TROUBLE or "quota" in reason.lower() or "resource_exhausted" in reason.lower()
 
 
-def _refused(error: InvalidStatus) -> UpstreamLostError:
-    status = error.response.status_code
-    if status in _UNAUTHORIZED:
-        return UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers (HTTP {status})")
-    return UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: HTTP {status}")
+def _refused(error: DialError) -> UpstreamLostError:
+    if error.status in _UNAUTHORIZED:
+        return UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers (HTTP {error.status})")
+    why = str(error) if error.status is None else f"HTTP {error.status}"
+    return UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {why}")
 
 
 async def _set_up(upstream: "Upstream", setup: bytes, content: bytes) -> "Upstream":
@@ -186,7 +218,8 @@ async def _set_up(upstream: "Upstream", setup: bytes, content: bytes) -> "Upstre
         upstream.abort()
         raise
     if not complete:
-        raise UpstreamLostError(*upstream.closed)
+        code, reason = upstream.closed
+        raise UpstreamLostError(code, reason, wordless=code == NO_CLOSE_FRAME)
     return upstream
 
 
@@ -197,7 +230,7 @@ class Upstream:
         socket: The WebSocket.
     """
 
-    def __init__(self, socket: UpstreamSocket) -> None:
+    def __init__(self, socket: Socket) -> None:
         self._socket = socket
 
     async def send(self, message: bytes) -> None:
@@ -207,7 +240,7 @@ class Upstream:
         """
         try:
             await self._socket.send(message, text=True)
-        except ConnectionClosed:
+        except ClosedError:
             return
 
     def send_now(self, message: bytes) -> bool:
@@ -225,7 +258,7 @@ class Upstream:
     @property
     def is_open(self) -> bool:
         """Whether it can still be used, as far as is known here."""
-        return self._socket.state is State.OPEN
+        return self._socket.is_open
 
     @property
     def closed(self) -> tuple[int, str]:
@@ -238,4 +271,4 @@ class Upstream:
 
     def abort(self) -> None:
         """Drop the connection without a word."""
-        self._socket.transport.abort()
+        self._socket.abort()

@@ -14,8 +14,9 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.model import NOTHING_TOLD
 from services.relay.lease import Lease
+from services.relay.sockets import NO_CLOSE_FRAME
 from services.relay.upstream import wire
-from services.relay.upstream.connection import NO_CLOSE_FRAME, Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.connection import Dialler, Upstream, UpstreamLostError
 from services.relay.upstream.history import History
 from services.relay.upstream.inputs import Inputs, cancelled
 from services.relay.upstream.meter import Meter

@@ -12,11 +12,12 @@ from unittest.mock import AsyncMock
 import pytest
 
 from services.common import voice
+from services.relay.transport import named
 from services.relay.upstream.backend import developer
 from services.relay.upstream.connection import Dialler, UpstreamLostError
 from tests.support.client import Client, Speaker
 from tests.support.gemini import Gemini, plain_gemini
-from tests.support.relay import RunningRelay, running_relay
+from tests.support.relay import LIBRARY, RunningRelay, running_relay
 
 BOUND = 4.0
 """Seconds: what the close may take, and room for a slow machine."""
@@ -91,7 +92,15 @@ async def test_an_upstream_that_takes_no_history_is_none(gemini: Gemini) -> None
     gemini.deaf = True
     backend = developer("any")
     gate = SimpleNamespace(passage=AsyncMock(), dialled=lambda **_: None)
-    dialler = Dialler(gemini.url, backend, None, connect_timeout=0.5, close_timeout=0.5, gate=cast("Any", gate))
+    dialler = Dialler(
+        gemini.url,
+        backend,
+        None,
+        connect_timeout=0.5,
+        close_timeout=0.5,
+        gate=cast("Any", gate),
+        transport=named(LIBRARY),
+    )
     began = time.monotonic()
     with pytest.raises(UpstreamLostError):
         await dialler.dial(b'{"setup":{}}', content=b'{"clientContent":"' + b"a" * 1_000_000 + b'"}')

@@ -58,6 +58,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_SESSION_METRICS": "7",
             "FILO_RELAY_CONVERSATIONS": "8",
             "FILO_RELAY_BACKEND": "vertex",
+            "FILO_RELAY_TRANSPORT": "picows",
             "FILO_RELAY_ACCESS_TOKEN": "ya29.token",
             "FILO_RELAY_BREAKER_FAILURES": "3",
             "FILO_RELAY_BREAKER_PROBE_INTERVAL": "4s",

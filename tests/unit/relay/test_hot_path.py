@@ -27,7 +27,7 @@ from services.relay.client.outbox import Outbox
 from services.relay.client.speech import SpeechDetector
 from services.relay.core import events as on
 from services.relay.core.model import START
-from services.relay.sockets import ClientSocket, UpstreamSocket
+from services.relay.transport.websockets import ClientSocket, UpstreamSocket
 from services.relay.upstream.connection import Upstream
 from services.relay.upstream.inputs import Inputs, cancelled
 from services.relay.upstream.link import UpstreamLink

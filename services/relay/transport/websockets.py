@@ -1,0 +1,229 @@
+"""The `websockets` library as a transport, met below its queue.
+
+It queues what comes, wakes a task for it, and sends in a coroutine. Its connections here take messages where it has
+parsed them, and write where it would write; handshakes, limits, pings, closes and fragments stay its own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Any, Final, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+
+from services.relay import sockets
+from services.relay.transport.delivery import Delivery, is_sign, sign
+
+_DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_MOST_PARTS: Final = 1024
+"""Fragments of one message; a bound for messages that are cut into nothing."""
+
+
+class Straight(Delivery, Connection):
+    """A connection that gives its messages away as they come; `recv` is not used with it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever websockets gives
+        super().__init__(*args, **kwargs)
+        self._parts: list[bytes] = []
+        self._text = False
+        self._held = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self.protocol.state is State.OPEN
+
+    def process_event(self, event: Frame | Request | Response) -> None:
+        """Take data here, leave everything else to the library."""
+        if isinstance(event, Frame) and event.opcode in _DATA:
+            self._frame(event)
+        elif isinstance(event, Frame) and event.opcode is Opcode.PONG and is_sign(bytes(event.data)):
+            self._answered(bytes(event.data))
+        else:
+            super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more will come."""
+        super().connection_lost(exc)
+        self._end()
+
+    def send_now(self, message: bytes, *, text: bool) -> bool:
+        """Send one message without waiting; tells whether it was sent."""
+        if self.paused or self.protocol.state is not State.OPEN:
+            return False
+        if text:
+            self.protocol.send_text(message)
+        else:
+            self.protocol.send_binary(message)
+        self.send_data()
+        return True
+
+    async def send(self, message: Any, *, text: bool | None = None) -> None:  # noqa: ANN401 - as in the library
+        """Send one message, then wait while the connection takes no more.
+
+        Raises:
+            ClosedError: The socket is not open, or was closed during the wait.
+        """
+        try:
+            await super().send(message, text=text)
+        except ConnectionClosed as error:
+            raise sockets.ClosedError from error
+
+    async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close, in a bounded time; a peer whose socket takes nothing more, not even the close frame, is dropped.
+
+        The library bounds how long it waits for the peer's close, not how long it takes to send its own.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.close_timeout):
+                return await super().close(code, reason)
+        self.transport.abort()
+        return await self.wait_closed()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        self.transport.abort()
+
+    def ask(self, mark: int) -> None:
+        """Ask the peer for a sign that it has got all that was sent so far."""
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_ping(sign(mark))
+            self.send_data()
+
+    def hold(self) -> None:
+        """Read no more for the moment: the peer has to wait."""
+        if not self._held and self.state is State.OPEN:
+            self._held = True
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        if self._held:
+            self._held = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def _frame(self, frame: Frame) -> None:
+        data = frame.data if type(frame.data) is bytes else bytes(frame.data)
+        if frame.opcode is not Opcode.CONT:
+            self._text = frame.opcode is Opcode.TEXT
+        if self._parts or not frame.fin:
+            self._parts.append(data)
+            if not frame.fin:
+                self._bound_parts()
+                return
+            data = b"".join(self._parts)
+            self._parts.clear()
+        self._arrived(data, self._text)
+
+    def _bound_parts(self) -> None:
+        if len(self._parts) > _MOST_PARTS:
+            self._parts.clear()
+            self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            self.send_data()
+
+
+class ClientSocket(Straight, ServerConnection):
+    """A socket that a client has opened."""
+
+    @property
+    def target(self) -> str:
+        """Path and query that it asked for."""
+        return self.request.path if self.request else ""
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The subprotocols that it offered."""
+        offers = self.request.headers.get_all("Sec-WebSocket-Protocol") if self.request else []
+        return tuple(part.strip() for part in ",".join(offers).split(","))
+
+
+class UpstreamSocket(Straight, ClientConnection):
+    """A socket that the relay has opened."""
+
+
+async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
+    """Connect. Cancelling is safe: the connection is dropped.
+
+    Raises:
+        OSError: The network, or TLS.
+        DialError: The handshake was refused, or was none.
+    """
+    try:
+        socket = await connect(
+            url,
+            additional_headers=how.headers,
+            ssl=how.tls,
+            compression=None,
+            max_size=how.largest,
+            ping_interval=None,  # see `Dialling`
+            close_timeout=how.close_timeout,
+            open_timeout=None,
+            proxy=None,
+            create_connection=UpstreamSocket,
+        )
+    except InvalidStatus as error:
+        raise sockets.DialError(str(error), error.response.status_code) from error
+    except InvalidHandshake as error:
+        raise sockets.DialError(str(error) or type(error).__name__) from error
+    socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, how.send_buffer)
+    return cast("UpstreamSocket", socket)
+
+
+class _Listener:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @property
+    def port(self) -> int:
+        port: int = next(iter(self._server.sockets)).getsockname()[1]
+        return port
+
+    async def close(self, code: int, reason: str) -> None:
+        self._server.close(close_connections=True, code=code, reason=reason)
+        await self._server.wait_closed()
+
+
+async def listen(host: str, port: int, door: sockets.Door) -> sockets.Listener:
+    """Take sockets.
+
+    Raises:
+        OSError: The port cannot be listened on.
+    """
+
+    async def serve_one(socket: ServerConnection) -> None:
+        await door.serve(cast("ClientSocket", socket))
+
+    def answer(socket: ServerConnection, request: Request) -> Response | None:
+        instead: tuple[HTTPStatus, str] | None = door.answer(request.path)
+        return None if instead is None else socket.respond(*instead)
+
+    def choose(_socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return Subprotocol(door.subprotocol) if door.subprotocol in offered else None
+
+    server = await serve(
+        serve_one,
+        host,
+        port,
+        process_request=answer,
+        select_subprotocol=choose,
+        origins=[*door.origins, None] if door.origins else None,  # type: ignore[list-item]  # NewType of str
+        compression=None,
+        max_size=door.largest,
+        open_timeout=door.open_timeout,
+        ping_interval=door.ping_interval,
+        ping_timeout=door.ping_interval,
+        close_timeout=door.close_timeout,
+        server_header=None,
+        create_connection=ClientSocket,
+    )
+    return _Listener(server)
