@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from services.relay.core.model import START
 from services.relay.sockets import NO_CLOSE_FRAME, ClosedError, DialError, Dialling, Socket, Transport
 from services.relay.upstream import wire
 from services.relay.upstream.backend import Backend, CredentialsError
-from services.relay.upstream.gate import Gate, Purpose, Ticket
+from services.relay.upstream.breaker import Gate
 
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 _SEND_BUFFER: Final = 64 * 1024
@@ -20,42 +20,14 @@ megabytes, minutes that nobody can call back and that a tool's result would have
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
 _SHARED_TROUBLE: Final = frozenset({NO_CLOSE_FRAME, 1011, 1012, 1013})
-_WORDLESS: Final = (TimeoutError, ConnectionResetError, ConnectionAbortedError, InvalidMessage)
-"""How a dial fails on which the other side gave up, or this one: without a word about the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamLostError(Exception):
-    """The connection could not be made, or ended before its setup was complete.
-
-    Args:
-        code: The close code.
-        reason: Why.
-        wordless: Time ran out, or it was cut: it may be either side's fault.
-        late: It was this process's, which was late.
-    """
+    """The connection could not be made, or ended before its setup was complete."""
 
     code: int
     reason: str
-    wordless: bool = False
-    late: bool = False
-
-
-class Dialled(Protocol):
-    """Told of each dial."""
-
-    def __call__(self, code: int | None, seconds: float, *, late: bool) -> None:
-        """Note it.
-
-        Args:
-            code: The close code; None when the setup was completed.
-            seconds: What it took, without the wait for its turn.
-            late: It failed because this process was late.
-        """
-
-
-def _nobody(_code: int | None, _seconds: float, *, late: bool) -> None:
-    """Nobody wants to know."""
 
 
 class Dialler:
@@ -82,11 +54,9 @@ class Dialler:
         close_timeout: float,
         gate: Gate,
         transport: Transport,
-        counted: Dialled = _nobody,
-        late: Late = lambda _: 0.0,
+        counted: Callable[[int | None, float], None] = lambda _code, _seconds: None,
     ) -> None:
         self._gate = gate
-        self._late = late
         self._transport = transport
         self._counted = counted
         self._url = url + backend.path
@@ -107,24 +77,19 @@ class Dialler:
         """Whether sessions let Gemini compress their context."""
         return self._backend.compression
 
-    async def connect(self, ticket: Ticket) -> "Upstream":
-        """Wait at the gate and connect; no setup is sent, so the connection holds no session yet.
+    async def connect(self) -> "Upstream":
+        """Wait for the gate and connect; no setup is sent, so the connection holds no session yet.
 
         Cancelling is safe: the connection is dropped.
-
-        Args:
-            ticket: Its place in the queue.
 
         Raises:
             UpstreamLostError: It could not be made.
         """
-        async with self._gate.passage(ticket):
-            return await self._attempt(self._connect())
+        await self._gate.passage()
+        return await self._attempt(self._connect())
 
-    async def dial(
-        self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"", wanted_by: float = 0.0
-    ) -> "Upstream":
-        """Wait at the gate, connect, send the setup, wait until it is complete, send what the session has to know.
+    async def dial(self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"") -> "Upstream":
+        """Wait for the gate, connect, send the setup, wait until it is complete, send what the session has to know.
 
         Cancelling is safe: the connection is dropped.
 
@@ -132,56 +97,44 @@ class Dialler:
             setup: The first message.
             standby: From `connect`: takes the place of a connection of its own.
             content: The second message; none if it is empty.
-            wanted_by: Its place in the queue, monotonic seconds.
 
         Raises:
             UpstreamLostError: It could not be made, or Gemini closed it.
         """
-        if standby is not None:
-            return await self._whole(_set_up(standby, setup, content))
-        async with self._gate.passage(Ticket(wanted_by, Purpose.OPEN)) as made:
-            return await self._whole(self._connect_and_set_up(setup, content, made))
-
-    async def _whole(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
-        """Bound it in time, and count it."""
+        if standby is None:
+            await self._gate.passage()
         began = asyncio.get_running_loop().time()
+        work = self._connect_and_set_up(setup, content) if standby is None else _set_up(standby, setup, content)
         try:
             upstream = await self._attempt(work)
         except UpstreamLostError as error:
-            self._counted(error.code, asyncio.get_running_loop().time() - began, late=error.late)
+            self._counted(error.code, asyncio.get_running_loop().time() - began)
             raise
-        self._counted(None, asyncio.get_running_loop().time() - began, late=False)
+        self._counted(None, asyncio.get_running_loop().time() - began)
         self._gate.dialled(reached=True)
         return upstream
 
     async def _attempt(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
-        """Bound it in time, tell every way to fail in the same words, and let the gate know of Gemini's failures."""
-        began = asyncio.get_running_loop().time()
+        """Bound it in time, tell every way to fail in the same words, and let the gate know of it."""
         try:
             return await self._bounded(work)
         except UpstreamLostError as error:
-            lasted = asyncio.get_running_loop().time() - began
-            if error.wordless and forgivable(lasted, self._late(lasted)):
-                raise replace(error, late=True) from error
             self._gate.dialled(reached=not overloaded(error.code, error.reason))
             raise
 
     async def _bounded(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
         try:
-            async with patience(self._connect_timeout, self._late):
+            async with asyncio.timeout(self._connect_timeout):
                 return await work
-        except InvalidStatus as error:
+        except DialError as error:
             raise _refused(error) from error
         except CredentialsError as error:
             raise UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers: {error}") from error
-        except (OSError, InvalidHandshake, TimeoutError) as error:
-            why = f"cannot connect: {str(error) or type(error).__name__}"
-            raise UpstreamLostError(NO_CLOSE_FRAME, why, wordless=isinstance(error, _WORDLESS)) from error
+        except (OSError, TimeoutError) as error:
+            raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
 
-    async def _connect_and_set_up(self, setup: bytes, content: bytes, made: Callable[[], None]) -> "Upstream":
-        upstream = await self._connect()
-        made()
-        return await _set_up(upstream, setup, content)
+    async def _connect_and_set_up(self, setup: bytes, content: bytes) -> "Upstream":
+        return await _set_up(await self._connect(), setup, content)
 
     async def _connect(self) -> "Upstream":
         headers = await self._backend.headers()
@@ -218,8 +171,7 @@ async def _set_up(upstream: "Upstream", setup: bytes, content: bytes) -> "Upstre
         upstream.abort()
         raise
     if not complete:
-        code, reason = upstream.closed
-        raise UpstreamLostError(code, reason, wordless=code == NO_CLOSE_FRAME)
+        raise UpstreamLostError(*upstream.closed)
     return upstream
 
 
