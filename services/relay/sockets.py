@@ -193,7 +193,7 @@ class Transport(Protocol):
             how: With what.
 
         Raises:
-            OSError: The network, or TLS.
+            OSError: The network, or TLS; ConnectionAbortedError where it was cut before the handshake was over.
             DialError: The handshake was refused, or was none.
         """
 

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
@@ -173,6 +173,10 @@ async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
         )
     except InvalidStatus as error:
         raise sockets.DialError(str(error), error.response.status_code) from error
+    except InvalidMessage as error:
+        if isinstance(error.__cause__, EOFError):
+            raise ConnectionAbortedError(str(error)) from error
+        raise sockets.DialError(str(error)) from error
     except InvalidHandshake as error:
         raise sockets.DialError(str(error) or type(error).__name__) from error
     socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, how.send_buffer)
