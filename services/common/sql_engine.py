@@ -1,10 +1,12 @@
 """SQLAlchemy's engines as the services make them, and what an attempt to connect tells."""
 
+import sqlite3
 from functools import partial
 from typing import Final
 
 import asyncpg
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.common.lifecycle import NotYetError, StartupError
@@ -20,6 +22,20 @@ _NOT_YET: Final = (
     asyncpg.PostgresConnectionError,
 )
 """What a server that is away, or on its way up or down, answers to a connection: it may come back by itself."""
+
+AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What PostgreSQL's driver raises where a server that was there does not answer now, and may again by itself."""
 
 
 def dsn(url: URL) -> str:
@@ -48,6 +64,22 @@ def refusal(error: BaseException) -> type[StartupError]:
     Args:
         error: SQLAlchemy's, its adapter's, or asyncpg's own; each of the first two has the next as its ``orig``.
     """
+    return NotYetError if isinstance(_innermost(error), _NOT_YET) else StartupError
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a database that was in use does not answer now, and may again by itself: the caller comes back.
+
+    Args:
+        error: As of `refusal`.
+    """
+    inner = _innermost(error)
+    if isinstance(inner, sqlite3.OperationalError):  # a lock, a disk, a file; the plain code: something wrong in SQL
+        return getattr(inner, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR
+    return isinstance(inner, (*AWAY, PoolTimeoutError))
+
+
+def _innermost(error: BaseException) -> BaseException:
     while (inner := getattr(error, "orig", None)) is not None:
         error = inner
-    return NotYetError if isinstance(error, _NOT_YET) else StartupError
+    return error

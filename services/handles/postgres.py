@@ -46,20 +46,6 @@ SYNCHRONOUS_COMMIT: Final = MappingProxyType({Durability.FULL: "on", Durability.
 NEEDED: Final = MappingProxyType({"fsync": "on", "full_page_writes": "on"})
 """The server's own settings without which no commit survives a power cut."""
 
-UNAVAILABLE: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-"""What may go away by itself: the caller is told to come back."""
-
 UNUSABLE: Final = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What an attempt to connect may raise."""
 
@@ -161,7 +147,7 @@ async def _run(pool: "asyncpg.Pool[asyncpg.Record]", make: MakeProgram[T], *, tr
             except asyncpg.InternalClientError:  # what a dying server leaves of a connection
                 connection.terminate()
                 raise
-    except UNAVAILABLE as error:
+    except sql_engine.AWAY as error:
         raise unavailable(error) from error
 
 

@@ -60,13 +60,12 @@ def encode(hold: Hold) -> bytes:
     return msgspec.json.encode(hold)
 
 
-def decode(data: bytes) -> Hold:
-    """As it was stored.
-
-    Raises:
-        msgspec.DecodeError: It was not.
-    """
-    return msgspec.json.decode(data, type=Hold)
+def read(data: bytes) -> Hold | None:
+    """As it was stored; None where nothing was, or nothing that can be read."""
+    try:
+        return msgspec.json.decode(data, type=Hold) if data else None
+    except msgspec.DecodeError:
+        return None
 
 
 def recount(record: Record) -> None:

@@ -1,6 +1,7 @@
 """The report of a run: what was counted, in the shape of the contract."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -72,6 +73,22 @@ def build(run: pb.Run, record: Record, held: Held, counted_by: str, judged: Sequ
         phases=record.phases,
         conversation_seconds=_seconds(record) * run.spec.speed,
     )
+
+
+def give_up(run: pb.Run, record: Record, why: str, now: datetime) -> None:
+    """End a run that nobody can perform, in `run`; what it had reached is kept.
+
+    Args:
+        run: As it was stored.
+        record: Of its stored events.
+        why: A sentence.
+        now: In UTC.
+    """
+    run.outcome, run.reason, run.conversation = pb.OUTCOME_FAILED, why, record.conversation
+    run.end_time.FromDatetime(now)
+    run.turns_completed = len(record.completed)
+    run.report.CopyFrom(build(run, record, checks.held_by_relay(record.completed, covered=0), BY_CLIENT))
+    run.transcript.extend(record.transcript())
 
 
 def _tokens(record: Record) -> pb.Tokens:

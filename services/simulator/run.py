@@ -27,7 +27,7 @@ from services.simulator.meeting import Meeting, Tools
 from services.simulator.prospect import Line, Prospect
 from services.simulator.record import Turn, facts
 from services.simulator.spec import Cast
-from services.simulator.store import FencedError
+from services.simulator.store import AwayError, FencedError
 from services.simulator.talk import LostError
 from services.simulator.textmodel import TextModelError
 
@@ -135,6 +135,8 @@ class TrainingRun:
         errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
         if any(isinstance(one, FencedError) for one in errors):
             self.fenced = True
+            return None
+        if isinstance(errors[0], AwayError):
             return None
         if isinstance(error, ServiceError):
             begun = "go on" if self._goes_on else "begin"

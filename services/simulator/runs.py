@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import logs
 from services.common.errors import Reason, ServiceError
-from services.simulator import checks, report, spec
+from services.common.readiness import Readiness
 from services.simulator import hold as holds
+from services.simulator import report, spec
 from services.simulator.journal import Append, Journal, event
 from services.simulator.leases import Leases
 from services.simulator.meeting import Tools
 from services.simulator.metrics import OUTCOMES
 from services.simulator.run import TrainingRun
-from services.simulator.store import NOBODY, FencedError, Store
+from services.simulator.store import NOBODY, AwayError, FencedError, Store
 
 MOST_TAKEOVERS: Final = 5
 """A run that has outlived so many simulators is the reason for it."""
@@ -35,10 +35,11 @@ DOCUMENTS: Final = ("persona_document", "agent_document", "fault_plan_document")
 class Runs:
     """Starts runs, finds them, stops them. Made by `running`."""
 
-    def __init__(self, store: Store, tools: Tools, group: asyncio.TaskGroup) -> None:
+    def __init__(self, store: Store, tools: Tools, group: asyncio.TaskGroup, readiness: Readiness) -> None:
         self._store = store
         self._tools = tools
         self._group = group
+        self._readiness = readiness
         self._holder = uuid.uuid4().hex
         self._live: dict[str, TrainingRun] = {}
         self._closing = False
@@ -62,7 +63,7 @@ class Runs:
             if is_new and holder and self._closing:
                 await self._store.release(name, holder)
             elif is_new and holder:
-                started = _copy(run)
+                started = pb.Run.FromString(run.SerializeToString())
                 self._begin(run, Journal(self._tools.clock, self._appender(name)), None)
                 return started
         finally:
@@ -83,7 +84,7 @@ class Runs:
         live = self._live.get(name)
         if live is not None:
             live.describe()
-            return _copy(live.run)
+            return pb.Run.FromString(live.run.SerializeToString())
         run = await self._store.get(name)
         if run is None:
             raise ServiceError(Reason.RUN_NOT_FOUND, f"there is no run {name!r}", {"name": name})
@@ -129,7 +130,10 @@ class Runs:
         return await self.get(name)
 
     async def keep_leases(self) -> None:
-        """Show signs of life for the runs held here; go on with those whose simulator shows none. Safe to cancel."""
+        """Show signs of life for the runs held here; go on with those whose simulator shows none. Safe to cancel.
+
+        While the database is away this simulator is not ready; when it is back, it is again.
+        """
         adopted = False
         while True:
             try:
@@ -137,12 +141,14 @@ class Runs:
                     await self._store.adopt()
                     adopted = True
                 await self._tend()
-            except (SQLAlchemyError, OSError) as error:  # a database that is away comes back, or the leases are lost
+            except (AwayError, SQLAlchemyError) as error:  # it comes back, or the leases are lost
+                self._readiness.set(ready=False)
                 logs.get("simulator").warning("leases not kept", error=type(error).__name__)
             await self._tools.clock.sleep(min(self._tools.settings.lease / 3, LOOK_FOR_WORK))
 
     async def _tend(self) -> None:
         mine = await self.leases.beat()
+        self._readiness.set(ready=True)
         for name, training in list(self._live.items()):
             if name not in mine:
                 training.fence()
@@ -165,11 +171,7 @@ class Runs:
         if sum(not mark.handed_over for mark in journal.record.takeovers) >= MOST_TAKEOVERS:
             await self._give_up(run, journal, GIVEN_UP)
             return
-        data = await self._store.held(name)
-        try:
-            known = holds.decode(data) if data else None
-        except msgspec.DecodeError:
-            known = None
+        known = holds.read(await self._store.held(name))
         log.info("run taken over", turn=len(journal.record.turns), begun=bool(known))
         try:
             self._begin(run, journal, known)
@@ -178,14 +180,8 @@ class Runs:
 
     async def _give_up(self, run: pb.Run, journal: Journal, why: str) -> None:
         """End a run that cannot be performed; what it had reached is kept."""
-        known = journal.record
-        run.outcome, run.reason, run.conversation = pb.OUTCOME_FAILED, why, known.conversation
-        run.end_time.FromDatetime(self._tools.clock.now())
-        run.turns_completed = len(known.completed)
-        held = checks.held_by_relay(known.completed, covered=0)
-        run.report.CopyFrom(report.build(run, known, held, report.BY_CLIENT))
-        run.transcript.extend(known.transcript())
-        last = event(len(journal.events) + 1, self._tools.clock, len(known.turns), pb.Finished(run=run))
+        report.give_up(run, journal.record, why, self._tools.clock.now())
+        last = event(len(journal.events) + 1, self._tools.clock, len(journal.record.turns), pb.Finished(run=run))
         await self._store.end(run, self._holder, [last])
         logs.get("simulator").warning("run failed", run=run.name, reason=why)
 
@@ -199,7 +195,7 @@ class Runs:
         """Give back what is held here and not performed: what was on its way when `close` was called."""
         try:
             await self._store.release_all(self._holder)
-        except (SQLAlchemyError, OSError) as error:  # then the leases run out
+        except (AwayError, SQLAlchemyError) as error:  # then the leases run out
             logs.get("simulator").warning("leases not given back", error=type(error).__name__)
 
     def _begin(self, run: pb.Run, journal: Journal, known: holds.Hold | None) -> None:
@@ -232,6 +228,8 @@ class Runs:
             await self._keep(training)
         except* FencedError:
             training.fenced = True
+        except* AwayError:  # what was not stored is not known to have happened; the run is gone on with when it is back
+            run.outcome = pb.OUTCOME_UNSPECIFIED
         except* Exception:
             run.outcome = pb.OUTCOME_FAILED
             log.exception("run not kept")
@@ -259,7 +257,7 @@ class Runs:
             return
         try:
             await self._store.release(name, self._holder, training.parting_hold())
-        except (SQLAlchemyError, OSError) as error:  # then its lease runs out
+        except (AwayError, SQLAlchemyError) as error:  # then its lease runs out
             log.warning("run not handed over", error=type(error).__name__)
         else:
             log.info("run handed over", turn=len(training.journal.record.turns))
@@ -282,10 +280,16 @@ class Runs:
 
 
 @asynccontextmanager
-async def running(store: Store, tools: Tools) -> AsyncIterator[Runs]:
-    """Runs over a store; those in progress here when the context closes are handed over."""
+async def running(store: Store, tools: Tools, readiness: Readiness) -> AsyncIterator[Runs]:
+    """Runs over a store; those in progress here when the context closes are handed over.
+
+    Args:
+        store: Where they are kept.
+        tools: What they share.
+        readiness: Whether new runs are welcome: kept while the context is open.
+    """
     async with asyncio.TaskGroup() as group:
-        runs = Runs(store, tools, group)
+        runs = Runs(store, tools, group, readiness)
         keeper = group.create_task(runs.keep_leases())
         try:
             yield runs
@@ -293,9 +297,3 @@ async def running(store: Store, tools: Tools) -> AsyncIterator[Runs]:
             runs.close()
             keeper.cancel()
     await runs.give_back()
-
-
-def _copy(run: pb.Run) -> pb.Run:
-    copied = pb.Run()
-    copied.CopyFrom(run)
-    return copied

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import grpc
 from prometheus_client import CollectorRegistry
 
 from filo.relay.v1 import relay_pb2, relay_pb2_grpc
@@ -24,6 +25,8 @@ from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.grpc_metrics import GrpcMetrics
 from services.common.lifecycle import StartupError
+from services.common.readiness import Readiness
+from services.common.tracing import Tracer
 from services.simulator import access, agent, creating, faultplan, manager, persona, store
 from services.simulator import runs as all_runs
 from services.simulator.account import Emulator
@@ -31,6 +34,7 @@ from services.simulator.config import Settings
 from services.simulator.documents import DocumentError
 from services.simulator.meeting import Tools
 from services.simulator.metrics import Metrics
+from services.simulator.runs import Runs
 from services.simulator.servicer import SERVICE, SimulatorServicer
 from services.simulator.textmodel import TextModel
 
@@ -58,44 +62,62 @@ async def running(
         StartupError: A port is in use, the database cannot be opened, or a shipped document cannot be used; NotYetError
             where the database may come.
     """
-    registry = registry or CollectorRegistry()
+    registry, clock, readiness = registry or CollectorRegistry(), clock or SystemClock(), Readiness()
     _check_shipped()
     _make_directory(settings)
-    calls = GrpcMetrics(registry, "client", [relay_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name])
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(process_metrics.watched(registry, "simulator"))
         kept = await stack.enter_async_context(store.opened(settings.database))
         tracer = await stack.enter_async_context(tracing_export.opened(settings.tracing, "simulator"))
-        channel = await stack.enter_async_context(
-            grpc_client.channel(settings.relay_control_address, "relay", settings.transport, calls, tracer)
-        )
-        tools = Tools(
-            settings=settings,
-            clock=clock or SystemClock(),
-            relay=relay_pb2_grpc.RelayServiceStub(channel),
-            metrics=Metrics(registry),
-            emulator=Emulator(settings.emulator_url) if settings.emulator_url else None,
-            text=TextModel(settings.api_key, settings.text_url, settings.text_ca) if settings.api_key else None,
-        )
+        tools = _tools(settings, clock, registry, await stack.enter_async_context(_relay(settings, registry, tracer)))
         metrics_address = stack.enter_context(metrics.serving(registry, settings.metrics_address))
-        runs = await stack.enter_async_context(all_runs.running(kept, tools))
-        servicer = SimulatorServicer(runs)
-        keys = api_keys.opened(settings.access)
-        server = grpc_server.serving(
-            settings.address,
-            [SERVICE],
-            lambda server: simulator_pb2_grpc.add_SimulatorServiceServicer_to_server(servicer, server),
-            transport=settings.transport,
-            guard=callers.guard("simulator", access.TABLE, keys, encrypted=settings.transport.encrypted),
-            wraps=creating.held_to_quotas(keys, tools.clock, runs),
-            grace=1.0,
-            registry=registry,
-            probes=settings.health_address,
-            tracer=tracer,
-        )
+        runs = await stack.enter_async_context(all_runs.running(kept, tools, readiness))
+        server = _serving(settings, runs, clock, registry=registry, readiness=readiness, tracer=tracer)
         address = await stack.enter_async_context(server)
         stack.callback(runs.close)  # before the server stops, so that watchers are told to come again
         yield Running(address, metrics_address)
+
+
+def _relay(settings: Settings, registry: CollectorRegistry, tracer: Tracer | None) -> grpc.aio.Channel:
+    calls = GrpcMetrics(registry, "client", [relay_pb2.DESCRIPTOR.services_by_name["RelayService"].full_name])
+    return grpc_client.channel(settings.relay_control_address, "relay", settings.transport, calls, tracer)
+
+
+def _tools(settings: Settings, clock: Clock, registry: CollectorRegistry, relay: grpc.aio.Channel) -> Tools:
+    return Tools(
+        settings=settings,
+        clock=clock,
+        relay=relay_pb2_grpc.RelayServiceStub(relay),
+        metrics=Metrics(registry),
+        emulator=Emulator(settings.emulator_url) if settings.emulator_url else None,
+        text=TextModel(settings.api_key, settings.text_url, settings.text_ca) if settings.api_key else None,
+    )
+
+
+def _serving(
+    settings: Settings,
+    runs: Runs,
+    clock: Clock,
+    *,
+    registry: CollectorRegistry,
+    readiness: Readiness,
+    tracer: Tracer | None,
+) -> AbstractAsyncContextManager[Address]:
+    """The gRPC server over the runs, for whoever may call it."""
+    servicer, keys = SimulatorServicer(runs), api_keys.opened(settings.access)
+    return grpc_server.serving(
+        settings.address,
+        [SERVICE],
+        lambda server: simulator_pb2_grpc.add_SimulatorServiceServicer_to_server(servicer, server),
+        transport=settings.transport,
+        guard=callers.guard("simulator", access.TABLE, keys, encrypted=settings.transport.encrypted),
+        wraps=creating.held_to_quotas(keys, clock, runs),
+        grace=1.0,
+        registry=registry,
+        probes=settings.health_address,
+        readiness=readiness,
+        tracer=tracer,
+    )
 
 
 def main(environ: Mapping[str, str]) -> int:

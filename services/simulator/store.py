@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from filo.simulator.v1 import simulator_pb2 as pb
+from services.common import logs, sql_engine
 from services.common.errors import Reason, ServiceError
 from services.simulator import tables
 from services.simulator.tables import Event, Lease, Run
@@ -20,6 +21,22 @@ MOST: Final = 2**31 - 1
 """The largest number of an event or a run: what a column of whole numbers holds on PostgreSQL."""
 NOBODY: Final = ""
 """Holds a run that waits for a simulator."""
+
+
+RETRY_AFTER: Final = 1.0
+"""Seconds after which a caller should ask a database again that is away."""
+PATIENCE: Final = 30.0
+"""Seconds that one transaction may take, its wait for its turn included."""
+
+
+class AwayError(ServiceError):
+    """The database does not answer, and comes back by itself.
+
+    What was asked for may have happened, and may be repeated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Reason.STORE_UNAVAILABLE, "The runs' database does not answer; try again.", None, RETRY_AFTER)
 
 
 class FencedError(Exception):
@@ -46,7 +63,7 @@ async def opened(url: str) -> AsyncIterator["Store"]:
 
 
 class Store:
-    """What is kept of runs. Each method is one transaction, and safe to cancel.
+    """What is kept of runs. Each method is one transaction, safe to cancel, and may raise `AwayError`.
 
     Writes of this process queue up here: SQLite takes one writer at a time, and lets the others poll for it until the
     unluckiest gives up.
@@ -58,7 +75,12 @@ class Store:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._turn_to_write, self._engine.begin() as connection:
+        async with _answering(), self._turn_to_write, self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with _answering(), self._engine.connect() as connection:
             yield connection
 
     async def create(
@@ -127,7 +149,7 @@ class Store:
     async def claims_of_others(self, holder: str) -> list[Claim]:
         """Every run that has not ended and is not this holder's."""
         wanted = select(Lease.run, Lease.holder, Lease.beat).where(Lease.holder != holder).order_by(Lease.run)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             return [Claim(row.run, row.holder, row.beat) for row in await connection.execute(wanted)]
 
     async def claim(self, seen: Claim, holder: str) -> bool:
@@ -164,7 +186,7 @@ class Store:
 
     async def held(self, name: str) -> bytes:
         """What was kept by `hold`; empty where nothing was."""
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             found = await connection.execute(select(Lease.hold).where(Lease.run == name))
             return found.scalar_one_or_none() or b""
 
@@ -186,7 +208,7 @@ class Store:
 
     async def get(self, name: str) -> pb.Run | None:
         """A run with its details, or None."""
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(select(Run.summary, Run.details).where(Run.name == name))).one_or_none()
         return None if row is None else _whole(row.summary, row.details)
 
@@ -195,7 +217,7 @@ class Store:
         wanted = select(Run.number, Run.summary).order_by(Run.number.desc()).limit(size)
         if before is not None:
             wanted = wanted.where(Run.number < before)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             rows = (await connection.execute(wanted)).all()
         return [(row.number, pb.Run.FromString(row.summary)) for row in rows]
 
@@ -204,7 +226,7 @@ class Store:
         after = min(after, MOST)
         while True:
             wanted = select(Event.sequence, Event.event).where(Event.run == name, Event.sequence > after)
-            async with self._engine.connect() as connection:
+            async with self._reading() as connection:
                 rows = (await connection.execute(wanted.order_by(Event.sequence).limit(PAGE))).all()
             for row in rows:
                 yield pb.WatchRunResponse.FromString(row.event)
@@ -214,13 +236,27 @@ class Store:
 
     async def _by_request(self, request_id: str, asked: bytes) -> pb.Run | None:
         wanted = select(Run.asked, Run.summary, Run.details).where(Run.request_id == request_id)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(wanted)).one_or_none()
         if row is None:
             return None
         if row.asked != asked:
             raise ServiceError(Reason.REQUEST_ID_REUSED, f"request_id {request_id} has started a run of another spec")
         return _whole(row.summary, row.details)
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    """Turn whatever a database raises that is away into one error; the log has the details, which hold no values."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except (SQLAlchemyError, *sql_engine.AWAY) as error:
+        if not sql_engine.is_away(error):
+            raise
+        said = str(getattr(error, "orig", None) or error).splitlines()
+        logs.get("simulator").warning("database away", error=said[0] if said else type(error).__name__)
+        raise AwayError from error
 
 
 def _rows(name: str, events: Sequence[pb.WatchRunResponse]) -> list[dict[str, object]]:

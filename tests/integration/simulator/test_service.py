@@ -11,7 +11,7 @@ import pytest
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from filo.simulator.v1 import simulator_pb2_grpc as rpc
-from services.common import grpc_client
+from services.common import grpc_client, logs
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.lifecycle import StartupError
@@ -247,8 +247,10 @@ async def test_a_run_without_a_relay_fails_with_a_sentence(tmp_path: Path) -> No
     assert simulator.metric("filo_simulator_runs_total", outcome="failed") == 1
 
 
+@pytest.mark.usefixtures("logging_as_before")
 async def test_a_run_that_cannot_be_kept_leaves_the_others_alone(stack: Stack, tmp_path: Path) -> None:
     """The table of events is gone under a run: it fails and is counted; the simulator answers on."""
+    logs.configure()  # as a process does: without, the error is drawn with every variable, for seconds
     async with asyncio.timeout(SECONDS), stack() as (simulator, _):
         run = await simulator.start(turns=300)
         await until_turn(simulator, run, 2)

@@ -28,9 +28,10 @@ if _version_not_supported:
 class SimulatorServiceStub:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
-    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
-    at the RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT, STORE_UNAVAILABLE
+    (UNAVAILABLE, with a `google.rpc.RetryInfo`: the runs' database is away, and the call may be repeated) and, where callers
+    show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are
+    named at the RPC.
     """
 
     def __init__(self, channel):
@@ -69,9 +70,10 @@ class SimulatorServiceStub:
 class SimulatorServiceServicer:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
-    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
-    at the RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT, STORE_UNAVAILABLE
+    (UNAVAILABLE, with a `google.rpc.RetryInfo`: the runs' database is away, and the call may be repeated) and, where callers
+    show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are
+    named at the RPC.
     """
 
     def StartRun(self, request, context):
@@ -153,9 +155,10 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
 class SimulatorService:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
-    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
-    at the RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT, STORE_UNAVAILABLE
+    (UNAVAILABLE, with a `google.rpc.RetryInfo`: the runs' database is away, and the call may be repeated) and, where callers
+    show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are
+    named at the RPC.
     """
 
     @staticmethod

@@ -29,9 +29,10 @@ GRPC_VERSION: str
 class SimulatorServiceStub:
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
-    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
-    at the RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT, STORE_UNAVAILABLE
+    (UNAVAILABLE, with a `google.rpc.RetryInfo`: the runs' database is away, and the call may be repeated) and, where callers
+    show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are
+    named at the RPC.
     """
 
     @_typing.overload
@@ -61,9 +62,10 @@ class SimulatorServiceStub:
 class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
-    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
-    at the RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT, STORE_UNAVAILABLE
+    (UNAVAILABLE, with a `google.rpc.RetryInfo`: the runs' database is away, and the call may be repeated) and, where callers
+    show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are
+    named at the RPC.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -89,9 +91,10 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
 class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Starts, shows and stops training runs.
 
-    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT and, where callers show
-    API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are named
-    at the RPC.
+    Errors carry a `google.rpc.ErrorInfo` of the domain `filo`. Every RPC may answer INVALID_ARGUMENT, STORE_UNAVAILABLE
+    (UNAVAILABLE, with a `google.rpc.RetryInfo`: the runs' database is away, and the call may be repeated) and, where callers
+    show API keys or certificates, API_KEY_INVALID (UNAUTHENTICATED) and CALLER_NOT_ALLOWED (PERMISSION_DENIED); others are
+    named at the RPC.
     """
 
     @_abc_1.abstractmethod
