@@ -1,7 +1,7 @@
 """The simulator's settings. Every one has a default that works on one machine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -105,20 +105,10 @@ class Settings:
             emulator_url=_url(env, "EMULATOR_URL", default.emulator_url, ("http", "https")),
             data_dir=shared.path("DATA_DIR", default.data_dir),
             database_url=_database_url(env, default.database_url),
-            speed=env.number("SPEED", default.speed, low=0.1, high=1000.0),
-            model=env.text("MODEL", default.model),
-            channel=env.choice("CHANNEL", default.channel, ("voice", "text")),
-            turn_timeout=env.duration("TURN_TIMEOUT", default.turn_timeout, low=0.1),
-            pause=env.duration("PAUSE", default.pause, high=60.0),
-            silence=env.duration("SILENCE", default.silence, low=0.02, high=60.0),
-            reconnect=_policy(env, default.reconnect),
-            text_model=env.text("TEXT_MODEL", default.text_model),
-            text_url=_url(env, "TEXT_URL", default.text_url, ("https", "http")),
-            text_ca=Path(ca) if (ca := env.text("TEXT_CA", "")) else None,
-            api_key=Environment(values, "").secret("GEMINI_API_KEY") or default.api_key,
-            lease=env.duration("LEASE", default.lease, low=0.2),
-            most_runs=env.integer("MOST_RUNS", default.most_runs, low=1),
             transport=transport,
+        )
+        settings = replace(
+            _with_runs(settings, env, values),
             access=api_keys.read(shared, transport, {"SIMULATOR_ADDRESS": address}),
             tracing=tracing_settings.read(values, shared.problems),
             log_level=shared.choice("LOG_LEVEL", default.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
@@ -126,6 +116,26 @@ class Settings:
         env.problems += shared.problems
         env.check()
         return settings
+
+
+def _with_runs(default: Settings, env: Environment, values: Mapping[str, str]) -> Settings:
+    """The settings with what says how runs are performed."""
+    return replace(
+        default,
+        speed=env.number("SPEED", default.speed, low=0.1, high=1000.0),
+        model=env.text("MODEL", default.model),
+        channel=env.choice("CHANNEL", default.channel, ("voice", "text")),
+        turn_timeout=env.duration("TURN_TIMEOUT", default.turn_timeout, low=0.1),
+        pause=env.duration("PAUSE", default.pause, high=60.0),
+        silence=env.duration("SILENCE", default.silence, low=0.02, high=60.0),
+        reconnect=_policy(env, default.reconnect),
+        text_model=env.text("TEXT_MODEL", default.text_model),
+        text_url=_url(env, "TEXT_URL", default.text_url, ("https", "http")),
+        text_ca=Path(ca) if (ca := env.text("TEXT_CA", "")) else None,
+        api_key=Environment(values, "").secret("GEMINI_API_KEY") or default.api_key,
+        lease=env.duration("LEASE", default.lease, low=0.2),
+        most_runs=env.integer("MOST_RUNS", default.most_runs, low=1),
+    )
 
 
 def _policy(env: Environment, default: Policy) -> Policy:
