@@ -100,6 +100,8 @@ async def patience(seconds: float, late: Late) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
+    bound = asyncio.timeout(None)
+    timer: asyncio.TimerHandle
 
     def look() -> None:
         nonlocal timer
@@ -110,9 +112,9 @@ async def patience(seconds: float, late: Late) -> AsyncIterator[None]:
         else:
             bound.reschedule(loop.time())
 
-    async with asyncio.timeout(None) as bound:
-        timer = loop.call_later(seconds, look)
-        try:
+    timer = loop.call_later(seconds, look)
+    try:
+        async with bound:
             yield
-        finally:
-            timer.cancel()
+    finally:
+        timer.cancel()

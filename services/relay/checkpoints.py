@@ -9,6 +9,7 @@ from typing import Final
 from services.common import logs
 from services.common.clock import Clock
 from services.common.errors import Reason, ServiceError
+from services.common.lateness import Late, patience
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.metrics import Metrics
@@ -44,11 +45,20 @@ class StoreWriter:
         post: Told what came of it.
         clock: For the waits.
         metrics: Counts repeats.
+        late: How late this process is.
     """
 
     def __init__(
-        self, name: str, epoch: int, store: Store, post: Callable[[on.Event], None], clock: Clock, metrics: Metrics
+        self,
+        name: str,
+        epoch: int,
+        store: Store,
+        post: Callable[[on.Event], None],
+        clock: Clock,
+        metrics: Metrics,
+        late: Late = lambda _: 0.0,
     ) -> None:
+        self._late = late
         self._name = name
         self._epoch = epoch
         self._store = store
@@ -78,8 +88,10 @@ class StoreWriter:
 
     async def finished_in_time(self, running: asyncio.Task[None]) -> None:
         """Wait for `run` after `finish`, bounded."""
-        _, pending = await asyncio.wait([running], timeout=_LAST_WORDS)
-        if pending:
+        try:
+            async with patience(_LAST_WORDS, self._late):
+                await asyncio.wait([running])
+        except TimeoutError:
             self._log.error("the store is away: the last writes of a conversation were not taken")
             running.cancel()
 

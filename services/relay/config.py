@@ -58,13 +58,16 @@ class Settings:
         session_ttl: Seconds that a session token is good for.
         auth_timeout: Seconds in which the first message must bring the token when the URL does not.
         origins: Allowed values of ``Origin``; empty allows all.
-        connect_timeout: Seconds for one dial, setup included.
+        connect_timeout: Seconds for one dial, setup included, but for those in which this process was late.
+        dials: So many connections are made at once; a handshake is processor time, and a relay uses one core.
         close_timeout: Seconds in which the upstream must acknowledge a close.
         replay_seconds: Audio that is kept for a new connection, oldest out first.
         summary_model: The Gemini text model that summarises what `history_budget` leaves out, for example
             ``gemini-2.5-flash``; it is dropped where this is empty. Only with the Developer API.
         outbox_bytes: What is kept for a client that is away or slow, oldest out first.
         conversations: As many conversations may be held at once; who comes beyond is sent to another replica.
+        overloaded_lag: While the event loop comes back so many seconds late, ``/ready`` says that no further client
+            should come; 0 turns it off.
         session_metrics: Conversations that have series of their own in Prometheus at most; 0 turns these off.
         transport_library: What carries the WebSockets of both sides: ``websockets``, or ``picows``, which is compiled.
         transport: What encrypts the calls between services.
@@ -93,11 +96,13 @@ class Settings:
     auth_timeout: float = 10.0
     origins: tuple[str, ...] = ()
     connect_timeout: float = 10.0
+    dials: int = 16
     close_timeout: float = 3.0
     replay_seconds: float = 120.0
     summary_model: str = ""
     outbox_bytes: int = 4 * 1024 * 1024
     conversations: int = 1000
+    overloaded_lag: float = 0.2
     session_metrics: int = 500
     transport_library: str = "websockets"
     transport: Transport = Transport()  # noqa: RUF009 - frozen
@@ -148,11 +153,13 @@ class Settings:
             auth_timeout=env.duration("AUTH_TIMEOUT", default.auth_timeout, low=0.1),
             origins=tuple(part.strip() for part in env.text("ORIGINS", "").split(",") if part.strip()),
             connect_timeout=env.duration("CONNECT_TIMEOUT", default.connect_timeout, low=0.1),
+            dials=env.integer("DIALS", default.dials, low=1),
             close_timeout=env.duration("CLOSE_TIMEOUT", default.close_timeout, low=0.05),
             replay_seconds=env.duration("REPLAY", default.replay_seconds, low=1.0),
             summary_model=env.text("SUMMARY_MODEL", default.summary_model),
             outbox_bytes=env.integer("OUTBOX_BYTES", default.outbox_bytes, low=64 * 1024),
             conversations=env.integer("CONVERSATIONS", default.conversations, low=1),
+            overloaded_lag=env.duration("OVERLOADED_LAG", default.overloaded_lag),
             session_metrics=env.integer("SESSION_METRICS", default.session_metrics),
             transport_library=env.choice("TRANSPORT", default.transport_library, LIBRARIES),
             transport=transport,
@@ -218,6 +225,7 @@ def _policy(env: Environment) -> Policy:
         goaway_unknown=env.duration("GOAWAY_UNKNOWN", default.goaway_unknown),
         max_age=env.duration("MAX_AGE", default.max_age),
         age_patience=env.duration("AGE_PATIENCE", default.age_patience),
+        age_spread=env.duration("AGE_SPREAD", default.age_spread),
         grace=env.duration("GRACE", default.grace),
         retry_base=env.duration("RETRY_BASE", default.retry_base),
         retry_cap=env.duration("RETRY_CAP", default.retry_cap),

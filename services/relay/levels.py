@@ -16,6 +16,7 @@ class Levels:
         breaker_open: Whether the breaker holds dials back.
         breaker_trips: How often it has opened.
         dials_waiting: Dials that wait for their turn.
+        dials_active: Dials that are being made.
         replay_bytes: What all replay buffers hold.
         outbox_bytes: What is kept for all clients.
     """
@@ -23,6 +24,7 @@ class Levels:
     breaker_open: Callable[[], bool]
     breaker_trips: Callable[[], int]
     dials_waiting: Callable[[], int]
+    dials_active: Callable[[], int]
     replay_bytes: Callable[[], int]
     outbox_bytes: Callable[[], int]
 
@@ -47,7 +49,8 @@ class LevelsCollector(Collector):
         )
         for name, text, read in (
             ("breaker_open", "1 while the breaker holds dials back, else 0.", levels.breaker_open),
-            ("dials_waiting", "Dials that wait for their turn at the breaker.", levels.dials_waiting),
+            ("dials_waiting", "Dials that wait for their turn at the gate.", levels.dials_waiting),
+            ("dials_active", "Connections to Gemini that are being made now.", levels.dials_active),
             (
                 "replay_bytes",
                 "Audio kept for the next connection to Gemini, in all conversations.",

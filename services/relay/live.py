@@ -68,7 +68,9 @@ class LiveConversation:
         )
         heartbeat = Heartbeat(self.name, self.epoch, around.store, around.clock, self.post, self._log)
         self.lease = Lease(self.name, heartbeat, attached.heartbeat_interval, around.clock)
-        self._writer = StoreWriter(self.name, self.epoch, around.store, self.post, around.clock, around.metrics)
+        self._writer = StoreWriter(
+            self.name, self.epoch, around.store, self.post, around.clock, around.metrics, around.late
+        )
         self.journal = Journal(attached.epoch, around.clock)
         self._speech = SpeechDetector(marked=attached.conversation.agent.manual_activity)
         self._tally = self._tallied(attached)
@@ -119,6 +121,7 @@ class LiveConversation:
             post=self.post,
             clock=around.clock,
             lease=self.lease,
+            late=around.late,
         )
 
     def _traced(self) -> TurnTrace | None:
@@ -272,9 +275,9 @@ class LiveConversation:
     def _open_upstream(self, effect: do.OpenUpstream) -> None:
         self._connection = self._spawn(self._upstream.connect(effect))
 
-    def _prepare_upstream(self, _effect: do.PrepareUpstream) -> None:
+    def _prepare_upstream(self, effect: do.PrepareUpstream) -> None:
         self._drop_standby()
-        self._preparing = self._spawn(self._upstream.prepare())
+        self._preparing = self._spawn(self._upstream.prepare(effect))
 
     def _drop_standby(self) -> None:
         if self._preparing is not None:

@@ -13,6 +13,7 @@ from services.relay.core import effects as do
 from services.relay.core import notices as tell
 from services.relay.core.model import Continuity, RotationReason, Usage
 from services.relay.reconnects import ROWS, UPSTREAM_CODES, CloseClass, Row, Side, close_class
+from services.relay.upstream.gate import Purpose
 
 HANDLE_RESULTS = {
     pb.HANDLE_RESULT_VALID: "valid",
@@ -21,6 +22,8 @@ HANDLE_RESULTS = {
 }
 READY: Final = "ready"
 """A dial whose setup was completed."""
+LATE: Final = "late"
+"""A dial that failed because this relay was late."""
 ABANDONED: Final = "abandoned"
 """How a conversation ends here whose client did not come back."""
 ENDINGS: Final = (ABANDONED, *(why.value for why in do.Farewell if why is not do.Farewell.RECONNECT))
@@ -140,13 +143,22 @@ class Metrics:
     def _upstream(self, registry: CollectorRegistry) -> None:
         self.dials = Counter(
             "filo_relay_upstream_dials_total",
-            "Connections to Gemini that were tried, by what came of it: ready, or the class of the close.",
+            "Connections to Gemini that were tried, by what came of it: ready, the class of the close, or late, as "
+            "this relay was.",
             ("outcome",),
             registry=registry,
         )
         self.setup = Histogram(
             "filo_relay_upstream_setup_seconds",
             "Time from the beginning of a dial until Gemini has completed the setup.",
+            registry=registry,
+            buckets=_DIALS,
+        )
+        self.dial_wait = Histogram(
+            "filo_relay_dial_wait_seconds",
+            "Time that a dial waited for its turn, by what it is for: open, a conversation has no connection; standby, "
+            "its own still works.",
+            ("purpose",),
             registry=registry,
             buckets=_DIALS,
         )
@@ -202,7 +214,9 @@ class Metrics:
             self.takeovers.labels(result)
         for code in CLOSE_CODES:
             self.refusals.labels(str(code))
-        for outcome in (READY, *(row for row in CloseClass if row is not CloseClass.OWN)):
+        for purpose in Purpose:
+            self.dial_wait.labels(purpose.value)
+        for outcome in (READY, LATE, *(row for row in CloseClass if row is not CloseClass.OWN)):
             self.dials.labels(outcome)
         for by, label in itertools.product(("relay", "gemini"), (*UPSTREAM_CODES, "other")):
             self.upstream_closes.labels(by, str(label))
@@ -220,14 +234,19 @@ class Metrics:
         for side in Side:
             self.reconnects_each.labels(side)
 
-    def dialled(self, code: int | None, seconds: float) -> None:
+    def dial_waited(self, purpose: Purpose, seconds: float) -> None:
+        """Note how long a dial has waited for its turn."""
+        self.dial_wait.labels(purpose.value).observe(seconds)
+
+    def dialled(self, code: int | None, seconds: float, *, late: bool = False) -> None:
         """Count a dial.
 
         Args:
             code: The close code that it ended with; None when its setup was completed.
             seconds: What it took, without the wait for its turn.
+            late: It failed because this relay was late.
         """
-        self.dials.labels(READY if code is None else close_class(code)).inc()
+        self.dials.labels(READY if code is None else LATE if late else close_class(code)).inc()
         if code is None:
             self.setup.observe(seconds)
 

@@ -49,8 +49,9 @@ from services.relay.surroundings import Surroundings
 from services.relay.takeover import Takeover
 from services.relay.transport import named
 from services.relay.upstream import backend
-from services.relay.upstream.breaker import Breaker, BreakerState, Gate
+from services.relay.upstream.breaker import Breaker, BreakerState
 from services.relay.upstream.connection import Dialler
+from services.relay.upstream.gate import Gate
 from services.relay.upstream.inputs import cancelled
 from services.relay.upstream.setup import warm_up
 from services.relay.upstream.summaries import Ask
@@ -84,7 +85,7 @@ async def running(
     counts = Metrics(prometheus, sessions=settings.session_metrics)
     readiness = Readiness(ready=False)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
+        watched = await stack.enter_async_context(process_metrics.watched(prometheus, "relay"))
         tracer = await stack.enter_async_context(tracing_export.opened(settings.tracing, "relay"))
         calls = _calls(prometheus)
         channel = await stack.enter_async_context(
@@ -92,7 +93,7 @@ async def running(
         )
         store = Store(channel, clock, Backend(settings.backend))
         breaker = Breaker(settings.breaker)
-        gate = Gate(breaker, clock)
+        gate = Gate(breaker, clock, settings.dials, counts.dial_waited)
         carrier = named(settings.transport_library)
         dialler = Dialler(
             settings.upstream_url,
@@ -103,11 +104,12 @@ async def running(
             gate=gate,
             transport=carrier,
             counted=counts.dialled,
+            late=watched.late,
         )
         warm_up()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         peers = Peers(settings.transport, settings.takeover_timeout, calls, tracer)
-        around = Surroundings(settings, clock, store, dialler, tokens, counts, _ask(settings), tracer)
+        around = Surroundings(settings, clock, store, dialler, tokens, counts, _ask(settings), tracer, watched.late)
         registry = Registry(around, group, Takeover(store, peers, counts))
         LevelsCollector(prometheus, _levels(breaker, gate, registry))
         desk = Desk(store, registry, clock, peers, counts)
@@ -182,6 +184,7 @@ def _levels(breaker: Breaker, gate: Gate, registry: Registry) -> Levels:
         breaker_open=lambda: breaker.state is BreakerState.OPEN,
         breaker_trips=lambda: breaker.trips,
         dials_waiting=lambda: gate.waiting,
+        dials_active=lambda: gate.active,
         replay_bytes=registry.replay_bytes,
         outbox_bytes=registry.outbox_bytes,
     )

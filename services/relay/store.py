@@ -1,6 +1,7 @@
 """The handle store as the relay sees it: gRPC on one side, the core's values on the other."""
 
 import json
+import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,6 +112,7 @@ class Store:
             feedback=tuple(feedback(item, self._clock) for item in response.feedback),
             feedback_policy=POLICIES.get(conversation.agent.feedback_policy),
             volatile_tools=frozenset(conversation.agent.volatile_tools),
+            place=zlib.crc32(name.encode()) / 2**32,
         )
         interval = response.heartbeat_interval.ToNanoseconds() / 1e9
         return Attached(conversation, attachment, conversation.epoch, response.handle_result, interval)

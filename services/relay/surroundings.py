@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.common.clock import Clock
+from services.common.lateness import Late
 from services.common.tracing import Tracer
 from services.relay.client.session_tokens import SessionTokens
 from services.relay.config import Settings
@@ -14,7 +15,10 @@ from services.relay.upstream.summaries import Ask
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every conversation of a relay uses; `ask` summarises history, and `tracer` takes traces, where wanted."""
+    """What every conversation of a relay uses.
+
+    Where wanted, `ask` summarises history and `tracer` takes traces; `late` says how late this process is.
+    """
 
     settings: Settings
     clock: Clock
@@ -24,3 +28,4 @@ class Surroundings:
     metrics: Metrics
     ask: Ask | None = None
     tracer: Tracer | None = None
+    late: Late = lambda _: 0.0

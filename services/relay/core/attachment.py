@@ -24,6 +24,7 @@ class Attachment:
         feedback: Advice that waits (at most one) or is in the context, oldest first.
         feedback_policy: What the conversation's agent asks for; None leaves it to the setting.
         volatile_tools: Names of tools whose answer does not keep.
+        place: Of this conversation among all others, from 0 to 1: where what they all do is spread, it decides when.
     """
 
     new: bool
@@ -38,3 +39,4 @@ class Attachment:
     feedback: tuple[Feedback, ...] = ()
     feedback_policy: FeedbackPolicy | None = None
     volatile_tools: frozenset[str] = frozenset()
+    place: float = 0.0

@@ -6,24 +6,23 @@ middle of a turn; its context shows that the resume was false; its context is to
 
 import math
 from dataclasses import replace
-from enum import Enum, auto
 
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, Policy, RotationReason, Usage
 from services.relay.core.resume_check import ResumeCheck
-from services.relay.core.rotation import RotationDue, due_at_once, due_by_age, due_by_goaway, due_when_quiet
+from services.relay.core.rotation import (
+    RotationDue,
+    Successor,
+    due_at_once,
+    due_by_age,
+    due_by_goaway,
+    due_when_quiet,
+    retry_wait,
+)
 from services.relay.core.upstream_close import Situation
 
 _GROWTH = 1.25
 """After a rebuild that left the context large, it must have grown by so much before the next one is worth it."""
-
-
-class Successor(Enum):
-    """How the connection that will take this one's place stands."""
-
-    NONE = auto()
-    ASKED = auto()
-    PREPARED = auto()
 
 
 class Connection:
@@ -34,16 +33,20 @@ class Connection:
         continuity: How the context came into it.
         check: Judges its context.
         policy: The settings.
+        oldest: Seconds after which it is replaced; 0 for never.
 
     Attributes:
         due: Why and when it must be replaced.
         successor: Whether the next one is being prepared.
     """
 
-    def __init__(self, now: float, continuity: Continuity, check: ResumeCheck, policy: Policy) -> None:
+    def __init__(self, now: float, continuity: Continuity, check: ResumeCheck, policy: Policy, oldest: float) -> None:
         self.continuity = continuity
         self.due: RotationDue | None = None
         self.successor = Successor.NONE
+        self._refused = 0
+        self._ask_again_at = math.inf
+        self._oldest = oldest
         self._check = check
         self._policy = policy
         self._opened_at = now
@@ -106,17 +109,36 @@ class Connection:
         """Its context holds stale advice enough to be rebuilt without it, at a quiet moment."""
         self._demand(due_when_quiet(RotationReason.REBASE))
 
-    def time_passed(self, now: float, *, expecting: bool) -> None:
-        """See what is due by now.
+    def aged(self, now: float) -> None:
+        """See whether it is too old by now."""
+        if self._oldest and now >= self._opened_at + self._oldest:
+            self._demand(due_by_age(now, self._policy))
+
+    def stalled(self, now: float, *, expecting: bool) -> None:
+        """See whether it has fallen silent; asked only when somebody has just looked how silent it is.
 
         Args:
             now: Monotonic seconds.
             expecting: It owes an answer, or the rest of one.
         """
-        if self._policy.max_age and now >= self._opened_at + self._policy.max_age:
-            self._demand(due_by_age(now, self._policy))
         if expecting and self._policy.stall_after and now >= self._heard_at + self._policy.stall_after:
             self.due = RotationDue(RotationReason.STALL, now, now)
+
+    def wants_successor(self, now: float) -> bool:
+        """Whether the next one is to be asked for now."""
+        asking = self.successor is Successor.NONE or (self.successor is Successor.REFUSED and now >= self._ask_again_at)
+        if asking:
+            self.successor = Successor.ASKED
+        return asking
+
+    def prepared(self, now: float, *, stands: bool) -> None:
+        """The next one stands ready, or cannot be had; a word that comes too late means nothing."""
+        if self.successor is Successor.NONE:
+            return
+        self.successor = Successor.PREPARED if stands else Successor.REFUSED
+        if not stands:
+            self._refused += 1
+            self._ask_again_at = now + retry_wait(self._refused, self._policy)
 
     def moments(self, seen_at: float, *, expecting: bool, ours: bool) -> list[float]:
         """When it must be looked at again.
@@ -127,12 +149,16 @@ class Connection:
             ours: What is due is the relay's to do, not the client's.
         """
         found = [self.due.soon, self.due.latest] if self.due and ours else []
-        old = self._opened_at + self._policy.max_age
-        if self._policy.max_age and (self.due is None or old + self._policy.age_patience < self.due.latest):
+        if self.successor is Successor.REFUSED:
+            found.append(self._ask_again_at)
+        old = self._opened_at + self._oldest
+        if self._oldest and (self.due is None or old + self._policy.age_patience < self.due.latest):
             found.append(old)
-        if expecting and self._policy.stall_after:
-            found.append(self._heard_at + self._policy.stall_after)
-        return [moment for moment in found if seen_at < moment < math.inf]
+        found = [moment for moment in found if seen_at < moment < math.inf]
+        stalled = self.due is not None and self.due.reason is RotationReason.STALL
+        if expecting and self._policy.stall_after and not stalled:
+            found.append(self._heard_at + self._policy.stall_after)  # also one that is over: only a look can tell
+        return found
 
     def _demand(self, due: RotationDue) -> None:
         """Of two demands the one that can wait less counts, and from when the sooner of them may be met.

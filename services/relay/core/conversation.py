@@ -41,7 +41,7 @@ class Conversation:
         self._dialogue = Dialogue(self.talk, self.coverage, accounts, Completions(policy.store_patience))
         self._advisor = Advisor(attachment, self.talk, self.coverage, accounts, policy)
         self._client = Presence(now, untouched=attachment.new)
-        self._upstreams = Succession(self._dialogue, self._client, attachment.capability, policy, now)
+        self._upstreams = Succession(self._dialogue, self._client, attachment.capability, policy, now, attachment.place)
         self._policy = policy
         self._leaving: RotationDue | None = None
         self._seen_at = now
@@ -182,7 +182,7 @@ class Conversation:
             return False
         covered, quiet = self.coverage.all_covered and not self.coverage.waiting, self.phase is Phase.LIVE
         return self.phase is Phase.PARKED or leaving.may_begin(
-            now, talk.stage, tool_pending=talk.tools.pending, covered=covered and quiet, prepared=True
+            now, talk.stage, tool_pending=talk.tools.pending, covered=covered and quiet
         )
 
     def _leave(self) -> None:
@@ -204,8 +204,8 @@ class Conversation:
     def _usage_counted(self, event: on.UsageCounted, now: float) -> None:
         self._out += [*self._dialogue.handle(event), *self._upstreams.counted(event, now)]
 
-    def _upstream_prepared(self, _event: on.UpstreamPrepared, _now: float) -> None:
-        self._upstreams.prepared()
+    def _upstream_prepared(self, event: on.UpstreamPrepared, now: float) -> None:
+        self._upstreams.prepared(now, stands=event.stands)
 
     def _upstream_ready(self, event: on.UpstreamReady, now: float) -> None:
         self._advisor.opened(self._upstreams.resumed, event.told, with_live=self.coverage.advised)
@@ -243,7 +243,7 @@ class Conversation:
 
     def _tick(self, event: on.Tick, now: float) -> None:
         """Only time has passed; `_settle` sees what is due."""
-        self._upstreams.connection.heard(now - event.silence)
+        self._upstreams.listened(now, event.silence)
 
     # The end.
 

@@ -21,6 +21,7 @@ class OpenUpstream:
         content: Turns that neither the handle nor that history holds, sent after it.
         wait_at_most: Seconds; the driver draws the wait before the dial evenly from 0 to this (full jitter).
         history_budget: Without a handle: so many tokens of turns at most, the newest of them; 0 for all.
+        wanted_by: Its place among the dials of the relay, monotonic seconds; the soonest goes first.
     """
 
     handle: str | None = field(repr=False)
@@ -28,6 +29,7 @@ class OpenUpstream:
     content: tuple[Turn, ...]
     wait_at_most: float
     history_budget: int = 0
+    wanted_by: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,12 @@ class PrepareUpstream:
     """Connect for the next `OpenUpstream`, but send no setup: a connection without one holds no session.
 
     Then say `events.UpstreamPrepared`, also when it could not be made: `OpenUpstream` dials by itself then.
+
+    Args:
+        wanted_by: Its place among the dials of the relay, monotonic seconds; the soonest goes first.
     """
+
+    wanted_by: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,13 @@ class TakenOver:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamPrepared:
-    """What `effects.PrepareUpstream` asked for stands ready, or cannot be had."""
+    """What `effects.PrepareUpstream` asked for stands ready, or cannot be had.
+
+    Args:
+        stands: Which of the two; also what stood ready may later be had no more.
+    """
+
+    stands: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +133,12 @@ class UpstreamClosed:
     Args:
         code: The close code; 1006 when there was no close frame or no connection.
         reason: The reason in the close frame, or what failed.
+        late: It could not be made because this relay was late, which says nothing of Gemini.
     """
 
     code: int
     reason: str
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,8 @@ class Policy:
         goaway_unknown: The time left that is assumed when goAway names none.
         max_age: A connection older than this is rotated at the next boundary; 0 turns it off.
         age_patience: How long such a rotation waits for the boundary.
+        age_spread: Conversations that were opened together rotate within so long before that age, not all at once; a
+            quarter of the age at most.
         grace: How long a conversation whose client is gone stays attached.
         retry_base: The bound of the first wait before another dial; it doubles with each.
         retry_cap: The highest bound.
@@ -256,6 +258,7 @@ class Policy:
     goaway_unknown: float = 5.0
     max_age: float = 0.0
     age_patience: float = 60.0
+    age_spread: float = 120.0
     grace: float = 30.0
     retry_base: float = 0.25
     retry_cap: float = 8.0

@@ -12,12 +12,20 @@ from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.capabilities import Capability
-from services.relay.core.connection import Connection, Successor
+from services.relay.core.connection import Connection
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle
 from services.relay.core.presence import Presence
 from services.relay.core.resume_check import Compression, ResumeCheck
-from services.relay.core.rotation import PLANNED, REBUILDS, DialBudget, Strippable, stripping_is_due
+from services.relay.core.rotation import (
+    PLANNED,
+    REBUILDS,
+    DialBudget,
+    Strippable,
+    oldest,
+    stripping_is_due,
+    wanted_when_cut,
+)
 from services.relay.core.states import Phase, Signal, step
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
 
@@ -44,6 +52,7 @@ class Succession:
         capability: What the model allows.
         policy: The settings.
         now: Monotonic seconds, like every later ``now``.
+        place: Of the conversation among all others; see `attachment.Attachment`.
 
     Attributes:
         phase: How the connection in use stands.
@@ -55,7 +64,13 @@ class Succession:
     """
 
     def __init__(
-        self, dialogue: Dialogue, client: Presence, capability: Capability, policy: Policy, now: float
+        self,
+        dialogue: Dialogue,
+        client: Presence,
+        capability: Capability,
+        policy: Policy,
+        now: float,
+        place: float = 0.0,
     ) -> None:
         self.phase = Phase.PARKED
         self.continuity: Continuity | None = None
@@ -67,6 +82,7 @@ class Succession:
         self._client = client
         self._capability = capability
         self._policy = policy
+        self._oldest = oldest(place, policy)
         self._budget = DialBudget(policy)
         self._refusals = 0
         compression = Compression.of_window(capability.window) if policy.compression else Compression()
@@ -105,7 +121,9 @@ class Succession:
 
     def _dial(self, now: float, *, planned: bool) -> None:
         if self._budget.spent:
-            self.hopeless = Hopeless("Gemini cannot be reached", do.Farewell.UPSTREAM_UNAVAILABLE)
+            silent = self._replacing is RotationReason.STALL
+            message = "Gemini does not answer" if silent else "Gemini cannot be reached"
+            self.hopeless = Hopeless(message, do.Farewell.UPSTREAM_UNAVAILABLE)
             return
         self.phase = step(self.phase, Signal.DIAL)
         if self._coverage.uncovered and not self._capability.mid_session_content:
@@ -116,11 +134,12 @@ class Succession:
         self.resumed = handle.covers_turn if handle else None
         self._coverage.connection_opens(seeded=bool(self._talk.last))
         wait, budget = self._budget.dial(planned=planned), 0 if handle else self._policy.history_budget
-        self._out.append(do.OpenUpstream(handle.secret if handle else None, history, content, wait, budget))
+        wanted_by = wanted_when_cut(now, self._talk.stage)
+        self._out.append(do.OpenUpstream(handle.secret if handle else None, history, content, wait, budget, wanted_by))
 
     def _begin(self, now: float, continuity: Continuity) -> Connection:
         self._check.begins(self._coverage.baseline if continuity is Continuity.HANDLE else None)
-        return Connection(now, continuity, self._check, self._policy)
+        return Connection(now, continuity, self._check, self._policy, self._oldest)
 
     def _continuity_of(self, handle: UpstreamHandle | None) -> Continuity:
         if handle is not None:
@@ -151,12 +170,22 @@ class Succession:
             self._drop_handle("the resume was false: the context had lost what was said")
         return self._out
 
-    def prepared(self) -> None:
-        """The next connection need not be waited for; a word that comes too late means nothing."""
-        if self.connection.successor is Successor.ASKED:
-            self.connection.successor = Successor.PREPARED
+    def prepared(self, now: float, *, stands: bool) -> None:
+        """The next connection stands ready, or cannot be had."""
+        self.connection.prepared(now, stands=stands)
 
     # Replaced.
+
+    def listened(self, now: float, silence: float) -> None:
+        """Somebody has looked how silent the connection in use is.
+
+        Args:
+            now: Monotonic seconds.
+            silence: Seconds since anything came from it, as far as that is its own doing.
+        """
+        self.connection.heard(now - silence)
+        if self.phase is Phase.LIVE:
+            self.connection.stalled(now, expecting=self._talk.answer_owed)
 
     def look(self, now: float, strippable: Strippable) -> list[do.Effect]:
         """Replace the connection in use if it is due and the moment is good.
@@ -167,21 +196,20 @@ class Succession:
         """
         self._out = []
         connection = self.connection
-        connection.time_passed(now, expecting=self._talk.answer_owed)
+        connection.aged(now)
         worth_it = self._worth_stripping(strippable)
         if connection.due is None and self._client.here and worth_it and self._may_strip(strippable.soon, now):
             connection.strip()
         if connection.due is None or self._client.left_to_it(connection.due.reason):
             return self._out
-        if connection.successor is Successor.NONE and self._client.here:
-            connection.successor = Successor.ASKED
-            self._out.append(do.PrepareUpstream())
+        if self._client.here and connection.wants_successor(now):
+            self._out.append(do.PrepareUpstream(connection.due.wanted_by(now, self._talk.stage)))
         if connection.due.may_begin(
             now,
             self._talk.stage,
             tool_pending=self._talk.tools.pending,
             covered=self._coverage.all_covered,
-            prepared=connection.successor is not Successor.ASKED,
+            successor=connection.successor,
         ):
             self._rotate(connection.due.reason, now, strippable)
         return self._out
@@ -251,6 +279,8 @@ class Succession:
             decision = classify_upstream_close(event.code, event.reason, situation, self._refusals)
             if self.connection.stable(now):
                 self._budget.progress()
+            if event.late:
+                self._budget.forgive()
             self._out += [*self._dialogue.cut(RotationReason.UPSTREAM_CLOSED), do.StopSending()]
             self._after_loss(decision, f"{event.code} {event.reason}".rstrip(), now)
         return self._out

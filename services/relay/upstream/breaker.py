@@ -1,16 +1,13 @@
 """A circuit breaker for the whole relay: when Gemini is down, a thousand conversations do not storm it.
 
-Each conversation backs off by itself, but a thousand of them, each modest, are still a storm. So every dial passes
-here. While dials succeed, the breaker is CLOSED and only spreads them: at most so many a second. After several failures
-in a row, with no success between, it is OPEN: dials wait, and from time to time one goes through as a probe. A probe
-that succeeds closes it, and those who wait go, spread as before.
+Each conversation backs off by itself, but a thousand of them, each modest, are still a storm. So the `gate` asks here
+for every dial. While dials succeed, the breaker is CLOSED and only spreads them: at most so many a second. After some
+failures in a row, with no success between, it is OPEN: dials wait, and from time to time one goes through as a probe.
+A probe that succeeds closes it, and those who wait go, spread as before.
 """
 
-import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
-
-from services.common.clock import Clock
 
 
 class BreakerState(StrEnum):
@@ -78,38 +75,3 @@ class Breaker:
         """A dial has not reached Gemini, or Gemini is overloaded."""
         self._failures += 1
         self.trips += self._failures == self._policy.failures
-
-
-class Gate:
-    """Holds dials back, in the order they came, until the breaker lets them go.
-
-    Args:
-        breaker: Decides.
-        clock: Tells the time.
-
-    Attributes:
-        waiting: Dials that wait.
-    """
-
-    def __init__(self, breaker: Breaker, clock: Clock) -> None:
-        self._breaker = breaker
-        self._clock = clock
-        self._first = asyncio.Lock()
-        self.waiting = 0
-
-    async def passage(self) -> None:
-        """Wait until a dial may go; only the first of those who wait asks. Safe to cancel."""
-        self.waiting += 1
-        try:
-            async with self._first:
-                while (wait := self._breaker.wait(self._clock.monotonic())) > 0:
-                    await self._clock.sleep(wait)
-        finally:
-            self.waiting -= 1
-
-    def dialled(self, *, reached: bool) -> None:
-        """Tell how a dial went."""
-        if reached:
-            self._breaker.succeeded(self._clock.monotonic())
-        else:
-            self._breaker.failed()

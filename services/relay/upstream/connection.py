@@ -3,15 +3,16 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from services.common.lateness import Late, forgivable, patience
 from services.relay.core.model import START
 from services.relay.sockets import NO_CLOSE_FRAME, ClosedError, DialError, Dialling, Socket, Transport
 from services.relay.upstream import wire
 from services.relay.upstream.backend import Backend, CredentialsError
-from services.relay.upstream.breaker import Gate
+from services.relay.upstream.gate import Gate, Purpose, Ticket
 
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 _SEND_BUFFER: Final = 64 * 1024
@@ -20,14 +21,42 @@ megabytes, minutes that nobody can call back and that a tool's result would have
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
 _SHARED_TROUBLE: Final = frozenset({NO_CLOSE_FRAME, 1011, 1012, 1013})
+_WORDLESS: Final = (TimeoutError, ConnectionResetError, ConnectionAbortedError)
+"""How a dial fails on which the other side gave up, or this one: without a word about the reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: whoever passes an exception on sets its traceback
 class UpstreamLostError(Exception):
-    """The connection could not be made, or ended before its setup was complete."""
+    """The connection could not be made, or ended before its setup was complete.
+
+    Args:
+        code: The close code.
+        reason: Why.
+        wordless: Time ran out, or it was cut: it may be either side's fault.
+        late: It was this process's, which was late.
+    """
 
     code: int
     reason: str
+    wordless: bool = False
+    late: bool = False
+
+
+class Dialled(Protocol):
+    """Told of each dial."""
+
+    def __call__(self, code: int | None, seconds: float, /, *, late: bool) -> None:
+        """Note it.
+
+        Args:
+            code: The close code; None when the setup was completed.
+            seconds: What it took, without the wait for its turn.
+            late: It failed because this process was late.
+        """
+
+
+def _nobody(_code: int | None, _seconds: float, *, late: bool) -> None:
+    """Nobody wants to know."""
 
 
 class Dialler:
@@ -37,14 +66,16 @@ class Dialler:
         url: The base URL, ``wss://host``.
         backend: Whose API it is.
         ca: A PEM file to trust besides the system's.
-        connect_timeout: Seconds for one dial, setup and content included; with a standby, for each of the two.
+        connect_timeout: Seconds for one dial, setup and content included; with a standby, for each of the two. What
+            this process is late is not counted.
         close_timeout: Seconds in which a close must be acknowledged.
         gate: Every dial of the relay passes it.
         transport: Carries the connections.
-        counted: Told of each dial: its close code, None when it was completed, and the seconds that it took.
+        counted: Told of each dial.
+        late: How late this process is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with
         self,
         url: str,
         backend: Backend,
@@ -54,9 +85,11 @@ class Dialler:
         close_timeout: float,
         gate: Gate,
         transport: Transport,
-        counted: Callable[[int | None, float], None] = lambda _code, _seconds: None,
+        counted: Dialled = _nobody,
+        late: Late = lambda _: 0.0,
     ) -> None:
         self._gate = gate
+        self._late = late
         self._transport = transport
         self._counted = counted
         self._url = url + backend.path
@@ -77,19 +110,24 @@ class Dialler:
         """Whether sessions let Gemini compress their context."""
         return self._backend.compression
 
-    async def connect(self) -> "Upstream":
-        """Wait for the gate and connect; no setup is sent, so the connection holds no session yet.
+    async def connect(self, ticket: Ticket) -> "Upstream":
+        """Wait at the gate and connect; no setup is sent, so the connection holds no session yet.
 
         Cancelling is safe: the connection is dropped.
+
+        Args:
+            ticket: Its place in the queue.
 
         Raises:
             UpstreamLostError: It could not be made.
         """
-        await self._gate.passage()
-        return await self._attempt(self._connect())
+        async with self._gate.passage(ticket):
+            return await self._attempt(self._connect())
 
-    async def dial(self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"") -> "Upstream":
-        """Wait for the gate, connect, send the setup, wait until it is complete, send what the session has to know.
+    async def dial(
+        self, setup: bytes, standby: "Upstream | None" = None, content: bytes = b"", wanted_by: float = 0.0
+    ) -> "Upstream":
+        """Wait at the gate, connect, send the setup, wait until it is complete, send what the session has to know.
 
         Cancelling is safe: the connection is dropped.
 
@@ -97,44 +135,56 @@ class Dialler:
             setup: The first message.
             standby: From `connect`: takes the place of a connection of its own.
             content: The second message; none if it is empty.
+            wanted_by: Its place in the queue, monotonic seconds.
 
         Raises:
             UpstreamLostError: It could not be made, or Gemini closed it.
         """
-        if standby is None:
-            await self._gate.passage()
+        if standby is not None:
+            return await self._whole(_set_up(standby, setup, content))
+        async with self._gate.passage(Ticket(wanted_by, Purpose.OPEN)) as made:
+            return await self._whole(self._connect_and_set_up(setup, content, made))
+
+    async def _whole(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
+        """Bound it in time, and count it."""
         began = asyncio.get_running_loop().time()
-        work = self._connect_and_set_up(setup, content) if standby is None else _set_up(standby, setup, content)
         try:
             upstream = await self._attempt(work)
         except UpstreamLostError as error:
-            self._counted(error.code, asyncio.get_running_loop().time() - began)
+            self._counted(error.code, asyncio.get_running_loop().time() - began, late=error.late)
             raise
-        self._counted(None, asyncio.get_running_loop().time() - began)
+        self._counted(None, asyncio.get_running_loop().time() - began, late=False)
         self._gate.dialled(reached=True)
         return upstream
 
     async def _attempt(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
-        """Bound it in time, tell every way to fail in the same words, and let the gate know of it."""
+        """Bound it in time, tell every way to fail in the same words, and let the gate know of Gemini's failures."""
+        began = asyncio.get_running_loop().time()
         try:
             return await self._bounded(work)
         except UpstreamLostError as error:
+            lasted = asyncio.get_running_loop().time() - began
+            if error.wordless and forgivable(lasted, self._late(lasted)):
+                raise replace(error, late=True) from error
             self._gate.dialled(reached=not overloaded(error.code, error.reason))
             raise
 
     async def _bounded(self, work: Coroutine[Any, Any, "Upstream"]) -> "Upstream":
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with patience(self._connect_timeout, self._late):
                 return await work
         except DialError as error:
             raise _refused(error) from error
         except CredentialsError as error:
             raise UpstreamLostError(_POLICY_VIOLATION, f"unregistered callers: {error}") from error
         except (OSError, TimeoutError) as error:
-            raise UpstreamLostError(NO_CLOSE_FRAME, f"cannot connect: {str(error) or type(error).__name__}") from error
+            why = f"cannot connect: {str(error) or type(error).__name__}"
+            raise UpstreamLostError(NO_CLOSE_FRAME, why, wordless=isinstance(error, _WORDLESS)) from error
 
-    async def _connect_and_set_up(self, setup: bytes, content: bytes) -> "Upstream":
-        return await _set_up(await self._connect(), setup, content)
+    async def _connect_and_set_up(self, setup: bytes, content: bytes, made: Callable[[], None]) -> "Upstream":
+        upstream = await self._connect()
+        made()
+        return await _set_up(upstream, setup, content)
 
     async def _connect(self) -> "Upstream":
         headers = await self._backend.headers()
@@ -171,7 +221,8 @@ async def _set_up(upstream: "Upstream", setup: bytes, content: bytes) -> "Upstre
         upstream.abort()
         raise
     if not complete:
-        raise UpstreamLostError(*upstream.closed)
+        code, reason = upstream.closed
+        raise UpstreamLostError(code, reason, wordless=code == NO_CLOSE_FRAME)
     return upstream
 
 

@@ -9,6 +9,7 @@ import structlog
 from filo.handles.v1 import resources_pb2 as resources
 from services.common.clock import Clock
 from services.common.errors import ServiceError
+from services.common.lateness import Late
 from services.relay.client.outbox import Outbox
 from services.relay.core import effects as do
 from services.relay.core import events as on
@@ -36,9 +37,10 @@ class UpstreamLink:
         post: Told what happens.
         clock: For the waits between dials.
         lease: Of the conversation; says whether anything may be sent.
+        late: How late this process is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it joins
         self,
         agent: resources.AgentConfig,
         *,
@@ -49,8 +51,10 @@ class UpstreamLink:
         post: Callable[[on.Event], None],
         clock: Clock,
         lease: Lease,
+        late: Late = lambda _: 0.0,
     ) -> None:
         name = lease.name
+        self._late = late
         self._agent = agent
         self._dialler = dialler
         self._inputs = inputs
@@ -71,8 +75,9 @@ class UpstreamLink:
         return self._open is not None
 
     def silence(self) -> float:
-        """Seconds since anything came from the connection."""
-        return self._clock.monotonic() - self._heard_at
+        """Seconds in which nothing came from the connection, as far as this process would have noticed it."""
+        passed = self._clock.monotonic() - self._heard_at
+        return max(0.0, passed - self._late(passed))
 
     async def connect(self, effect: do.OpenUpstream) -> None:
         """Dial, then read the connection to its end: one task for its whole life. Cancelling drops it."""
@@ -82,8 +87,8 @@ class UpstreamLink:
                 return
             upstream = await self._dial(effect)
         except UpstreamLostError as error:
-            self._log.warning("upstream not opened", code=error.code, reason=error.reason)
-            self._post(on.UpstreamClosed(error.code, error.reason))
+            self._log.warning("upstream not opened", code=error.code, reason=error.reason, late=error.late)
+            self._post(on.UpstreamClosed(error.code, error.reason, late=error.late))
             return
         except ServiceError as error:
             why = f"the store does not give the transcript: {error.detail}"
@@ -94,10 +99,11 @@ class UpstreamLink:
         self._log.info("upstream closed", code=code, reason=reason)
         self._post(on.UpstreamClosed(code, reason))
 
-    async def prepare(self) -> None:
+    async def prepare(self, effect: do.PrepareUpstream) -> None:
         """Hold a connection in readiness for the next `connect`. Cancelling drops it."""
-        self._standby = Standby(self._dialler)
-        await asyncio.gather(self._standby.hold(lambda: self._post(on.UpstreamPrepared())), self._prepare_history())
+        self._standby = Standby(self._dialler, effect.wanted_by)
+        tried = lambda stands: self._post(on.UpstreamPrepared(stands=stands))  # noqa: E731
+        await asyncio.gather(self._standby.hold(tried), self._prepare_history())
 
     async def _prepare_history(self) -> None:
         try:
@@ -123,8 +129,9 @@ class UpstreamLink:
                 transparent=transparent,
                 compression=self._dialler.compression,
             ),
-            await standby.take() if standby else None,
+            await standby.take(effect.wanted_by) if standby else None,
             wire.content(content, complete=history) if content else b"",
+            effect.wanted_by,
         )
         self._inputs.connected(already=1 if content else 0, transparent=transparent)
         return upstream

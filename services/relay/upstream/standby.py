@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from services.relay.upstream.connection import Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.gate import Purpose, Ticket
 
 FRESH: Final = 15.0
 """Seconds after which it is replaced: how long Gemini keeps it is not known, so it is not kept long."""
@@ -23,42 +24,48 @@ class Standby:
 
     Args:
         dialler: Makes it.
+        wanted_by: Its place in the queue of dials, monotonic seconds.
         fresh: Seconds after which it is replaced.
     """
 
-    def __init__(self, dialler: Dialler, fresh: float = FRESH) -> None:
+    def __init__(self, dialler: Dialler, wanted_by: float, fresh: float = FRESH) -> None:
+        self._ticket = Ticket(wanted_by, Purpose.STANDBY)
         self._dialler = dialler
         self._fresh = fresh
         self._held: Upstream | None = None
         self._wanted = asyncio.Event()
         self._tried = asyncio.Event()
 
-    async def hold(self, tried: Callable[[], None]) -> None:
+    async def hold(self, tried: Callable[[bool], None]) -> None:
         """Hold a connection until it is wanted. Safe to cancel; what was not taken then is dropped.
 
         Args:
-            tried: Called once the first one stands, or could not be made.
+            tried: Told whether one stands: true once the first does, false when one could not be made.
         """
         try:
             for _ in range(1 + RENEWALS):
-                self._held = await self._dialler.connect()
+                self._held = await self._dialler.connect(self._ticket)
                 if not self._tried.is_set():
                     self._tried.set()
-                    tried()
+                    tried(True)  # noqa: FBT003 - the only thing there is to tell
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._fresh):
                         await self._wanted.wait()
                     return
                 self._drop()
         except UpstreamLostError:
-            if not self._tried.is_set():
-                tried()
+            tried(False)  # noqa: FBT003
         finally:
             self._tried.set()
             self._drop()
 
-    async def take(self) -> Upstream | None:
-        """The connection, once it stands; None where there is none any more. Safe to cancel."""
+    async def take(self, wanted_by: float) -> Upstream | None:
+        """The connection, once it stands; None where there is none any more. Safe to cancel.
+
+        Args:
+            wanted_by: Its place in the queue from now on, if it still waits there.
+        """
+        self._ticket.hurry(wanted_by)
         await self._tried.wait()
         self._wanted.set()
         taken, self._held = self._held, None

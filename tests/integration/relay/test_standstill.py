@@ -5,16 +5,16 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-from unittest.mock import AsyncMock
 
 import pytest
 
 from services.common import voice
+from services.common.clock import SystemClock
 from services.relay.transport import named
 from services.relay.upstream.backend import developer
+from services.relay.upstream.breaker import Breaker, BreakerPolicy
 from services.relay.upstream.connection import Dialler, UpstreamLostError
+from services.relay.upstream.gate import Gate
 from tests.support.client import Client, Speaker
 from tests.support.gemini import Gemini, plain_gemini
 from tests.support.relay import LIBRARY, RunningRelay, running_relay
@@ -91,14 +91,13 @@ async def test_an_upstream_that_takes_no_history_is_none(gemini: Gemini) -> None
     """It completes its setup and reads no more: the dial is given up in time, not waited for."""
     gemini.deaf = True
     backend = developer("any")
-    gate = SimpleNamespace(passage=AsyncMock(), dialled=lambda **_: None)
     dialler = Dialler(
         gemini.url,
         backend,
         None,
         connect_timeout=0.5,
         close_timeout=0.5,
-        gate=cast("Any", gate),
+        gate=Gate(Breaker(BreakerPolicy()), SystemClock()),
         transport=named(LIBRARY),
     )
     began = time.monotonic()

@@ -76,6 +76,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             "FILO_RELAY_TAKEOVER_TIMEOUT": "3s",
             "FILO_RELAY_DRAIN_TIMEOUT": "12s",
             "FILO_RELAY_DRAIN_SPREAD": "2s",
+            "FILO_RELAY_DIALS": "3",
+            "FILO_RELAY_OVERLOADED_LAG": "1s",
         }
     )
     default = Settings()
@@ -91,6 +93,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert settings.upstream_url == "wss://localhost:7443"
     assert settings.origins == ("https://a.example", "https://b.example")
     assert (settings.session_ttl, settings.close_timeout) == (600.0, 0.05)
+    assert (settings.dials, settings.overloaded_lag) == (3, 1.0)
 
 
 def test_relays_that_are_called_by_key_have_one_themselves() -> None:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 
 from services.relay.levels import Levels, LevelsCollector
-from services.relay.upstream.breaker import Breaker, BreakerPolicy, BreakerState, Gate
+from services.relay.upstream.breaker import Breaker, BreakerPolicy, BreakerState
+from services.relay.upstream.gate import Gate, Purpose, Ticket
 from tests.support.clock import ManualClock
 
 NOTHING = Levels(
     breaker_open=lambda: False,
     breaker_trips=lambda: 0,
     dials_waiting=lambda: 0,
+    dials_active=lambda: 0,
     replay_bytes=lambda: 0,
     outbox_bytes=lambda: 0,
 )
@@ -42,26 +44,30 @@ async def test_the_breaker_shows() -> None:
             breaker_open=lambda: breaker.state is BreakerState.OPEN,
             breaker_trips=lambda: breaker.trips,
             dials_waiting=lambda: gate.waiting,
+            dials_active=lambda: gate.active,
         ),
     )
 
     def shown() -> list[float | None]:
-        names = ("breaker_open", "breaker_trips_total", "dials_waiting")
+        names = ("breaker_open", "breaker_trips_total", "dials_waiting", "dials_active")
         return [registry.get_sample_value(f"filo_relay_{name}") for name in names]
 
-    assert shown() == [0, 0, 0]
+    async def dial() -> None:
+        async with gate.passage(Ticket(0.0, Purpose.OPEN)):
+            await asyncio.Event().wait()
+
+    assert shown() == [0, 0, 0, 0]
     for _ in range(3):
         gate.dialled(reached=False)
-    assert shown() == [1, 1, 0], "it opens once"
-    await gate.passage()
-    waiting = [asyncio.create_task(gate.passage()) for _ in range(2)]
+    assert shown() == [1, 1, 0, 0], "it opens once"
+    dials = [asyncio.create_task(dial()) for _ in range(3)]
     await asyncio.sleep(0)
-    assert shown() == [1, 1, 2]
-    for task in waiting:
+    assert shown() == [1, 1, 2, 1]
+    for task in dials:
         task.cancel()
-    await asyncio.wait(waiting)
+    await asyncio.wait(dials)
     gate.dialled(reached=True)
-    assert shown() == [0, 1, 0], "who has given up does not wait"
+    assert shown() == [0, 1, 0, 0], "who has given up does not wait"
     for _ in range(2):
         gate.dialled(reached=False)
-    assert shown() == [1, 2, 0]
+    assert shown() == [1, 2, 0, 0]

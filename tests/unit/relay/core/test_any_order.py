@@ -166,10 +166,15 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.dialled()
 
     @precondition(lambda self: self.world.connection and not self.live)
-    @rule(close=PLAIN_CLOSES)
-    def dial_fails(self, close: tuple[int, str]) -> None:
-        """It is refused."""
-        self.world.gone(*close)
+    @rule(close=PLAIN_CLOSES, late=st.booleans())
+    def dial_fails(self, close: tuple[int, str], late: bool) -> None:  # noqa: FBT001
+        """It is refused, or the relay is too late for it."""
+        self.world.gone(*close, late=late)
+
+    @rule(reachable=st.booleans())
+    def another_connection_can_be_had(self, reachable: bool) -> None:  # noqa: FBT001
+        """Or not, from now on: what is prepared for a rotation stands, or does not."""
+        self.world.reachable = reachable
 
     @precondition(lambda self: self.live and self.live.closing)
     @rule()

@@ -106,6 +106,7 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.reachable = True
         self.said = 0
         self.handles = 0
         self.snapshots: dict[str, tuple[int, ...]] = {}
@@ -174,9 +175,10 @@ class World:
         match effect:
             case do.OpenUpstream():
                 self._open(effect)
-            case do.PrepareUpstream():
+            case do.PrepareUpstream(wanted_by=wanted_by):
                 assert self.present, "prepared for nobody"
-                events.append(on.UpstreamPrepared())
+                assert self.now <= wanted_by <= self.now + 60.0, "wanted before now, or too late"
+                events.append(on.UpstreamPrepared(stands=self.reachable))
             case do.CloseUpstream():
                 assert self.connection is not None, "closed what is not open"
                 assert self.connection.ready_at is not None, "closed what is not set up"
@@ -272,12 +274,14 @@ class World:
             connection.context += range(first, turn.covered_seq + 1)
         self.post(on.UpstreamReady())
 
-    def gone(self, code: int, reason: str) -> None:
-        """The connection is closed, or could not be made."""
+    def gone(self, code: int, reason: str, *, late: bool = False) -> None:
+        """The connection is closed, or could not be made, perhaps since the relay was late."""
         if self.connection is not None and not self.connection.closing:
             self._lived()
+        late = late and self.connection is not None and self.connection.ready_at is None
+        self.dials -= late
         self.connection = None
-        self.post(on.UpstreamClosed(code, reason))
+        self.post(on.UpstreamClosed(code, reason, late=late))
         self.transcribed_next = False
 
     def join(self, mode: RotationMode) -> None:

@@ -1,9 +1,6 @@
 """The circuit breaker: bounded dials whatever happens, and back to normal at the first success."""
 
-import asyncio
-
-from services.relay.upstream.breaker import Breaker, BreakerPolicy, BreakerState, Gate
-from tests.support.clock import ManualClock
+from services.relay.upstream.breaker import Breaker, BreakerPolicy, BreakerState
 
 POLICY = BreakerPolicy(failures=3, probe_interval=2.0, dials_a_second=10.0)
 
@@ -52,24 +49,3 @@ def test_one_success_between_failures_keeps_it_closed() -> None:
         breaker.failed()
         breaker.succeeded(0.0)
     assert breaker.state is BreakerState.CLOSED
-
-
-async def test_those_who_wait_go_in_order() -> None:
-    """First come, first dialled; a waiter that is cancelled holds nobody up."""
-    clock = ManualClock()
-    gate, gone = Gate(Breaker(POLICY), clock), []
-
-    async def dial(name: str) -> None:
-        await gate.passage()
-        gone.append(name)
-
-    tasks = [asyncio.create_task(dial(name)) for name in "abcd"]
-    await asyncio.sleep(0)
-    tasks[1].cancel()
-    for _ in range(4):
-        await asyncio.sleep(0)
-        clock.advance(0.1)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    await asyncio.gather(*tasks, return_exceptions=True)
-    assert gone == ["a", "c", "d"]

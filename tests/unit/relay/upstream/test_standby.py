@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from services.relay.upstream.connection import Dialler, Upstream, UpstreamLostError
+from services.relay.upstream.gate import Ticket
 from services.relay.upstream.standby import RENEWALS, Standby
 
 
@@ -27,10 +28,12 @@ class FakeDialler:
 
     def __init__(self, *, works: bool = True) -> None:
         self.works = works
+        self.tickets: list[Ticket] = []
         self.made: list[FakeUpstream] = []
 
-    async def connect(self) -> Upstream:
+    async def connect(self, ticket: Ticket) -> Upstream:
         """Connect."""
+        self.tickets.append(ticket)
         if not self.works:
             raise UpstreamLostError(1006, "refused")
         self.made.append(FakeUpstream())
@@ -42,19 +45,19 @@ class Tried:
 
     def __init__(self) -> None:
         self.once = asyncio.Event()
-        self.times = 0
+        self.told: list[bool] = []
 
-    def __call__(self) -> None:
-        """Count it."""
+    def __call__(self, stands: bool) -> None:  # noqa: FBT001 - as a standby tells it
+        """Note it."""
         self.once.set()
-        self.times += 1
+        self.told.append(stands)
 
 
 @asynccontextmanager
 async def held(dialler: FakeDialler, fresh: float = 60.0) -> AsyncIterator[tuple[Standby, "asyncio.Task[None]", Tried]]:
     """A standby that holds; how often it told that it had tried."""
     tried = Tried()
-    standby = Standby(cast("Dialler", dialler), fresh)
+    standby = Standby(cast("Dialler", dialler), 100.0, fresh)
     task = asyncio.create_task(standby.hold(tried))
     yield standby, task, tried
     task.cancel()
@@ -66,12 +69,12 @@ async def test_what_is_taken_is_open_and_no_longer_held() -> None:
     """One connection, told of once, taken once; the task ends and leaves it alone."""
     dialler = FakeDialler()
     async with held(dialler) as (standby, task, tried):
-        taken = await standby.take()
+        taken = await standby.take(50.0)
         assert taken is cast("Upstream", dialler.made[0])
         await task
         assert dialler.made[0].is_open
-        assert tried.times == 1
-        assert await standby.take() is None
+        assert tried.told == [True]
+        assert await standby.take(50.0) is None
 
 
 async def test_one_that_is_not_wanted_is_dropped() -> None:
@@ -90,7 +93,7 @@ async def test_one_that_has_ended_is_not_given() -> None:
     async with held(dialler) as (standby, _, tried):
         await tried.once.wait()
         dialler.made[0].is_open = False
-        assert await standby.take() is None
+        assert await standby.take(50.0) is None
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -98,9 +101,9 @@ async def test_one_that_cannot_be_made_holds_nobody_up(wanted: bool) -> None:  #
     """It is told, once, and there is nothing to take."""
     async with held(FakeDialler(works=False)) as (standby, task, tried):
         if wanted:
-            assert await standby.take() is None
+            assert await standby.take(50.0) is None
         await task
-        assert tried.times == 1
+        assert tried.told == [False]
 
 
 async def test_an_old_one_is_renewed_and_not_for_ever() -> None:
@@ -110,5 +113,26 @@ async def test_an_old_one_is_renewed_and_not_for_ever() -> None:
         await task
         assert len(dialler.made) == 1 + RENEWALS
         assert not any(upstream.is_open for upstream in dialler.made)
-        assert tried.times == 1
-        assert await standby.take() is None
+        assert tried.told == [True]
+        assert await standby.take(50.0) is None
+
+
+async def test_one_that_cannot_be_renewed_is_told() -> None:
+    """What stood ready is gone; who wanted it asks again."""
+    dialler = FakeDialler()
+    async with held(dialler, fresh=0.001) as (_, task, tried):
+        await tried.once.wait()
+        dialler.works = False
+        await task
+        assert tried.told == [True, False]
+
+
+async def test_whoever_takes_it_while_it_waits_for_its_turn_hurries_it() -> None:
+    """The connection that still worked is gone: this one is wanted now, not when that would have ended."""
+    dialler = FakeDialler()
+    async with held(dialler) as (standby, _, tried):
+        await tried.once.wait()
+        (ticket,) = dialler.tickets
+        assert ticket.wanted_by == 100.0
+        await standby.take(3.0)
+        assert ticket.wanted_by == 3.0
