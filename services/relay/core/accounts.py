@@ -8,7 +8,7 @@ kept.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from services.relay.core.ledger import Expectation, Ledger, Verdict
 from services.relay.core.model import Told, ToolCall, Usage
@@ -16,6 +16,18 @@ from services.relay.core.pieces import CHARACTERS_A_TOKEN, TEXT, Category, Piece
 
 MOST_KEPT: Final = 32
 """Turns whose ledgers are kept; a handle that is older than that is judged by the oldest of them."""
+
+
+class Shown(NamedTuple):
+    """What a usage has shown of advice that had been taken out.
+
+    Args:
+        verdict: Whether it is gone; `Verdict.NOTHING` where no tokens were expected to be missing.
+        turn: Whose usage it was; 0 where none has come.
+    """
+
+    verdict: Verdict = Verdict.NOTHING
+    turn: int = 0
 
 
 class Accounts:
@@ -26,7 +38,7 @@ class Accounts:
         instruction_characters: The length of the system instruction.
         tools_characters: The length of the tools' declarations.
         window: The context window in tokens; 0 where it is not known.
-        removed: The advice that is live by the ledger will not be in the next context.
+        turn: The newest turn in the ledger.
 
     Attributes:
         ledger: As it stands after the newest counted turn.
@@ -38,8 +50,7 @@ class Accounts:
         instruction_characters: int = 0,
         tools_characters: int = 0,
         window: int = 0,
-        *,
-        removed: bool = False,
+        turn: int = 0,
     ) -> None:
         self.ledger = ledger
         self._setup = [
@@ -49,9 +60,12 @@ class Accounts:
         self._window = window
         self._new: list[Piece] = [] if ledger.usage else [*self._setup]
         self._at: dict[int, Ledger] = {}
-        self._counted = 0
-        self._removed, self._removed_after = removed, False
-        self._verdict = Verdict.NOTHING
+        self._turn = self._counted = turn
+        self._instructed: set[int] = set()
+        self._removed = False
+        self._uncounted = 0
+        self._stale_out = self._withdrawn = 0
+        self._shown = Shown()
         self._scale: float | None = None
         self._left_behind = 0
 
@@ -60,27 +74,38 @@ class Accounts:
         """Tokens of the context; until something was answered from it, what is known to have been put into it."""
         return self.ledger.context or sum(piece.tokens for piece in self._new)
 
-    def opened(self, covers_turn: int | None, told: Told) -> None:
+    def opened(self, covers_turn: int | None, told: Told, instructed: Iterable[tuple[int, int]] = ()) -> None:
         """A connection is ready.
 
         Args:
             covers_turn: The newest turn in the context that it resumed; None where it began with an empty one.
             told: What it was sent as content.
+            instructed: The advice that was in the instruction of the one before: the turns that it served, and tokens.
         """
         content = [
             Piece(Category.USER, TEXT, told.user_tokens),
             Piece(Category.MODEL, TEXT, told.agent_tokens),
         ]
+        self._stale_out = self._withdrawn = self._uncounted = 0
         if covers_turn is not None:
-            self.ledger = self._context_of(self._at.get(covers_turn, self.ledger))
+            self._resumed(covers_turn, instructed)
             self._new = content
             return
         if self.ledger.usage is not None:  # a session that never answered has shown nothing to compare with
             self._left_behind = self.ledger.held.feedback_live + self.ledger.held.feedback_stale
             self._scale = CHARACTERS_A_TOKEN / self.ledger.characters_a_token
-        self._removed = self._removed_after = False
+        self._removed = False
         self._new = [*self._setup, *content]
         self.ledger = self._context_of(Ledger())
+
+    def _resumed(self, turn: int, instructed: Iterable[tuple[int, int]]) -> None:
+        """The context is what it was after a turn, but for its instruction, which is the conversation's own."""
+        if turn in self._at:
+            self.ledger, self._turn = self._context_of(self._at[turn]), turn
+            self._removed = turn in self._instructed
+        for served, tokens in instructed:
+            if served <= self._turn:
+                self.taken_out(served, tokens)
 
     def _context_of(self, earlier: Ledger) -> Ledger:
         """The context is what it was then; what was billed and counted since stays."""
@@ -89,6 +114,7 @@ class Accounts:
     def covered(self, turn: int) -> None:
         """A handle covers this turn: no connection will go back behind it."""
         self._at = {number: ledger for number, ledger in self._at.items() if number >= turn}
+        self._instructed = {number for number in self._instructed if number >= turn}
 
     def given(self, tokens: int) -> None:
         """Advice was given; `append` would hold it from now on."""
@@ -96,21 +122,39 @@ class Accounts:
 
     def advised(self, tokens: int) -> None:
         """Advice has come into the context."""
-        if self._removed_after:  # of a turn whose usage never came
-            self.withdrawn()
-            self._removed_after = False
+        if self._uncounted:  # the usage of the turn before never came
+            self._drop_live()
         self._new.append(Piece(Category.FEEDBACK_LIVE, TEXT, tokens))
 
-    def withdrawn(self) -> None:
-        """Advice that no turn was answered with is taken out again."""
-        self._new = [piece for piece in self._new if piece.category is not Category.FEEDBACK_LIVE]
+    def overtaken(self) -> None:
+        """The advice of the turn in progress has made way for newer one, and is still there."""
+        self._new = [
+            piece._replace(category=Category.FEEDBACK_STALE) if piece.category is Category.FEEDBACK_LIVE else piece
+            for piece in self._new
+        ]
 
-    def served(self, turn: int, *, removed: bool) -> None:
-        """The live advice has served this turn; whether it was taken out of the context."""
-        if self._counted >= turn:
-            self._removed = removed
+    def withdrawn(self, tokens: int) -> None:
+        """Advice that no turn was answered with is taken out again."""
+        self._drop_live()
+        self._withdrawn += tokens
+
+    def _drop_live(self) -> None:
+        self._new = [piece for piece in self._new if piece.category is not Category.FEEDBACK_LIVE]
+        self._uncounted = 0
+
+    def served(self, turn: int, *, in_instruction: bool) -> None:
+        """The live advice has served this turn; no other connection will have what is in the instruction."""
+        if in_instruction:
+            self._instructed.add(turn)
+
+    def taken_out(self, turn: int, tokens: int) -> None:
+        """Advice that has served this turn was taken out of the instruction."""
+        if turn > self._turn:  # its usage is still to come
+            self._uncounted = turn
+        elif turn == self._turn:
+            self._removed = True
         else:
-            self._removed_after = removed
+            self._stale_out += tokens
 
     def rebased(self) -> None:
         """A session was rebuilt to make the context smaller."""
@@ -138,18 +182,20 @@ class Accounts:
             heard: Seconds of the client's voice in it.
             answer: What the answer should cost.
         """
+        if 0 < self._uncounted < turn:  # that one's usage never came
+            self._drop_live()
         new = [*self._new, *pieces, of_audio(Category.USER, heard)]
-        self._verdict = self._settle(usage, new)
+        self._shown = Shown(self._settle(usage, new), turn)
         self.ledger = self.ledger.count(usage, new, answer, self._window)
         self._at[turn] = self.ledger
         self._at.pop(min(self._at) if len(self._at) > MOST_KEPT else 0, None)
-        self._new, self._counted = [], turn
-        self._removed, self._removed_after = self._removed_after, False
+        self._new, self._turn, self._counted = [], turn, turn
+        self._removed, self._uncounted = self._uncounted == turn, 0
 
-    def take_verdict(self) -> Verdict:
-        """What the newest usage has shown of advice that had been taken out; once."""
-        verdict, self._verdict = self._verdict, Verdict.NOTHING
-        return verdict
+    def take_shown(self) -> Shown:
+        """What the newest usage has shown; once."""
+        shown, self._shown = self._shown, Shown()
+        return shown
 
     def carried_into(self, ledger: Ledger) -> Ledger:
         """A ledger of the newest counted turn, with what needs no usage to be known."""
@@ -157,12 +203,13 @@ class Accounts:
 
     def _settle(self, usage: Usage, new: Sequence[Piece]) -> Verdict:
         """The advice of the turn before is stale or gone now; see whether what was taken out is gone."""
-        rebuilt, removed = self._scale is not None, self._removed
-        tokens = self._left_behind if rebuilt else self.ledger.held.feedback_live
-        self.ledger = self.ledger.settled(removed=removed)
+        rebuilt, removed, out = self._scale is not None, self._removed, self._stale_out
+        tokens = self._left_behind if rebuilt else removed * self.ledger.held.feedback_live + out + self._withdrawn
+        judging = rebuilt or removed or out or self._withdrawn
+        self.ledger = self.ledger.settled(removed=removed).without_stale(out)
         expected = Expectation(self.ledger.usage, tuple(_scaled(new, self._scale or 1.0)))
-        self._scale, self._left_behind = None, 0
-        verdict = expected.verdict(usage, tokens) if rebuilt or removed else Verdict.NOTHING
+        self._scale, self._left_behind, self._stale_out, self._withdrawn = None, 0, 0, 0
+        verdict = expected.verdict(usage, tokens) if judging else Verdict.NOTHING
         if verdict is Verdict.UNSEEN:
             self.ledger = self.ledger.kept(tokens)
         return verdict

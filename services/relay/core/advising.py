@@ -2,8 +2,9 @@
 
 The moment is when the client begins to speak: then the advice is as new as it can be, and it is in the context before
 the answer. Never in the middle of an answer, for content interrupts a generation that is under way (google-genai,
-`send_client_content`); after the client has spoken into an answer, it waits until that turn is complete. What arrives
-while the client is speaking is not too late; what arrives when it has just ended is, for the answer may have begun.
+`send_client_content`); after the client has spoken into an answer, it waits until that turn is complete; and typed
+words are being answered from the moment when they are sent. What arrives while the client is speaking is not too late;
+what arrives when it has just ended is, for the answer may have begun.
 
 A client that says itself when it speaks (`activity_start`) is believed, whatever ear is asked otherwise.
 
@@ -11,24 +12,26 @@ Where the model may answer `realtimeInput.text` at once, the relay's own ear is 
 Advice waits for the client's words then: typed ones, or the first that Gemini has heard.
 """
 
+from collections.abc import Iterable
+
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.accounts import Accounts
 from services.relay.core.attachment import Attachment
 from services.relay.core.capabilities import Channel
 from services.relay.core.coverage import Coverage
-from services.relay.core.feedback import RULES, Advice, Delivered, chosen, worded
+from services.relay.core.feedback import Advice, Delivered, worded
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, FeedbackState, Policy, Told
 from services.relay.core.notices import FeedbackChanged
+from services.relay.core.policies import RULES, chosen
 from services.relay.core.rotation import Strippable
 from services.relay.core.turns import Stage, Talk
 
 
 def accounts_of(attachment: Attachment) -> Accounts:
-    """Go on with the stored ledger; a new connection's instruction has none of the advice that was put there."""
-    replaced = any(item.turn and item.detail == FeedbackPolicy.REPLACE for item in attachment.feedback)
+    """Go on with the stored ledger."""
     lengths = attachment.instruction_characters, attachment.tools_characters
-    return Accounts(attachment.ledger, *lengths, attachment.capability.window, removed=replaced)
+    return Accounts(attachment.ledger, *lengths, attachment.capability.window, attachment.turn_count)
 
 
 class Advisor:
@@ -51,10 +54,9 @@ class Advisor:
         self._policy = policy
         self._capability = attachment.capability
         self._wish = attachment.feedback_policy or policy.feedback_policy
-        self._advice = Advice(attachment.feedback, attachment.turn_count)
+        self._advice = Advice(attachment.feedback, attachment.turn_count, attachment.newest_feedback)
         self._over = attachment.turn_count
         self._heard_in = 0
-        self._to_clear = False
         self._out: list[do.Effect] = []
 
     @property
@@ -76,12 +78,14 @@ class Advisor:
             told: What it was sent as content.
             with_live: The context that it resumed holds the live advice, too.
         """
-        self._to_clear = False
-        self._advice.opened(covers_turn, with_live=with_live)
-        self._accounts.opened(covers_turn, told)
-        for held in self._advice.live:
-            if held.held:
-                self._accounts.advised(held.feedback.tokens)
+        instructed = self._advice.opened(covers_turn, with_live=with_live)
+        self._accounts.opened(covers_turn, told, [(item.turn, item.tokens) for item in instructed])
+        for overtaken in self._advice.overtaken_in(self._talk.number):
+            self._accounts.advised(overtaken.tokens)
+        self._accounts.overtaken()
+        for live in self._advice.live:
+            if live.held:
+                self._accounts.advised(live.tokens)
 
     def after(self, event: on.Event, now: float, *, live: bool) -> list[do.Effect]:
         """What is to be done about advice now that something has happened.
@@ -95,20 +99,21 @@ class Advisor:
         self._advice.expire(now)
         if isinstance(event, on.FeedbackGiven):
             self._advice.given(event.feedback, now)
-        self._advice.judged(self._accounts.take_verdict())
+        shown = self._accounts.take_shown()
+        if shown.turn:
+            self._advice.judged(*shown)
         if self._talk.last > self._over:
             self._turn_is_over()
         if live:
             self._bring(event)
-            self._clear()
+            self._clear(event)
         self._report()
         return self._out
 
     def _turn_is_over(self) -> None:
         self._over = self._talk.last
         for item in self._advice.turn_over(self._over):
-            self._accounts.served(self._over, removed=item.in_instruction)
-            self._to_clear |= item.in_instruction
+            self._accounts.served(self._over, in_instruction=item.in_instruction)
 
     def _bring(self, event: on.Event) -> None:
         if isinstance(event, on.UpstreamReady):
@@ -117,9 +122,17 @@ class Advisor:
                 self._send(owed)
         policy = chosen(self._wish, self._capability, self._accounts.context, self._policy)
         if self._is_moment(event) or self._any_moment_will_do(policy):
-            item = self._advice.deliver(self._talk.number, policy)
-            if item is not None:
-                self._send(item)
+            delivery = self._advice.deliver(self._talk.number, policy)
+            if delivery is not None:
+                self._make_room(delivery.instead)
+                self._send(delivery.item)
+
+    def _make_room(self, instead: Iterable[Delivered]) -> None:
+        for item in instead:
+            if item.in_instruction:
+                self._accounts.withdrawn(item.tokens)
+            else:
+                self._accounts.overtaken()
 
     def _any_moment_will_do(self, policy: FeedbackPolicy) -> bool:
         quiet = self._talk.stage is Stage.QUIET and self._capability.advice is Channel.CONTENT
@@ -130,12 +143,18 @@ class Advisor:
         first_words = isinstance(event, on.UserHeard) and self._heard_in != self._talk.number
         if first_words:
             self._heard_in = self._talk.number
-        return self._talk.stage is Stage.LISTENING and (
+        return self._may_interrupt(event) and (
             isinstance(event, on.ClientWrote)
             or (isinstance(event, on.SpeechBegan) and (self._hears_itself or (event.marked and self._silent_alone)))
             or (first_words and not self._hears_itself)
             or (self._has_words and self._is_late_moment(event))
         )
+
+    def _may_interrupt(self, event: on.Event) -> bool:
+        """Whether the client is at it, and no answer is on its way to words that it typed before."""
+        now = len(event.text) if isinstance(event, on.ClientWrote) else 0
+        asked = self._talk.typed > now and not isinstance(event, on.UpstreamReady)  # which is sent them after it
+        return self._talk.stage is Stage.LISTENING and not asked
 
     def _is_late_moment(self, event: on.Event) -> bool:
         """Whether the client has begun before, and it is not too late."""
@@ -165,19 +184,27 @@ class Advisor:
         if channel is None or not item.feedback.text:
             return
         if item.in_instruction:
-            self._to_clear = False
-            self._accounts.withdrawn()
+            self._taken_out()
         self._out.append(do.Advise(channel, worded(item.feedback.text)))
-        self._accounts.advised(item.feedback.tokens)
+        self._accounts.advised(item.tokens)
 
-    def _clear(self) -> None:
-        """Take served advice out of the instruction, if nothing has taken its place."""
-        if self._to_clear and self._capability.instruction is not None:
-            self._out.append(do.Advise(self._capability.instruction, ""))
-        self._to_clear = False
+    def _clear(self, event: on.Event) -> None:
+        """Take served advice out of the instruction, as soon as that can cut no answer."""
+        channel = self._capability.instruction
+        if channel is None or not self._advice.to_clear:
+            return
+        speaks_on = isinstance(event, on.TurnCompleted) and self._talk.speaks_on
+        if channel is Channel.CONTEXT_UPDATE or speaks_on or self._talk.stage is Stage.QUIET:
+            self._out.append(do.Advise(channel, ""))
+            self._taken_out()
+
+    def _taken_out(self) -> None:
+        for item in self._advice.cleared():
+            self._accounts.taken_out(item.turn, item.tokens)
 
     def _report(self) -> None:
         self._coverage.advice_is_live = any(item.held for item in self._advice.live)
+        self._coverage.advice_was_overtaken = bool(self._advice.overtaken_in(self._talk.number))
         self._accounts.given(self._advice.take_given())
         self._coverage.ledger = self._accounts.carried_into(self._coverage.ledger)
         for change in self._advice.changes():

@@ -22,6 +22,7 @@ class Attachment:
         tools_characters: The length of the tools' declarations, as JSON.
         capability: What the conversation's model allows.
         feedback: Advice that waits (at most one) or is in the context, oldest first.
+        newest_feedback: The number of the newest item that was ever given; 0 where there is none, or nobody says.
         feedback_policy: What the conversation's agent asks for; None leaves it to the setting.
         volatile_tools: Names of tools whose answer does not keep.
         place: Of this conversation among all others, from 0 to 1: where what they all do is spread, it decides when.
@@ -37,6 +38,7 @@ class Attachment:
     tools_characters: int = 0
     capability: Capability = UNHINDERED
     feedback: tuple[Feedback, ...] = ()
+    newest_feedback: int = 0
     feedback_policy: FeedbackPolicy | None = None
     volatile_tools: frozenset[str] = frozenset()
     place: float = 0.0

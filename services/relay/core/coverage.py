@@ -33,6 +33,7 @@ class Coverage:
         ahead: The input of a turn not yet completed that the context behind the handle holds; None for none.
         advised: The context behind the handle holds the advice of the turn that is not completed.
         advice_is_live: The connection in use was told advice for that turn.
+        advice_was_overtaken: And other advice before it.
         baseline: The usage of the newest turn in the context behind the handle, if it is known.
     """
 
@@ -51,7 +52,7 @@ class Coverage:
         self._heard_out = True
         self._unsaved: list[Turn] = []
         self.ahead: Mark | None = None
-        self.advised = self.advice_is_live = False
+        self.advised = self.advice_is_live = self.advice_was_overtaken = False
         self._feedback: list[FeedbackChange] = []
         self._stripped = ""
         self._to_store: UpstreamHandle | None = None

@@ -139,6 +139,8 @@ class Dialogue:
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:
             advised = event.advised and self.coverage.advice_is_live
+            if event.consumed is not None and self.coverage.advice_was_overtaken and not advised:
+                return  # nobody can tell how much advice of this turn it holds
             known = event.consumed is not None and (advised or event.consumed > self.talk.boundary)
             ahead = event.consumed if known else None
             self.coverage.handle_updated(event.secret, ahead, advised=advised, consumed=event.consumed)

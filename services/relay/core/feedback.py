@@ -1,94 +1,40 @@
-"""Advice to the agent: what waits, what is in the context, what has left it; and the policies.
+"""Advice to the agent: what waits, what is in the context, what has left it.
 
 An item moves through these, and never back:
 
 * it waits; only the newest does, the one before it is superseded
 * it is **live**: delivered for one turn, and that turn is not over yet
-* it is **stale**: its turn is over, and it is still in the context
+* it is **stale**: its turn is over, or a newer item has overtaken it, and it is still in the context
 * it is **leaving**: it was taken out, and the next usage has to show that
 * it is removed
 
 What was delivered lives in one context. Where a connection begins with another one, live advice that this one does not
-hold is owed to it again, and stale advice that it does not hold has left.
+hold is owed to it again, and stale advice that it does not hold has left. The instruction is set anew with each
+connection, so nothing of what was there is left.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from services.relay.core.capabilities import Capability
 from services.relay.core.ledger import Verdict
-from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
+from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState
 from services.relay.core.pieces import text_tokens
+from services.relay.core.policies import RULES, Rule
 from services.relay.core.rotation import Strippable
 
 PREFIX: Final = "[SALES_MANAGER_INSTRUCTION] "
 """What tells the agent that it is not the client who speaks."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a policy does.
-
-    Args:
-        at_once: It does not wait until the client speaks.
-        in_instruction: Advice lives in the system instruction, and is taken out of it after the answer.
-        rebuilds: Stale advice is stripped by rebuilding the session.
-    """
-
-    at_once: bool = False
-    in_instruction: bool = False
-    rebuilds: bool = False
-
-
-RULES: Final[Mapping[FeedbackPolicy, Rule]] = MappingProxyType(
-    {
-        FeedbackPolicy.APPEND: Rule(at_once=True),
-        FeedbackPolicy.JUST_IN_TIME: Rule(),
-        FeedbackPolicy.REPLACE: Rule(in_instruction=True),
-        FeedbackPolicy.REBASE: Rule(rebuilds=True),
-    }
-)
-"""Every policy but `auto`, which chooses among them."""
-
-
-def chosen(wish: FeedbackPolicy, capability: Capability, context: int, policy: Policy) -> FeedbackPolicy:
-    """The policy for the next item.
-
-    Args:
-        wish: The conversation's, or the setting.
-        capability: What the model allows; where it cannot replace an instruction, the session is rebuilt instead.
-        context: How large the context is, in tokens.
-        policy: The settings.
-    """
-    if wish is FeedbackPolicy.AUTO:
-        wish = FeedbackPolicy.REPLACE if replacing_is_cheaper(context, policy) else FeedbackPolicy.REBASE
-    if wish is FeedbackPolicy.REPLACE and capability.instruction is None:
-        return FeedbackPolicy.REBASE
-    return wish
-
-
-ADVICE_TOKENS: Final = 400
-"""What an item is taken to cost where policies are compared."""
-
-
-def replacing_is_cheaper(context: int, policy: Policy) -> bool:
-    """Whether an item costs less in the instruction than in the talk, in tokens at the full price.
-
-    In the instruction it makes the whole prompt after it uncached, once. In the talk it stays for a while: on average
-    half the threshold of stale tokens rides along in each prompt, cached; and once a threshold is full, the rebuilt
-    session is uncached as a whole.
-
-    Args:
-        context: Tokens of the context.
-        policy: The settings: the threshold, and the price of a cached token.
-    """
-    discount = 1.0 - policy.cached_price
-    threshold = max(policy.rebase_tokens, ADVICE_TOKENS)
-    replaced = discount * context
-    rebuilt = policy.cached_price * threshold / 2 + discount * context * ADVICE_TOKENS / threshold
-    return replaced <= rebuilt
+_CLEARED: Final = "instruction"
+_ANEW: Final = "a new connection"
+_REBUILT: Final = "rebuilt"
+_UNSEEN: Final = "the usage shows no removal"
+_STUCK: Final = f"{_CLEARED}: {_UNSEEN}"
+_SHOWN: Final = {
+    Verdict.SEEN: "seen in the usage",
+    Verdict.TOO_SMALL: "too small to be seen",
+    Verdict.NOTHING: "with no usage to compare",
+}
 
 
 @dataclass(slots=True)
@@ -100,12 +46,36 @@ class Delivered:
         in_instruction: Where it is.
         held: The context in use holds it.
         by: What takes it out.
+        stuck: It was taken out of the instruction, and the usage did not show that.
     """
 
     feedback: Feedback
     in_instruction: bool
     held: bool = True
     by: str = ""
+    stuck: bool = False
+
+    @property
+    def turn(self) -> int:
+        """Which it serves."""
+        return self.feedback.turn
+
+    @property
+    def tokens(self) -> int:
+        """In the context."""
+        return self.feedback.tokens
+
+
+class Delivery(NamedTuple):
+    """An item is delivered.
+
+    Args:
+        item: It.
+        instead: Live items in whose place it comes; no turn was answered with them.
+    """
+
+    item: Delivered
+    instead: tuple[Delivered, ...] = ()
 
 
 class Advice:
@@ -114,31 +84,42 @@ class Advice:
     Args:
         items: What the store gave.
         last_turn: The newest stored turn.
+        newest: The number of the newest item that was ever given, by the store: of older ones nothing new is to come.
     """
 
-    def __init__(self, items: tuple[Feedback, ...] = (), last_turn: int = 0) -> None:
+    def __init__(self, items: tuple[Feedback, ...] = (), last_turn: int = 0, newest: int = 0) -> None:
         self.waiting: Feedback | None = None
         self.live: list[Delivered] = []
         self.stale: list[Delivered] = []
         self.leaving: list[Delivered] = []
-        self._newest = max((int(item.id) for item in items), default=0)
+        self._newest = max((newest, *(int(item.id) for item in items)))
         self._given = 0
         self._changes: list[FeedbackChange] = []
         for item in items:
-            delivered = Delivered(item, in_instruction=item.detail == FeedbackPolicy.REPLACE)
             if item.state is FeedbackState.ACCEPTED:
                 self.waiting = item
-            elif item.turn > last_turn:
-                delivered.held = False
-                self.live.append(delivered)
             else:
-                self.stale.append(delivered)
+                self._found(item, last_turn)
+
+    def _found(self, item: Feedback, last_turn: int) -> None:
+        """An earlier relay has delivered it; of two for the turn in progress, the newer one has overtaken the other."""
+        stuck = item.detail == _STUCK
+        delivered = Delivered(item, item.detail == FeedbackPolicy.REPLACE or stuck, held=False, stuck=stuck)
+        if item.turn <= last_turn:
+            delivered.held = True
+            self.stale.append(delivered)
+            return
+        if item.detail != FeedbackPolicy.APPEND:
+            self.stale += self.live
+            self.live = []
+        self.live.append(delivered)
 
     @property
     def strippable(self) -> Strippable:
         """What of it is in the talk only because nobody has taken it out."""
         stale, live = (
-            sum(item.feedback.tokens for item in items if not item.in_instruction) for items in (self.stale, self.live)
+            sum(item.tokens for item in items if not item.in_instruction or item.stuck)
+            for items in (self.stale, self.live)
         )
         return Strippable(stale, stale + live)
 
@@ -146,6 +127,15 @@ class Advice:
     def owed(self) -> list[Delivered]:
         """Live advice that the context in use does not hold."""
         return [item for item in self.live if not item.held]
+
+    @property
+    def to_clear(self) -> bool:
+        """Whether the instruction holds what has served."""
+        return any(item.in_instruction and not item.stuck for item in self.stale)
+
+    def overtaken_in(self, turn: int) -> list[Delivered]:
+        """What is stale before its turn is over."""
+        return [item for item in self.stale if item.turn >= turn]
 
     def changes(self) -> tuple[FeedbackChange, ...]:
         """What has become of items since the last call."""
@@ -161,7 +151,7 @@ class Advice:
         """The platform has given an item.
 
         Returns:
-            Whether it is news; the same item may be told more than once.
+            Whether it is news; the same item may be told more than once, also after another relay has dealt with it.
         """
         if int(item.id) <= self._newest:
             return False
@@ -182,77 +172,112 @@ class Advice:
             self._given += tokens(item)
             self._change(item, FeedbackState.EXPIRED, "")
 
-    def deliver(self, turn: int, policy: FeedbackPolicy) -> Delivered | None:
-        """What waits is delivered for a turn; None where nothing does, or the one before is not served yet.
+    def deliver(self, turn: int, policy: FeedbackPolicy) -> Delivery | None:
+        """What waits is delivered for a turn; None where nothing does.
+
+        It takes the place of what is live: where that is in the instruction, there too.
 
         Args:
             turn: The turn in progress, or the next one.
             policy: By which.
         """
-        rule, item = RULES[policy], self.waiting
-        if item is None or not (rule.at_once or self._makes_room(rule)):
+        item = self.waiting
+        if item is None:
             return None
         self.waiting = None
+        policy = FeedbackPolicy.REPLACE if any(live.in_instruction for live in self.live) else policy
         item = replace(item, state=FeedbackState.DELIVERED, turn=turn, tokens=tokens(item), detail=policy.value)
+        instead = self._make_room(RULES[policy], item.id)
         self._given += item.tokens
-        self.live.append(Delivered(item, rule.in_instruction))
+        self.live.append(Delivered(item, RULES[policy].in_instruction))
         self._change(item, FeedbackState.DELIVERED, policy.value)
-        return self.live[-1]
+        return Delivery(self.live[-1], instead)
 
-    def _makes_room(self, rule: Rule) -> bool:
-        """Whether the next item may be live: one in the instruction takes the place of another there."""
-        if any(not (item.in_instruction and rule.in_instruction) for item in self.live):
-            return False
-        for item in self.live:
-            self._change(item.feedback, FeedbackState.REMOVED, "replaced before its turn was over")
-        self.live = []
-        return True
+    def _make_room(self, rule: Rule, newer: str) -> tuple[Delivered, ...]:
+        """The newest wins, also over one that was delivered when a noise was taken for the client's voice."""
+        if rule.at_once:
+            return ()
+        instead, self.live = tuple(self.live), []
+        for item in instead:
+            if item.in_instruction:
+                self._leaves(item, "replaced before its turn was over")
+            else:
+                self.stale.append(item)
+                detail = f"{item.feedback.detail}, overtaken by {newer}"
+                self._change(item.feedback, FeedbackState.DELIVERED, detail)
+        return instead
 
     def turn_over(self, turn: int) -> list[Delivered]:
-        """A turn is completed: what served it is stale, or, in the instruction, leaves now.
+        """A turn is completed: what served it is stale.
 
         Returns:
             What has served.
         """
-        served = [item for item in self.live if item.feedback.turn <= turn]
-        self.live = [item for item in self.live if item.feedback.turn > turn]
-        for item in served:
-            if item.in_instruction:
-                self._leaves(item, "instruction")
-            else:
-                self.stale.append(item)
+        served = [item for item in self.live if item.turn <= turn]
+        self.live = [item for item in self.live if item.turn > turn]
+        self.stale += served
         return served
 
-    def opened(self, covers_turn: int | None, *, with_live: bool) -> None:
+    def cleared(self) -> list[Delivered]:
+        """The instruction is the conversation's own again, or holds a newer item.
+
+        Returns:
+            What was in it.
+        """
+        out = [item for item in self.stale if item.in_instruction and not item.stuck]
+        self.stale = [item for item in self.stale if item not in out]
+        for item in out:
+            self._leaves(item, _CLEARED)
+        return out
+
+    def opened(self, covers_turn: int | None, *, with_live: bool) -> list[Delivered]:
         """A connection begins with another context.
 
         Args:
             covers_turn: The newest turn in it; None where it was rebuilt, or is empty.
             with_live: It holds what is live, too.
+
+        Returns:
+            What was in the instruction of the connection before.
         """
         for item in self.live:
             item.held = with_live and not item.in_instruction
-        stale, self.stale = self.stale, []
-        for item in stale:
-            if covers_turn is None or item.in_instruction:
-                self._leaves(item, "rebuilt" if covers_turn is None else "instruction")
-            elif item.feedback.turn > covers_turn + with_live:
+        before, self.stale, self.leaving = [*self.leaving, *self.stale], [], []
+        for item in before:
+            if covers_turn is None:
+                self._leaves(item, item.by or _REBUILT)
+            elif item.turn > covers_turn + (with_live and not item.in_instruction):
                 self._change(item.feedback, FeedbackState.REMOVED, "left behind by a resume")
+            elif item.in_instruction:
+                self._leaves(item, item.by or (_ANEW if item.stuck else _CLEARED))
+            elif item.by:
+                self.leaving.append(item)
             else:
                 self.stale.append(item)
+        return [item for item in before if item.in_instruction and covers_turn is not None]
 
-    def judged(self, verdict: Verdict) -> None:
-        """A usage has shown what became of that which was taken out."""
-        if verdict is Verdict.NOTHING:
-            return
+    def judged(self, verdict: Verdict, turn: int) -> None:
+        """A usage has shown what became of that which was taken out.
+
+        Args:
+            verdict: What it shows.
+            turn: Whose it is: what served that turn was still in it.
+        """
         leaving, self.leaving = self.leaving, []
         for item in leaving:
-            if verdict is Verdict.UNSEEN:
-                self.stale.append(item)
-                self._change(item.feedback, FeedbackState.DELIVERED, f"{item.by}: the usage shows no removal")
+            if item.by == _CLEARED and item.turn >= turn:
+                self.leaving.append(item)
+            elif verdict is Verdict.UNSEEN:
+                self._stays(item)
             else:
-                seen = "seen in the usage" if verdict is Verdict.SEEN else "too small to be seen"
-                self._change(item.feedback, FeedbackState.REMOVED, f"{item.by}, {seen}")
+                self._change(item.feedback, FeedbackState.REMOVED, f"{item.by}, {_SHOWN[verdict]}")
+
+    def _stays(self, item: Delivered) -> None:
+        """Its removal did not show: another connection may take it out of the instruction, or a rebuild out of all."""
+        self._change(item.feedback, FeedbackState.DELIVERED, f"{item.by}: {_UNSEEN}")
+        item.in_instruction = item.stuck = item.in_instruction and item.by == _CLEARED
+        item.by = ""
+        self.stale.append(item)
 
     def _leaves(self, item: Delivered, by: str) -> None:
         item.by = by

@@ -149,13 +149,19 @@ class Ledger:
         usage = _without(self.usage, self.held.feedback_live) if removed else self.usage
         return replace(self, held=held, estimate=estimate, usage=usage)
 
+    def without_stale(self, tokens: int) -> "Ledger":
+        """So many tokens of stale feedback were taken out of the context; no more than there are."""
+        return self._with_stale(-min(tokens, self.held.feedback_stale, self.estimate.feedback_stale))
+
     def kept(self, tokens: int) -> "Ledger":
         """So many tokens of feedback that had been taken out are still there, as the next prompt will show."""
+        return replace(self._with_stale(tokens), unverified=self.unverified + 1)
+
+    def _with_stale(self, tokens: int) -> "Ledger":
         held, estimate = (
             part.plus([Piece(Category.FEEDBACK_STALE, TEXT, tokens)]) for part in (self.held, self.estimate)
         )
-        usage = _without(self.usage, -tokens)
-        return replace(self, held=held, estimate=estimate, usage=usage, unverified=self.unverified + 1)
+        return replace(self, held=held, estimate=estimate, usage=_without(self.usage, -tokens))
 
     def count(self, usage: Usage, pieces: Sequence[Piece], answer: Sequence[Piece] = (), window: int = 0) -> "Ledger":
         """The ledger after a turn.

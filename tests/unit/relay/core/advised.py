@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from services.relay.core import effects as do
 from services.relay.core import events as on
 from services.relay.core.attachment import Attachment
-from services.relay.core.capabilities import Channel
+from services.relay.core.capabilities import UNHINDERED, Channel
 from services.relay.core.feedback import tokens
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Usage
 from tests.unit.relay.core.world import POLICY, Connection, Store, World
@@ -34,12 +34,20 @@ class AdvisedStore(Store):
 
     items: dict[str, Feedback] = field(default_factory=dict)
     policy: FeedbackPolicy = FeedbackPolicy.AUTO
+    channel: Channel = Channel.CONTEXT_UPDATE
 
     def attachment(self) -> Attachment:
         """What a relay that attaches is given."""
         alive = (FeedbackState.ACCEPTED, FeedbackState.DELIVERED)
         items = tuple(item for item in self.items.values() if item.state in alive)
-        return replace(super().attachment(), feedback=items, feedback_policy=self.policy, instruction_characters=400)
+        return replace(
+            super().attachment(),
+            feedback=items,
+            newest_feedback=max(map(int, self.items), default=0),
+            feedback_policy=self.policy,
+            instruction_characters=400,
+            capability=replace(UNHINDERED, instruction=self.channel),
+        )
 
     def give(self, item: Feedback) -> None:
         """Store an item; one that waits is superseded."""
@@ -70,20 +78,25 @@ class AdvisedWorld(World):
     def __init__(self) -> None:
         self.given = 0
         self.wish = FeedbackPolicy.AUTO
+        self.channel = Channel.CONTEXT_UPDATE
         self.advised: dict[str, tuple[str, ...]] = {}
         self.served: dict[str, int] = {}
         self.delivered: set[str] = set()
+        self.overtaken: set[str] = set()
+        self.typed: set[int] = set()
         super().__init__()
 
-    def with_policy(self, wish: FeedbackPolicy, rebase_tokens: int) -> None:
-        """Begin again under a policy."""
+    def with_policy(self, wish: FeedbackPolicy, rebase_tokens: int, channel: Channel) -> None:
+        """Begin again under a policy, with a model whose instruction is replaced by a channel."""
+        self.channel = channel
         self.policy = replace(POLICY, rebase_tokens=rebase_tokens, rebase_interval=2.0)
         self.wish = wish
         self.begin()
 
     def new_store(self) -> Store:
         """A store with nothing in it."""
-        return AdvisedStore(policy=self.wish)
+        self.typed.clear()
+        return AdvisedStore(policy=self.wish, channel=self.channel)
 
     @property
     def items(self) -> dict[str, Feedback]:
@@ -138,17 +151,23 @@ class AdvisedWorld(World):
         assert not gemini.closing, "advised a connection that is being closed"
         assert gemini.answering is None, "advised in the middle of an answer"
         number = text.rpartition(" ")[2]
+        asked = self.typed.intersection(gemini.heard)
+        assert not asked or (channel, text) == (Channel.CONTEXT_UPDATE, ""), "advised while typed words are answered"
         if channel is Channel.CONTENT:
             assert number not in gemini.advice, "told twice in one context"
             gemini.advice.append(number)
         else:
-            assert channel is Channel.CONTEXT_UPDATE
+            assert channel is self.channel
+            self.delivered.discard(gemini.instructed)  # there is room for one
             gemini.instructed = number
 
     def attach(self) -> None:
         """A relay takes the conversation, and knows of the items what the store knows."""
         super().attach()
-        self.delivered = {item.id for item in self.items.values() if item.state is FeedbackState.DELIVERED}
+        self.typed.clear()  # what it is sent again, it is not told that it was typed
+        given = [item for item in self.items.values() if item.state is FeedbackState.DELIVERED]
+        newest = {item.turn: item for item in given}  # of two for one turn the newer one had taken the other's place
+        self.delivered = {item.id for item in (given if self.wish is FeedbackPolicy.APPEND else newest.values())}
         stored = {item.id: item.turn for item in self.items.values() if item.turn}
         self.served = {number: stored.get(number, turn) for number, turn in self.served.items()}
         for number in self.items.keys() - stored.keys():  # whatever was delivered is forgotten with the relay
@@ -160,14 +179,18 @@ class AdvisedWorld(World):
             self.delivered.add(change.id)
             self.served.setdefault(change.id, change.turn)
             assert self.served[change.id] == change.turn, "an item serves one turn"
-        if change.state is FeedbackState.REMOVED and self.connection is not None and not self.gemini.closing:
-            gemini = self.gemini  # one that is being closed takes nothing more; the next is set up without the advice
+            if "overtaken" in change.detail:
+                self.overtaken.add(change.id)
+        if change.state is FeedbackState.REMOVED and self.connection is not None:
+            gemini = self.gemini
             assert change.id not in (*gemini.advice, gemini.instructed), "removed, and still there"
 
     # What Gemini does.
 
     def post(self, event: on.Event) -> None:
         """Let something happen; an answer is given under the advice of its turn."""
+        if isinstance(event, on.ClientWrote) and self.next_utterance is None:  # after speech that waits, it waits too
+            self.typed.add(self.said + 1)
         if isinstance(event, on.AnswerBegan):
             self._check_answer()
         super().post(event)
@@ -176,7 +199,8 @@ class AdvisedWorld(World):
         gemini, turn = self.gemini, self.turn
         assert not gemini.instructed or self.served[gemini.instructed] == turn, "advised by what has served"
         live = {number for number in (*gemini.advice, gemini.instructed) if number and self.served[number] == turn}
-        assert len(live) <= 1 or self.wish is FeedbackPolicy.APPEND, "two items for one turn"
+        assert len(live - self.overtaken) <= 1 or self.wish is FeedbackPolicy.APPEND, "two items for one turn"
+        assert not live or max(live, key=int) not in self.overtaken, "an older item has taken the place of a newer one"
         mine = {number for number in self.delivered if self.served[number] == turn}
         assert mine <= {*gemini.advice, gemini.instructed}, "what was delivered for this turn is not there"
 

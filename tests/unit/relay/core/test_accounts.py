@@ -25,7 +25,13 @@ def turn(it: Accounts, number: int, text: int, audio: int, answer: int = 50) -> 
     """A turn of two seconds of the client's voice, counted and completed."""
     it.counted(number, usage(text, audio, answer), [], heard=2.0, answer=answered(answer / 25, 0))
     it.turn_over(number, [])
-    return it.take_verdict()
+    return it.take_shown().verdict
+
+
+def taken_out(it: Accounts, number: int) -> None:
+    """The advice in the instruction has served this turn, and the instruction is cleared."""
+    it.served(number, in_instruction=True)
+    it.taken_out(number, 400)
 
 
 def test_what_a_turn_brings() -> None:
@@ -94,7 +100,7 @@ def test_advice_in_the_talk_becomes_stale(it: Accounts) -> None:
     it.advised(400)
     assert turn(it, 1, 500, 50) is Verdict.NOTHING
     assert it.ledger.held.feedback_live == 400
-    it.served(1, removed=False)
+    it.served(1, in_instruction=False)
     it.advised(300)
     assert turn(it, 2, 800, 150) is Verdict.NOTHING
     assert it.ledger.held == Breakdown(100, 100, 100, 300, 400)
@@ -109,7 +115,7 @@ def test_advice_in_the_instruction_is_gone_if_the_usage_says_so(
     """Otherwise it is still there, and counted as a removal that did not show."""
     it.advised(400)
     turn(it, 1, 500, 50)
-    it.served(1, removed=True)
+    taken_out(it, 1)
     assert turn(it, 2, text, 150) is verdict
     assert it.ledger.unverified == (verdict is Verdict.UNSEEN)
     assert it.ledger.held.feedback_stale <= stale
@@ -120,7 +126,7 @@ def test_a_turn_without_usage_leaves_no_advice_behind(it: Accounts) -> None:
     """It was removed before it was ever counted."""
     it.advised(400)
     it.turn_over(1, [])
-    it.served(1, removed=True)
+    taken_out(it, 1)
     it.advised(300)
     turn(it, 2, 400, 100)
     assert (it.ledger.held.feedback_live, it.ledger.held.feedback_stale) == (300, 0)
@@ -130,9 +136,9 @@ def test_usage_after_the_turn_removes_its_own_advice(it: Accounts) -> None:
     """Not that of the turn before."""
     it.advised(400)
     it.turn_over(1, [])
-    it.served(1, removed=True)
+    taken_out(it, 1)
     it.counted(1, usage(500, 50, 50), [], heard=2.0, answer=())
-    assert (it.take_verdict(), it.ledger.held.feedback_live) == (Verdict.NOTHING, 400)
+    assert (it.take_shown().verdict, it.ledger.held.feedback_live) == (Verdict.NOTHING, 400)
     assert turn(it, 2, 100, 150) is Verdict.SEEN
 
 
@@ -142,7 +148,7 @@ def test_a_rebuilt_session_shows_what_it_left_behind(it: Accounts, text: int, ve
     for number in (1, 2):
         it.advised(400)
         turn(it, number, 110 + 400 * number, 100 * number - 50)
-        it.served(number, removed=False)
+        it.served(number, in_instruction=False)
     it.rebased()
     it.opened(None, Told(10, 10, 2))
     assert turn(it, 3, text, 50) is verdict
@@ -155,7 +161,7 @@ def test_a_session_that_never_answered_has_left_nothing(it: Accounts) -> None:
     """Two rebuilds in a row: what the first left behind is judged by the first answer."""
     it.advised(400)
     turn(it, 1, 500, 50)
-    it.served(1, removed=False)
+    it.served(1, in_instruction=False)
     for _ in range(2):
         it.opened(None, Told(10, 10, 1))
     assert turn(it, 2, 120, 50) is Verdict.SEEN
@@ -163,19 +169,19 @@ def test_a_session_that_never_answered_has_left_nothing(it: Accounts) -> None:
 
 def test_a_verdict_is_told_once(it: Accounts) -> None:
     """And none before there is something to judge."""
-    assert it.take_verdict() is Verdict.NOTHING
+    assert it.take_shown().verdict is Verdict.NOTHING
     it.advised(400)
     turn(it, 1, 500, 50)
-    it.served(1, removed=True)
+    taken_out(it, 1)
     it.counted(2, usage(100, 150), [], heard=2.0, answer=())
-    assert [it.take_verdict(), it.take_verdict()] == [Verdict.SEEN, Verdict.NOTHING]
+    assert [it.take_shown().verdict, it.take_shown().verdict] == [Verdict.SEEN, Verdict.NOTHING]
 
 
 def test_another_relay_knows_that_the_instruction_is_new() -> None:
     """Advice that was in the instruction at the last turn is not in the next connection's."""
     stored = Ledger(held=Breakdown(100, 50, 50, 400), usage=usage(500, 50, 50))
-    it = Accounts(stored, 400, removed=True)
-    it.opened(1, Told())
+    it = Accounts(stored, 400, turn=1)
+    it.opened(1, Told(), [(1, 400)])
     assert turn(it, 2, 100, 150) is Verdict.SEEN
 
 

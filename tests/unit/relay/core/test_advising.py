@@ -285,6 +285,13 @@ def answered(it: Scene, text: int, audio: int = 0) -> Scene:
     return it.completes()
 
 
+def stored(it: Scene) -> Scene:
+    """The store has what was under way, and then the rest."""
+    if not it.found(do.Checkpoint):
+        it.let(on.CheckpointStored(0, 0))
+    return it.stores() if it.found(do.Checkpoint) else it
+
+
 def test_replaced_advice_is_gone_after_its_turn() -> None:
     """The instruction is as before when the answer has ended, and the next usage has to show it."""
     it = scene(REPLACE)
@@ -330,9 +337,170 @@ def test_a_cough_does_not_hold_up_the_next_advice() -> None:
     it = scene(REPLACE)
     it.let(*given(ADVICE), on.SpeechBegan(), *given(OTHER), on.SpeechBegan())
     assert advice(it) == [(UPDATE, OTHER.text)]
-    assert states(it) == [("1", REMOVED), ("2", DELIVERED)]
-    answered(it, 200)
+    assert states(it) == [("2", DELIVERED)]
+    it.asks().answers()
+    it.let(on.UsageCounted(Usage(220, 20, {"TEXT": 200, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    assert states(it) == [("1", REMOVED)]
+    it.completes()
     assert it.core.coverage.ledger.estimate.feedback_live == 11
+
+
+@pytest.mark.parametrize("wish", [JUST_IN_TIME, REBASE])
+def test_a_noise_spends_no_turn(wish: FeedbackPolicy) -> None:
+    """The older advice came with it; the newer one is there before the answer, and has the last word."""
+    it = scene(wish, rebase_tokens=4000)
+    it.let(*given(ADVICE), on.SpeechBegan(), *given(OTHER), on.SpeechBegan())
+    assert advice(it) == [(CONTENT, OTHER.text)]
+    assert states(it) == [("1", DELIVERED), ("2", DELIVERED)]
+    it.asks().answers()
+    it.let(on.UsageCounted(Usage(220, 20, {"TEXT": 200, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    held = it.core.coverage.ledger.estimate
+    assert (held.feedback_live, held.feedback_stale) == (11, 11), "only the newest is live"
+
+
+def test_of_two_in_the_talk_only_the_newer_is_told_again() -> None:
+    """The connection is lost over them, and the handle holds neither."""
+    it = scene(REBASE, rebase_tokens=4000)
+    it.let(*given(ADVICE), on.SpeechBegan(), *given(OTHER), on.SpeechBegan())
+    it.lost()
+    it.let(on.UpstreamReady())
+    assert advice(it) == [(CONTENT, OTHER.text)]
+    assert states(it) == [("1", REMOVED)]
+
+
+def test_a_handle_that_may_hold_the_older_of_two_is_not_used() -> None:
+    """It does not hold the newer one; whether it holds the other nobody can tell."""
+    it = scene(REBASE, rebase_tokens=4000)
+    it.let(*given(ADVICE), on.SpeechBegan(), *given(OTHER), on.SpeechBegan())
+    it.let(on.HandleUpdated("mid", it.sent, advised=False))
+    it.lost()
+    assert it.one(do.OpenUpstream).handle == "h1"
+
+
+def test_a_handle_that_holds_both_is() -> None:
+    """Neither is told again, and both are in its context."""
+    it = scene(REBASE, rebase_tokens=4000)
+    it.let(*given(ADVICE), on.SpeechBegan(), *given(OTHER), on.SpeechBegan())
+    it.let(on.HandleUpdated("mid", it.sent, advised=True))
+    it.lost()
+    assert it.one(do.OpenUpstream).handle == "mid"
+    it.let(on.UpstreamReady())
+    assert (advice(it), states(it)) == ([], [])
+    it.asks().answers()
+    it.let(on.UsageCounted(Usage(220, 20, {"TEXT": 200, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    held = it.core.coverage.ledger.estimate
+    assert (held.feedback_live, held.feedback_stale) == (11, 11)
+
+
+ROLE = replace(UNHINDERED, instruction=Channel.SYSTEM_ROLE)
+
+
+@pytest.mark.parametrize(("model", "at_once"), [(ROLE, False), (UNHINDERED, True)])
+def test_no_answer_to_typed_words_is_cut_to_clear_the_instruction(model: Capability, at_once: bool) -> None:  # noqa: FBT001
+    """They came into the answer before and are being answered; content waits for that, another channel cuts nothing."""
+    it = scene(REPLACE, model)
+    gives(it, replace(ADVICE, text="x" * 1600))
+    asked(it).answers()
+    it.let(on.UsageCounted(Usage(527, 20, {"TEXT": 507, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    it.let(on.ClientWrote("stop"), on.Interrupted(), on.TurnCompleted(it.sent))
+    assert (advice(it) != []) is at_once
+    it.stores()
+    it.answers()
+    text = 100 if at_once else 508
+    it.let(on.UsageCounted(Usage(text + 40, 20, {"TEXT": text, "AUDIO": 40}, 0, {"AUDIO": 20})))
+    assert states(it) == ([("1", REMOVED)] if at_once else [])
+    it.completes()
+    assert (advice(it) != []) is not at_once, "now it is quiet"
+    asked(stored(it)).answers()
+    it.let(on.UsageCounted(Usage(188, 20, {"TEXT": 108, "AUDIO": 80}, 0, {"AUDIO": 20})))
+    assert it.core.coverage.ledger.unverified == 0
+    assert states(it) == ([] if at_once else [("1", REMOVED)])
+
+
+@pytest.mark.parametrize("begins", [on.SpeechBegan(), on.UserHeard("er"), on.ClientWrote("and?")])
+def test_no_answer_to_typed_words_is_cut_to_advise(begins: on.Event) -> None:
+    """They are being answered although nothing has come yet: the advice waits for the next turn."""
+    it = scene(REBASE, rebase_tokens=4000)
+    it.let(on.ClientWrote("How much?"), *given(ADVICE), begins)
+    assert advice(it) == []
+    it.let(on.FeedbackGiven(OTHER, speaking=True))
+    assert advice(it) == []
+    it.lost()
+    it.let(on.UpstreamReady())
+    assert advice(it) == [(CONTENT, OTHER.text)], "before the words, which are sent again"
+
+
+def test_what_no_clearing_has_reached_is_not_judged() -> None:
+    """The turn ends on a connection that is being closed: its instruction stays as it is, the next one's is clean."""
+    it = scene(REPLACE)
+    it.let(*given(replace(ADVICE, text="x" * 1600)), on.SpeechBegan())
+    it.stores()
+    it.let(on.GoAway(0.0))
+    assert it.found(do.CloseUpstream)
+    for number in (2, 3):
+        it.position += 10
+        it.let(on.UserHeard("question"))
+        it.answers()
+        text, audio = 507, 40 * number
+        it.let(on.UsageCounted(Usage(text + audio, 20, {"TEXT": text, "AUDIO": audio}, 0, {"AUDIO": 20})))
+        assert it.core.coverage.ledger.unverified == 0
+        it.completes()
+        assert (advice(it), states(it)) == ([], [])
+    it.let(on.HandleUpdated("h3"), on.UpstreamClosed(1000, ""), on.UpstreamReady())
+    it.position += 10
+    it.let(on.UserHeard("question"))
+    it.answers()
+    it.let(on.UsageCounted(Usage(260, 20, {"TEXT": 107, "AUDIO": 153}, 0, {"AUDIO": 20})))
+    assert states(it) == [("1", REMOVED)]
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "detail"),
+    [(107, REMOVED, "a new connection, seen in the usage"), (507, DELIVERED, "a new connection: the usage")],
+)
+def test_a_removal_that_did_not_show_is_judged_again_after_a_resume(
+    text: int, state: FeedbackState, detail: str
+) -> None:
+    """The new connection's instruction never held it; what its usage shows is reported, and counted."""
+    it = scene(REPLACE, rebase_tokens=10_000)
+    gives(it, replace(ADVICE, text="x" * 1600))
+    answered(it, 507).stores()
+    stored(answered(it, 507, 40))
+    assert it.core.coverage.ledger.unverified == 1
+    it.gets_handle("h3").lost()
+    it.let(on.UpstreamReady())
+    asked(it).answers()
+    it.let(on.UsageCounted(Usage(text + 80, 20, {"TEXT": text, "AUDIO": 80}, 0, {"AUDIO": 20})))
+    change = it.one(do.TellWatchers).notice.change
+    assert (change.id, change.state) == ("1", state)
+    assert change.detail.startswith(detail)
+    assert it.core.coverage.ledger.unverified == 1 + (state is DELIVERED)
+    assert it.core.coverage.ledger.compressions == 0
+
+
+def test_an_older_handle_has_an_instruction_of_its_own_too() -> None:
+    """Its context was counted with advice in the instruction, which no new connection has: nothing was compressed."""
+    it = scene(REPLACE)
+    gives(it, replace(ADVICE, text="x" * 1600))
+    answered(it, 507).stores().gets_handle("h2")
+    stored(answered(it, 107, 40)).lost()
+    assert it.one(do.OpenUpstream).handle == "h2"
+    it.let(on.UpstreamReady(Told(2, 1, 1)))
+    asked(it).answers()
+    it.let(on.UsageCounted(Usage(150, 20, {"TEXT": 110, "AUDIO": 40}, 0, {"AUDIO": 20})))
+    ledger = it.core.coverage.ledger
+    assert (ledger.compressions, ledger.unverified, ledger.held.feedback_stale) == (0, 0, 0)
+
+
+def test_without_a_usage_to_compare_a_removal_says_so() -> None:
+    """The first usage comes after the rebuild: there is nothing that could have become smaller."""
+    it = scene(REBASE)
+    it.let(*given(ADVICE))
+    asked(it).answers().completes().stores()
+    it.let(on.UpstreamClosed(1000, ""), on.UpstreamReady(Told(4, 3, 2)))
+    asked(it).answers()
+    it.let(on.UsageCounted(Usage(120, 20)))
+    assert it.one(do.TellWatchers).notice.change.detail == "rebuilt, with no usage to compare"
 
 
 @pytest.mark.parametrize("wish", [JUST_IN_TIME, APPEND])

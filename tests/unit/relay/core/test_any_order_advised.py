@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from services.relay.core.capabilities import Channel
 from services.relay.core.model import FeedbackPolicy, RotationMode
 from tests.unit.relay.core.advised import AdvisedWorld
 from tests.unit.relay.core.test_any_order import AnyOrder
@@ -19,11 +20,14 @@ class AdvisedInAnyOrder(AnyOrder):
         self.world = AdvisedWorld()
 
     @initialize(
-        mode=st.sampled_from(RotationMode), wish=st.sampled_from(FeedbackPolicy), tokens=st.sampled_from([1, 20, 4000])
+        mode=st.sampled_from(RotationMode),
+        wish=st.sampled_from(FeedbackPolicy),
+        tokens=st.sampled_from([1, 20, 4000]),
+        channel=st.sampled_from([Channel.CONTEXT_UPDATE, Channel.SYSTEM_ROLE]),
     )
-    def it_begins(self, mode: RotationMode, wish: FeedbackPolicy, tokens: int) -> None:
+    def it_begins(self, mode: RotationMode, wish: FeedbackPolicy, tokens: int, channel: Channel) -> None:
         """A client comes, and Gemini is ready."""
-        self.world.with_policy(wish, tokens)
+        self.world.with_policy(wish, tokens, channel)
         super().it_begins(mode)
 
     @precondition(lambda self: not self.world.ended)

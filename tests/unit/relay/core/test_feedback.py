@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from services.relay.core.capabilities import UNHINDERED, Backend, capability
-from services.relay.core.feedback import PREFIX, RULES, Advice, Rule, chosen, replacing_is_cheaper, tokens, worded
+from services.relay.core.feedback import PREFIX, Advice, tokens, worded
 from services.relay.core.ledger import Verdict
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState, Policy
+from services.relay.core.policies import RULES, Rule, chosen, replacing_is_cheaper
 from services.relay.core.rotation import Strippable
 
 AUTO, APPEND, JUST_IN_TIME, REPLACE, REBASE = FeedbackPolicy
@@ -74,17 +75,35 @@ def test_advice_that_has_waited_too_long_is_not_delivered() -> None:
     assert states(advice) == [("3", ACCEPTED), ("3", DELIVERED)]
 
 
-def test_one_is_live_at_a_time() -> None:
-    """The next one waits until the turn of the one before is over."""
+def test_the_newest_wins_over_one_whose_turn_is_not_over() -> None:
+    """A noise has brought the older one: it stays in the talk, and the newer one comes after it, for the same turn."""
     advice = Advice()
     advice.given(item(1), 0.0)
     advice.deliver(1, JUST_IN_TIME)
     advice.given(item(2), 0.0)
-    assert advice.deliver(1, JUST_IN_TIME) is None
-    assert advice.waiting == item(2)
+    advice.changes()
+    delivery = advice.deliver(1, JUST_IN_TIME)
+    assert delivery is not None
+    assert [one.feedback.id for one in delivery.instead] == ["1"]
+    assert [(change.id, change.state, change.detail) for change in advice.changes()] == [
+        ("1", DELIVERED, "just_in_time, overtaken by 2"),
+        ("2", DELIVERED, "just_in_time"),
+    ]
+    assert [one.feedback.id for one in advice.live] == ["2"]
+    assert [one.feedback.id for one in advice.overtaken_in(1)] == ["1"]
     advice.turn_over(1)
-    assert advice.deliver(2, JUST_IN_TIME) is not None
-    assert (len(advice.live), len(advice.stale)) == (1, 1)
+    assert ([one.feedback.id for one in advice.stale], advice.overtaken_in(2)) == (["1", "2"], [])
+
+
+def test_of_two_for_the_turn_in_progress_another_relay_owes_the_newer() -> None:
+    """The older one had been overtaken; the context that it was in is gone with the relay."""
+    for detail in ("rebase", "replace"):
+        advice = Advice((stored(1, 3, detail), stored(2, 3, detail)), last_turn=2)
+        assert [one.feedback.id for one in advice.owed] == ["2"]
+        advice.opened(2, with_live=False)
+        assert states(advice) == [("1", REMOVED)]
+    both = Advice((stored(1, 3, "append"), stored(2, 3, "append")), last_turn=2)
+    assert [one.feedback.id for one in both.owed] == ["1", "2"]
 
 
 def test_append_brings_all_of_it() -> None:
@@ -97,27 +116,33 @@ def test_append_brings_all_of_it() -> None:
 
 
 def test_in_the_instruction_the_next_takes_its_place() -> None:
-    """Where a cough has brought an item that no turn was answered with."""
+    """Where a cough has brought an item that no turn was answered with; that it is gone, a usage has to show."""
     advice = Advice()
     advice.given(item(1), 0.0)
     advice.deliver(1, REPLACE)
     advice.given(item(2), 0.0)
     advice.changes()
-    assert advice.deliver(1, JUST_IN_TIME) is None, "not beside it"
-    assert advice.deliver(1, REPLACE) is not None
-    assert states(advice) == [("1", REMOVED), ("2", DELIVERED)]
-    assert [one.feedback.id for one in advice.live] == ["2"]
+    delivery = advice.deliver(1, JUST_IN_TIME)
+    assert delivery is not None
+    assert delivery.item.in_instruction, "not beside it"
+    assert states(advice) == [("2", DELIVERED)]
+    assert ([one.feedback.id for one in advice.live], len(advice.leaving)) == (["2"], 1)
+    advice.judged(Verdict.SEEN, 1)
+    assert [change.detail for change in advice.changes()] == ["replaced before its turn was over, seen in the usage"]
 
 
-def test_after_its_turn_it_is_stale_or_leaves() -> None:
-    """In the talk it stays until something takes it out; in the instruction it leaves with the turn."""
-    for policy, (stale, leaving) in {REBASE: (1, 0), REPLACE: (0, 1)}.items():
+def test_after_its_turn_it_is_stale_and_leaves_the_instruction_when_that_is_cleared() -> None:
+    """In the talk it stays until something takes it out; in the instruction, until that is the conversation's own."""
+    for policy, out in {REBASE: [], REPLACE: ["1"]}.items():
         advice = Advice()
         advice.given(item(1), 0.0)
         advice.deliver(3, policy)
         assert advice.turn_over(2) == [], "its turn is not over"
         assert [one.feedback.id for one in advice.turn_over(3)] == ["1"]
-        assert (len(advice.live), len(advice.stale), len(advice.leaving)) == (0, stale, leaving)
+        assert advice.to_clear == bool(out)
+        assert [one.feedback.id for one in advice.cleared()] == out
+        assert (len(advice.live), len(advice.stale), len(advice.leaving)) == (0, 1 - len(out), len(out))
+        assert not advice.to_clear
 
 
 @pytest.mark.parametrize(
@@ -126,20 +151,67 @@ def test_after_its_turn_it_is_stale_or_leaves() -> None:
         (Verdict.SEEN, (REMOVED, "instruction, seen in the usage")),
         (Verdict.TOO_SMALL, (REMOVED, "instruction, too small to be seen")),
         (Verdict.UNSEEN, (DELIVERED, "instruction: the usage shows no removal")),
-        (Verdict.NOTHING, None),
+        (Verdict.NOTHING, (REMOVED, "instruction, with no usage to compare")),
     ],
 )
-def test_a_removal_is_what_the_usage_shows(verdict: Verdict, change: tuple[FeedbackState, str] | None) -> None:
+def test_a_removal_is_what_the_usage_shows(verdict: Verdict, change: tuple[FeedbackState, str]) -> None:
     """Taken out is not gone: the next prompt tells, and what is still there is stale."""
     advice = Advice()
     advice.given(item(1), 0.0)
     advice.deliver(1, REPLACE)
     advice.turn_over(1)
     advice.changes()
-    advice.judged(verdict)
-    assert [(one.state, one.detail) for one in advice.changes()] == ([change] if change else [])
-    assert len(advice.stale) == (verdict is Verdict.UNSEEN)
-    assert len(advice.leaving) == (verdict is Verdict.NOTHING)
+    advice.cleared()
+    advice.judged(verdict, 1)
+    assert advice.changes() == (), "it was still there when its own turn was counted"
+    advice.judged(verdict, 2)
+    assert [(one.state, one.detail) for one in advice.changes()] == [change]
+    assert (len(advice.stale), advice.leaving) == (verdict is Verdict.UNSEEN, [])
+
+
+def test_a_removal_from_the_instruction_that_did_not_show_is_tried_once_more() -> None:
+    """By the next connection, whose instruction is set anew; after that, only a rebuilt session has none of it."""
+    advice = Advice()
+    advice.given(item(1), 0.0)
+    advice.deliver(1, REPLACE)
+    advice.turn_over(1)
+    advice.cleared()
+    advice.judged(Verdict.UNSEEN, 2)
+    assert not advice.to_clear, "that was tried"
+    assert advice.strippable.now == tokens(item(1)), "a rebuild would help"
+    advice.changes()
+    assert [one.feedback.id for one in advice.opened(2, with_live=False)] == ["1"]
+    advice.judged(Verdict.UNSEEN, 3)
+    assert [(one.state, one.detail) for one in advice.changes()] == [
+        (DELIVERED, "a new connection: the usage shows no removal")
+    ]
+    assert advice.opened(3, with_live=False) == []
+    assert (len(advice.stale), advice.strippable.now) == (1, tokens(item(1)))
+    advice.opened(None, with_live=False)
+    advice.judged(Verdict.SEEN, 4)
+    assert [one.detail for one in advice.changes()] == ["rebuilt, seen in the usage"]
+
+
+def test_another_relay_tries_it_too() -> None:
+    """What the store has of it says where it is."""
+    advice = Advice((stored(1, 1, "instruction: the usage shows no removal"),), last_turn=2)
+    assert not advice.to_clear
+    assert [one.feedback.id for one in advice.opened(2, with_live=False)] == ["1"]
+    advice.judged(Verdict.SEEN, 3)
+    assert [one.detail for one in advice.changes()] == ["a new connection, seen in the usage"]
+
+
+def test_what_was_taken_out_is_left_behind_by_an_older_context() -> None:
+    """No usage need show that: the turn that it served is not in this context."""
+    advice = Advice()
+    advice.given(item(1), 0.0)
+    advice.deliver(2, REPLACE)
+    advice.turn_over(2)
+    advice.cleared()
+    advice.changes()
+    advice.opened(1, with_live=False)
+    assert states(advice) == [("1", REMOVED)]
+    assert advice.leaving == []
 
 
 def test_a_rebuilt_session_has_nothing_stale() -> None:
@@ -186,6 +258,14 @@ def test_a_relay_that_attaches_knows_what_waits() -> None:
     advice = Advice((stored(6, 1), item(7)), last_turn=1)
     assert advice.waiting == item(7)
     assert not advice.given(item(7), 0.0)
+    assert advice.given(item(8), 0.0)
+
+
+def test_an_old_word_of_an_item_takes_nothing_back() -> None:
+    """Another relay has dealt with it since it was given, and so the store no longer told of it."""
+    advice = Advice((), last_turn=3, newest=7)
+    assert not advice.given(item(7), 0.0)
+    assert (advice.waiting, advice.changes()) == (None, ())
     assert advice.given(item(8), 0.0)
 
 
