@@ -5,6 +5,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from filo.simulator.v1 import simulator_pb2 as pb
+from services.cli import report
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped (section 2.2)."""
@@ -39,7 +40,7 @@ def _case(suite: str, run: pb.SuiteRun) -> ET.Element:
     for check in run.run.report.checks:
         if not check.passed:
             failure = ET.SubElement(case, "failure", message=f"{check.name}: {check.finding}", type=check.name)
-            failure.text = "\n".join(f"turn {shown.turn}: {shown.text}" for shown in check.evidence)
+            failure.text = "\n".join(report.evidence(shown) for shown in check.evidence)
     if not run.run.report.passed and all(check.passed for check in run.run.report.checks):
         ET.SubElement(case, "failure", message=run.run.reason, type="outcome")
     ET.SubElement(case, "system-out").text = f"{run.run.name}: {run.run.reason}"

@@ -48,6 +48,11 @@ def failed(report: pb.Report, checks: Iterable[Check] = CHECKS) -> list[str]:
     return [check.name for check in checks if not check.holds(report)]
 
 
+def evidence(shown: pb.Evidence) -> str:
+    """What shows a finding, with its turn where it has one."""
+    return f"turn {shown.turn}: {shown.text}" if shown.turn else shown.text
+
+
 def plain(message: Message) -> dict[str, Any]:
     """A message as plain values: names as in the contract, every field present, numbers as numbers.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.cli import ownstack, stack, suite
+from services.cli import ownstack, report, stack, suite
 from services.cli.child import ChildError
 from services.cli.ownstack import Wrecker
 from services.cli.reading import RecordError
@@ -235,7 +235,7 @@ def tell(ended: pb.Run, written: Sequence[Path], screen: Screen) -> int:
     for check in wrong:
         screen.say(f"Failed: {check.name}: {clean(check.finding)}", style="bold red")
         for shown in check.evidence[:3]:
-            screen.say(f"  turn {shown.turn}: {clean(shown.text)}", style="red")
+            screen.say(f"  {clean(report.evidence(shown))}", style="red")
     if written:
         screen.say(f"Report: {', '.join(map(str, written))}")
     if not ended.report.passed and not wrong:

@@ -6,7 +6,8 @@ time with the probability `chance`, `after` seconds later (and up to `spread` mo
     {"do": "close", "when": "answer", "after": 0.2, "code": 1011, "reason": "Internal error encountered."}
 
 It waits for every session, or for those that carry a `voice` or whose system instruction contains `instruction`;
-moments are counted over all of these together, or in `each` conversation on its own.
+moments are counted over all of these together, or in `each` conversation on its own. A `label` is for
+whoever planned it.
 
 Everything random comes from one seeded source for the whole emulator: a plan strikes the same way twice where the
 moments come in the same order.
@@ -86,6 +87,7 @@ class _Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     voice: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] | None = None
     instruction: str = ""
     each: bool = False
+    label: str = ""
 
     def concerns(self, conversation: Conversation) -> bool:
         """Whether it is about this conversation."""

@@ -50,6 +50,16 @@ class Account(msgspec.Struct, frozen=True):
     compressed_texts: tuple[str, ...] = ()
 
 
+class _Fault(msgspec.Struct, frozen=True):
+    struck: int
+    instruction: str = ""
+    label: str = ""
+
+
+class _Faults(msgspec.Struct, frozen=True):
+    faults: tuple[_Fault, ...]
+
+
 def parse(data: bytes | str) -> Account:
     """Read the emulator's JSON.
 
@@ -88,6 +98,19 @@ class Emulator:
         status, body = await self._call("POST", "/v1/faults", faults)
         if status != HTTPStatus.OK:
             raise AccountError(f"the emulator does not take the faults: {body.decode(errors='replace')}")
+
+    async def struck(self, instruction: str) -> frozenset[str]:
+        """The labels of the faults, planned for conversations by these words, that have struck. Safe to cancel.
+
+        Raises:
+            AccountError: The emulator cannot be reached, or does not say.
+        """
+        _, body = await self._call("GET", "/v1/faults")
+        try:
+            faults = msgspec.json.decode(body, type=_Faults).faults
+        except msgspec.DecodeError as error:
+            raise AccountError(f"the emulator's faults cannot be read: {error}") from error
+        return frozenset(fault.label for fault in faults if fault.instruction == instruction and fault.struck)
 
     async def _call(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
         data = None if body is None else msgspec.json.encode(body)

@@ -47,4 +47,4 @@ def plan(probability: float, seed: int, turns: int) -> Plan:
 
 
 def _in(drawn: Fault, turn: int) -> Fault:
-    return Fault(drawn.target, drawn.kind, drawn.moment, drawn.knobs, turns=(turn,))
+    return Fault(drawn.target, drawn.kind, drawn.moment, drawn.knobs, turns=(turn,), name="chaos")

@@ -18,6 +18,7 @@ from services.simulator.meeting import Meeting, Tools
 from services.simulator.record import Turn
 from services.simulator.talk import LostError
 from services.simulator.textmodel import TextModelError
+from services.simulator.trouble import Trouble
 
 PATIENCE: Final = 2.0
 """Seconds for the relay to store the last turn, to end the conversation, and to say so: each."""
@@ -66,6 +67,7 @@ class Farewell:
         """
         outbox = met.session.outbox
         await _briefly(met, lambda: outbox.covered >= last_input)
+        await self._ask_for_faults(met.trouble)
         held, counted_by = await self._count(turns, outbox.covered)
         return Settled(held, counted_by, await self._judge([turn for turn in turns if turn.completed]))
 
@@ -78,6 +80,19 @@ class Farewell:
             self.log.info("conversation not ended", reason=error.reason, detail=error.detail)
             return
         await _briefly(met, lambda: met.hearing.over is not None)
+
+    async def _ask_for_faults(self, trouble: Trouble) -> None:
+        """Look again while a fault has not struck: the moment of the last ones may be only just coming."""
+        for look in range(LOOKS):
+            try:
+                await trouble.look()
+            except AccountError as error:
+                self.log.warning("no word of the faults", reason=str(error))
+            if not trouble.waiting:
+                break
+            if look < LOOKS - 1:
+                await self.tools.clock.sleep(PATIENCE / LOOKS)
+        trouble.forget_what_never_struck()
 
     async def _count(self, turns: Sequence[Turn], covered: int) -> tuple[Held, str]:
         """What the agent's context has of these turns, and who says so."""

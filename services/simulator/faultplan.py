@@ -100,6 +100,7 @@ class Fault:
         phase: Or in the first turn of this phase.
         chance: The chance that it is done when it is due.
         times: How often at most; 0 for always.
+        name: What it is called in its plan: ``fault 2``.
     """
 
     target: Target
@@ -113,6 +114,18 @@ class Fault:
     phase: str = ""
     chance: float = 1.0
     times: int = 0
+    name: str = ""
+
+    def label(self, turn: int) -> str:
+        """What it is called where it is due in a turn: one promise of the plan, unlike any other."""
+        if self.second is not None or self.phase:
+            return self.name
+        return f"{self.name}, turn {turn}"
+
+    def wanted(self, turns: int) -> list[int]:
+        """The turns of a run of so many in which it may be due; what waits for a second or a phase has none."""
+        asked = (*self.turns, *(range(self.since, turns + 1, self.every) if self.every else ()))
+        return sorted(turn for turn in asked if turn <= turns)
 
     @property
     def detail(self) -> str:
@@ -184,7 +197,8 @@ def parse(text: str, source: str) -> Plan:
     reader = Reader(KIND, source)
     given = reader.load(text)
     given.only("name", "faults")
-    plan = Plan(given.text("name"), tuple(_fault(item) for item in given.mappings("faults")))
+    faults = (_fault(item, f"fault {number}") for number, item in enumerate(given.mappings("faults"), start=1))
+    plan = Plan(given.text("name"), tuple(faults))
     reader.check()
     return plan
 
@@ -192,20 +206,22 @@ def parse(text: str, source: str) -> Plan:
 def schedule(plan: Plan, seed: int, turns: int) -> Schedule:
     """Decide what is due when, in a run of so many turns. The same seed decides the same."""
     due: dict[int, list[Fault]] = {}
+    waiting: list[Fault] = []
     for number, fault in enumerate(plan.faults):
         chance = random.Random(f"{plan.name}/{number}/{seed}")  # noqa: S311 - repeatable on purpose
-        wanted = [*fault.turns, *(range(fault.since, turns + 1, fault.every) if fault.every else ())]
-        chosen = [turn for turn in sorted(wanted) if turn <= turns and chance.random() < fault.chance]
+        chosen = [turn for turn in fault.wanted(turns) if chance.random() < fault.chance]
         for turn in chosen[: fault.times or None]:
             due.setdefault(turn, []).append(fault)
+        if (fault.second is not None or fault.phase) and chance.random() < fault.chance:
+            waiting.append(fault)
     return Schedule(
         {turn: tuple(faults) for turn, faults in sorted(due.items())},
-        tuple(fault for fault in plan.faults if fault.second is not None),
-        tuple(fault for fault in plan.faults if fault.phase),
+        tuple(fault for fault in waiting if fault.second is not None),
+        tuple(fault for fault in waiting if fault.phase),
     )
 
 
-def _fault(given: Fields) -> Fault:
+def _fault(given: Fields, name: str) -> Fault:
     target = Target(given.choice("at", tuple(Target)))
     kinds = [kind for at, kind in KNOBS if at is target]
     kind = given.choice("do", kinds)
@@ -230,6 +246,7 @@ def _fault(given: Fields) -> Fault:
         phase=given.text("phase", ""),
         chance=given.number("chance", 1.0, low=0, high=1),
         times=given.integer("times", 0, low=1, high=MOST_TURNS),
+        name=name,
     )
 
 

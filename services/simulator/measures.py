@@ -13,17 +13,12 @@ from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
 from services.simulator import checks
 from services.simulator.checks import Held
+from services.simulator.promises import Promise
 from services.simulator.record import Record, Turn, plain, said_in
 
 _SAME_WORDS: Final = 20
 """Characters from which on an answer that is given twice is no coincidence."""
-_ADVICE_SHOWN: Final = 60
-"""Characters of advice that an answer must repeat to follow it; the emulator's agent repeats 80."""
 _TIMES: Final = {0: "never", 1: "once", 2: "twice"}
-_BY_INSTRUCTION: Final = ("instruction", "replaced")
-"""How the detail of advice begins that was taken out of the system instruction."""
-_REBUILT: Final = ("rebased", "transcript")
-"""Continuities of connections whose context was made from the transcript, which holds no advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +32,7 @@ class Case:
         phases: The phases of the persona.
         window: The window of the agent's model in tokens; 0 where it is not known.
         pace: How much faster than real time the prospect spoke.
+        promises: The faults that had to strike.
     """
 
     spec: pb.RunSpec
@@ -45,6 +41,7 @@ class Case:
     phases: tuple[str, ...] = ()
     window: int = 0
     pace: float = 1.0
+    promises: Sequence[Promise] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Finding:
     evidence: Sequence[tuple[int, str]] = ()
 
 
-def _some(number: int, one: str, many: str) -> str:
+def some(number: int, one: str, many: str) -> str:
     """The beginning of a sentence: ``No turn is``, ``1 turn is``, ``2 turns are``."""
     return f"{f'{number:,}' if number else 'No'} {many if number > 1 else one}"
 
@@ -128,7 +125,7 @@ def repeated_answers(case: Case) -> Finding:
         if words in seen:
             repeated.append((turn.number, f"as in turn {seen[words]}: {turn.agent}"))
         seen.setdefault(words, turn.number)
-    text = f"{_some(len(repeated), 'answer was', 'answers were')} given before, to another line."
+    text = f"{some(len(repeated), 'answer was', 'answers were')} given before, to another line."
     return Finding(len(repeated), text, None, repeated)
 
 
@@ -139,7 +136,7 @@ def _shown(case: Case, numbers: Sequence[int]) -> list[tuple[int, str]]:
 def lost_turns(case: Case) -> Finding:
     """Completed turns that the context does not hold."""
     lost, dropped = case.held.lost, case.held.dropped
-    text = f"{_some(len(lost), 'completed turn is', 'completed turns are')} missing from the agent's context."
+    text = f"{some(len(lost), 'completed turn is', 'completed turns are')} missing from the agent's context."
     if dropped:
         text += f" The model's window was full, and it dropped {_ranges(dropped)} itself, which is no loss."
     return Finding(len(lost), text, None, _shown(case, lost))
@@ -156,7 +153,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 def doubled_turns(case: Case) -> Finding:
     """Turns that the context holds twice, and answers that were delivered complete twice."""
     doubled = sorted({*case.held.doubled, *checks.redelivered(case.record.turns)})
-    what = _some(len(doubled), "turn is", "turns are")
+    what = some(len(doubled), "turn is", "turns are")
     text = f"{what} in the agent's context twice, or answered twice."
     return Finding(len(doubled), text, None, _shown(case, doubled))
 
@@ -209,6 +206,25 @@ def longest_silence(case: Case) -> Finding | None:
     return Finding(worst[0][0], f"The agent was silent for {worst[0][0]:.1f} s at most.", None, shown)
 
 
+def faults_struck(case: Case) -> Finding | None:
+    """Of the faults that the plan promises."""
+    if not case.promises:
+        return None
+    struck = {mark.label for mark in case.record.faults}
+    missed = [promise for promise in case.promises if promise.label not in struck]
+    share = 1 - len(missed) / len(case.promises)
+    text = f"{len(case.promises) - len(missed)} of {len(case.promises)} planned faults struck."
+    if missed:
+        text += " A run proves nothing about a fault that never struck."
+    return Finding(share, text, share, [(promise.turn, _missed(promise, case.record)) for promise in missed])
+
+
+def _missed(promise: Promise, record: Record) -> str:
+    last = len(record.turns)
+    why = f"the run ended in turn {last}" if promise.turn > last else "its moment did not come"
+    return f"{promise.what} never struck: {promise.never or why}"
+
+
 def phases_reached(case: Case) -> Finding | None:
     """Of the persona's phases, where the run is long enough for them."""
     if not case.phases or case.spec.turns < 2 * len(case.phases):
@@ -240,55 +256,3 @@ def tokens_by_turn(case: Case) -> Finding | None:
     steps = sorted(((b[0] - a[0], b[1]) for a, b in pairwise(counted)), reverse=True)
     shown = [(number, f"{step:+,} tokens") for step, number in steps[:3]]
     return Finding(growth, f"The context grew by {growth:,.0f} tokens a turn.", None, shown)
-
-
-def _served(case: Case) -> list[tuple[pb.Advice, Turn]]:
-    """Advice that was delivered, with the turn it served, where that has an answer."""
-    pairs = [(item, case.record.turn(item.turn)) for item in case.record.advice.values() if item.turn]
-    return [(item, turn) for item, turn in pairs if turn is not None and turn.completed and not turn.interrupted]
-
-
-def advice_followed(case: Case) -> Finding | None:
-    """Of the advice that was delivered, in the turn it served."""
-    served = _served(case)
-    if not served:
-        return None
-    missed = [(item, turn) for item, turn in served if not said_in(turn.agent, _gist(item))]
-    share = 1 - len(missed) / len(served)
-    text = f"{len(served) - len(missed)} of {len(served)} pieces of advice were followed in the turn they served."
-    return Finding(share, text, share, [(turn.number, f"{item.text} - {turn.agent}") for item, turn in missed])
-
-
-def advice_outlived(case: Case) -> Finding | None:
-    """Answers that follow advice after it was taken out of the context."""
-    removed = [item for item in case.record.advice.values() if item.state == "removed" and item.turn]
-    if not removed:
-        return None
-    late = [
-        (turn.number, f"still follows the advice of turn {item.turn}: {turn.agent}")
-        for item in removed
-        for turn in _without(case.record, item)
-        if said_in(turn.agent, _gist(item))
-    ]
-    text = f"{_some(len(late), 'answer', 'answers')} followed advice that had been taken out."
-    return Finding(len(late), text, None, late)
-
-
-def _without(record: Record, item: pb.Advice) -> list[Turn]:
-    """The turns whose answers began when removed advice was gone.
-
-    From the instruction it goes as its turn ends. In the talk it stays, as is told of it, until the session is rebuilt:
-    the first time after its turn. It is gone at the latest when that is told, which is after the next usage.
-    """
-    served = record.turn(item.turn)
-    later = [turn for turn in record.turns if turn.number > item.turn]
-    if served is None or item.detail.startswith(_BY_INSTRUCTION):
-        return later
-    connections: list[pb.RotationMark | pb.ReconnectMark] = [*record.rotations, *record.reconnects]
-    moments = [mark.time.ToDatetime() for mark in connections if mark.continuity in _REBUILT]
-    gone = min([record.removals[item.id], *(at for at in moments if served.ended and at >= served.ended)])
-    return [turn for turn in later if turn.answering and turn.answering >= gone]
-
-
-def _gist(item: pb.Advice) -> str:
-    return item.text[:_ADVICE_SHOWN].rstrip(". ")

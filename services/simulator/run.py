@@ -133,10 +133,8 @@ class TrainingRun:
 
     def _failed(self, error: Exception) -> Ending | None:
         errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
-        if any(isinstance(one, FencedError) for one in errors):
-            self.fenced = True
-            return None
-        if isinstance(errors[0], AwayError):
+        self.fenced = self.fenced or any(isinstance(one, FencedError) for one in errors)
+        if self.fenced or any(isinstance(one, AwayError) for one in errors):
             return None
         if isinstance(error, ServiceError):
             begun = "go on" if self._goes_on else "begin"
@@ -169,6 +167,7 @@ class TrainingRun:
             phases=tuple(phase.name for phase in persona.phases),
             window=report.window(spec.model),
             pace=spec.speed * persona.manner.pace,
+            promises=self._cast.promises(spec),
         )
         return [*verdicts.judge(case), *found.judged]
 
@@ -270,6 +269,7 @@ class TrainingRun:
         whole = 1 if written else voice.frame_count(turn.prospect)
         spoken = whole if turn.completed else self._hold.spoken(turn.number, met.session.outbox.next, whole)
         self._log.info("run goes on", turn=turn.number, spoken=spoken, whole=whole)
+        await met.trouble.begin(turn.number, turn.phase)
         async with asyncio.timeout(self._tools.settings.turn_timeout):
             await met.talk.take_turn(turn, interrupts=line.interrupts, spoken=spoken)
 

@@ -9,13 +9,14 @@ from typing import Any, Final, TypeVar
 from filo.handles.v1.resources_pb2 import FeedbackPolicy
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.errors import ServiceError, invalid
-from services.simulator import agent, chaos, faultplan, judge, manager, persona, verdicts
+from services.simulator import agent, chaos, faultplan, judge, manager, persona, promises, verdicts
 from services.simulator.agent import Agent
 from services.simulator.config import Settings
 from services.simulator.documents import DocumentError
 from services.simulator.faultplan import Fault, Plan, Schedule, Target
 from services.simulator.manager import RulesManager
 from services.simulator.persona import Persona
+from services.simulator.promises import Promise
 
 T = TypeVar("T")
 
@@ -66,6 +67,11 @@ class Cast:
         more = faultplan.schedule(chaos.plan(spec.chaos, spec.seed, spec.turns), spec.seed, spec.turns).turns
         both = {turn: (*planned.turns.get(turn, ()), *more.get(turn, ())) for turn in sorted({*planned.turns, *more})}
         return replace(planned, turns=both)
+
+    def promises(self, spec: pb.RunSpec) -> list[Promise]:
+        """What must be broken in a run that is to prove anything; chaos promises nothing."""
+        faults = (*self.plan.faults, *_cuts(spec))
+        return promises.of(faults, spec.turns, [phase.name for phase in self.persona.phases])
 
 
 def complete(asked: pb.RunSpec, settings: Settings) -> pb.RunSpec:
@@ -124,7 +130,7 @@ def _cuts(spec: pb.RunSpec) -> list[Fault]:
     """Cuts of the client's socket in these turns: in its own speech and in the answer by turns."""
     places = cycle(("answer",) if spec.channel == pb.CHANNEL_TEXT else ("speech", "answer"))
     return [
-        Fault(Target.CLIENT, "cut", place, turns=(turn,))
+        Fault(Target.CLIENT, "cut", place, turns=(turn,), name="cut of the client")
         for turn, place in zip(spec.cut_client_at_turns, places, strict=False)
     ]
 

@@ -1,17 +1,19 @@
 """Breaks what a fault plan says, when it says so, and notes each fault in the journal.
 
 Faults of the emulator are planned there before the turn in which they are due, for this conversation alone: they wait
-for their moment. Those of the network and of the client's socket are done on the spot. Services belong to whoever
-started them: the journal's event asks for it.
+for their moment, and the emulator is asked which have struck. Those of the network and of the client's socket are done
+on the spot. Services belong to whoever started them: the journal's event asks for it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any, Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common.clock import Clock
-from services.simulator.account import Emulator
+from services.simulator.account import AccountError, Emulator
 from services.simulator.faultplan import Fault, Schedule, Target
 from services.simulator.journal import Journal
 from services.simulator.network import Network
@@ -29,11 +31,11 @@ def marker(name: str) -> str:
     return f"(training {name})"
 
 
-def for_emulator(fault: Fault, mark: str) -> dict[str, Any]:
+def for_emulator(fault: Fault, mark: str, label: str) -> dict[str, Any]:
     """A fault as the emulator's control API takes it."""
     knobs = dict(fault.knobs)
     times = knobs.pop("strikes", 1)
-    return {"do": fault.kind, "when": fault.moment, "times": times, "instruction": mark, **knobs}
+    return {"do": fault.kind, "when": fault.moment, "times": times, "instruction": mark, "label": label, **knobs}
 
 
 @dataclass
@@ -59,6 +61,13 @@ class Trouble:
     cut: Callable[[], None] = lambda: None
     _due: tuple[Fault, ...] = ()
     _turn: int = 0
+    _seen: set[str] = field(default_factory=set)
+
+    @property
+    def waiting(self) -> set[str]:
+        """The labels of what was planned at the emulator and has not struck, as far as is known."""
+        marks = self.journal.record.faults
+        return {mark.label for mark in marks if mark.target == Target.EMULATOR} - self._seen
 
     async def begin(self, turn: int, phase: str) -> None:
         """A turn begins: plan at the emulator what is due in it. Safe to cancel.
@@ -70,9 +79,12 @@ class Trouble:
         Raises:
             AccountError: The emulator does not take the faults.
         """
+        with suppress(AccountError):  # it is asked again, at the latest in the end
+            await self.look()
         past = {said.phase for said in self.journal.record.turns if said.number < turn}
         new = [fault for fault in self.schedule.phases if fault.phase == phase and phase not in past]
-        self._turn, self._due = turn, (*self.schedule.turns.get(turn, ()), *new)
+        self._turn = turn
+        self._due = self._undone((*self.schedule.turns.get(turn, ()), *new))
         await self._plan(fault for fault in self._due if fault.target is Target.EMULATOR)
 
     def reach(self, place: str) -> None:
@@ -82,24 +94,46 @@ class Trouble:
         for fault in due:
             self._do(fault)
 
+    async def look(self) -> None:
+        """Ask the emulator which of its faults have struck. Safe to cancel.
+
+        Raises:
+            AccountError: It does not say.
+        """
+        if self.waiting and self.emulator is not None:
+            self._seen |= await self.emulator.struck(self.mark)
+
+    def forget_what_never_struck(self) -> None:
+        """Take out of the record what was planned at the emulator and has not struck."""
+        record, never = self.journal.record, self.waiting
+        record.faults = [mark for mark in record.faults if mark.label not in never]
+
     async def wait_for_seconds(self) -> None:
-        """Do what is due at a second of the run, from now on. Safe to cancel.
+        """Do what is due at a second of the run, and was not done before. Safe to cancel.
 
         Raises:
             AccountError: The emulator does not take the faults.
         """
-        began = self.clock.monotonic()
-        for fault in sorted(self.schedule.seconds, key=lambda fault: fault.second or 0.0):
+        first = next((turn.began for turn in self.journal.record.turns if turn.began), None)
+        past = (self.clock.now() - first.replace(tzinfo=UTC)).total_seconds() if first else 0.0
+        began = self.clock.monotonic() - past
+        for fault in sorted(self._undone(self.schedule.seconds), key=lambda fault: fault.second or 0.0):
             await self.clock.sleep(max(0.0, began + (fault.second or 0.0) - self.clock.monotonic()))
             if fault.target is Target.EMULATOR:
                 await self._plan([fault])
             else:
                 self._do(fault)
 
+    def _undone(self, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+        """Those that no process has done yet in this run."""
+        done = {mark.label for mark in self.journal.record.faults}
+        return tuple(fault for fault in faults if fault.label(self._turn) not in done)
+
     async def _plan(self, faults: Iterable[Fault]) -> None:
         faults = list(faults)
         if faults and self.emulator is not None:
-            await self.emulator.plan([for_emulator(fault, self.mark) for fault in faults])
+            planned = [for_emulator(fault, self.mark, fault.label(self._turn)) for fault in faults]
+            await self.emulator.plan(planned)
             for fault in faults:
                 self._note(fault)
 
@@ -112,7 +146,12 @@ class Trouble:
 
     def _note(self, fault: Fault) -> None:
         mark = pb.FaultMark(
-            at_turn=self._turn, target=fault.target, kind=fault.kind, moment=fault.moment, detail=fault.detail
+            at_turn=self._turn,
+            target=fault.target,
+            kind=fault.kind,
+            moment=fault.moment,
+            detail=fault.detail,
+            label=fault.label(self._turn),
         )
         mark.time.FromDatetime(self.clock.now())
         if fault.target is Target.SERVICE:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from filo.simulator.v1 import simulator_pb2 as pb
-from services.simulator import measures
+from services.simulator import advice_measures, measures
 from services.simulator.measures import Case, Finding
 
 MOST_EVIDENCE: Final = 20
@@ -92,12 +92,15 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             "longest wait for the agent's first sound, in seconds", measures.longest_silence, 20.0
         ),
         "advice_followed": Check(
-            "share of the advice that was followed in its turn", measures.advice_followed, 1.0, least=True
+            "share of the advice that was followed in its turn", advice_measures.advice_followed, 1.0, least=True
         ),
-        "advice_outlived": Check("answers that follow advice after it was taken out", measures.advice_outlived, 0.0),
+        "advice_outlived": Check(
+            "answers that follow advice after it was taken out", advice_measures.advice_outlived, 0.0
+        ),
         "phases_reached": Check(
             "share of the persona's phases that were reached", measures.phases_reached, 1.0, least=True
         ),
+        "faults_struck": Check("share of the planned faults that struck", measures.faults_struck, 1.0, least=True),
         "context_tokens": Check("largest context, as a share of the model's window", measures.context_tokens, 1.0),
         "tokens_by_turn": Check("context tokens that a turn adds, on average", measures.tokens_by_turn, 2_000.0),
     }

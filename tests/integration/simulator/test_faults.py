@@ -57,6 +57,37 @@ async def test_each_fault_strikes_in_its_turn_and_nothing_is_lost(stack: Stack) 
     assert (len(other.report.faults), len(other.report.rotations)) == (0, 0), "faults are for one conversation alone"
 
 
+async def test_a_fault_that_never_struck_fails_the_run(stack: Stack) -> None:
+    """Beyond the run's end, for a tool that is never called, for a phase that there is none of: nothing was proved.
+
+    What struck is told, and what only chance would have brought is missed by nobody.
+    """
+    plan = """
+    name: hollow
+    faults:
+      - {at: client, do: cut, when: answer, turn: 3}
+      - {at: network, do: cut, when: speech, turn: 50}
+      - {at: emulator, do: cut, when: tool_call, turn: 2}
+      - {at: client, do: cut, when: wait, phase: bargaining}
+      - {at: client, do: cut, when: wait, turn: 4, chance: 0}
+    """
+    async with asyncio.timeout(SECONDS), stack() as (simulator, _):
+        run = await simulator.run(turns=5, fault_plan="hollow", fault_plan_document=plan)
+        forgiven = await simulator.run(
+            turns=5, fault_plan="hollow", fault_plan_document=plan, thresholds={"faults_struck": 0.25}
+        )
+    assert (run.outcome, run.report.passed) == (pb.OUTCOME_COMPLETED, False)
+    (check,) = [check for check in run.report.checks if not check.passed]
+    assert (check.name, check.value) == ("faults_struck", 0.25)
+    assert [shown.text for shown in check.evidence] == [
+        "fault 2 (network: cut at speech) never struck: it is due in turn 50 at the earliest, and the run has 5",
+        "fault 3 (emulator: cut at tool_call) in turn 2 never struck: its moment did not come",
+        "fault 4 (client: cut at wait) never struck: the persona has no phase bargaining",
+    ]
+    assert [(mark.label, mark.target) for mark in run.report.faults] == [("fault 1, turn 3", "client")]
+    assert_passed(forgiven)
+
+
 async def test_what_waits_for_a_second_strikes_then(stack: Stack) -> None:
     """By the clock, wherever the talk is."""
     plan = "name: later\nfaults: [{at: client, do: cut, when: wait, second: 0.5}]"

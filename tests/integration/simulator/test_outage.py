@@ -1,10 +1,9 @@
-"""A database that goes away while the simulator is in use: callers are told to come again, runs go on when it is back."""
+"""A database that goes away while the simulator is in use: callers are told so, and runs go on when it is back."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,7 +82,7 @@ async def test_a_run_whose_database_was_away_goes_on_at_the_same_turn(stack: Sta
     ):
         run = await simulator.start(turns=12, seed=3)
         async for event in simulator.stub.WatchRun(pb.WatchRunRequest(name=run.name)):
-            if event.turn >= 3:  # noqa: PLR2004 - well under way
+            if event.turn >= 3:
                 break
         await asyncio.to_thread(server.kill)
         await until_health_is(simulator, NOT_SERVING)

@@ -19,10 +19,12 @@ def test_every_shipped_plan_can_be_used(name: str) -> None:
     assert plan.name == name
     due = faultplan.schedule(plan, seed=1, turns=14)
     assert due.turns
+    assert [fault.name for fault in plan.faults] == [f"fault {number + 1}" for number in range(len(plan.faults))]
     for fault in plan.faults:
         if fault.target is Target.EMULATOR:
-            as_json = msgspec.json.encode(for_emulator(fault, "(training runs/1)"))
-            assert emulator.read(as_json)[0].instruction == "(training runs/1)"
+            as_json = msgspec.json.encode(for_emulator(fault, "(training runs/1)", "fault 1"))
+            (taken,) = emulator.read(as_json)
+            assert (taken.instruction, taken.label) == ("(training runs/1)", "fault 1")
 
 
 def test_the_emulators_moments_are_the_emulators() -> None:

@@ -15,6 +15,7 @@ from services.simulator import checks, hold, verdicts
 from services.simulator.account import Account, Piece
 from services.simulator.checks import Held
 from services.simulator.measures import Case
+from services.simulator.promises import Promise
 from services.simulator.record import Record, recall
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,6 +23,8 @@ COMPANY = pb.Fact(phrase="company", value="Brightwater")
 DEADLINE = pb.Fact(phrase="deadline", value="the first of March")
 PHASES = ("discovery", "demo")
 ADVICE = "Offer the yearly plan before they ask for a price"
+
+PROMISED = Promise("fault 1, turn 2", "fault 1 (emulator: goaway at turn) in turn 2", 2)
 
 Event = pb.WatchRunResponse
 Tape = list[Event]
@@ -57,6 +60,7 @@ def good() -> Tape:
     run = Recorder()
     run.at(0, started=pb.Started(conversation="conversations/1"))
     run.turn(1, "Thank you. My company is Brightwater.", "Hello, this is Ada from Northwind. Noted.", told=[COMPANY])
+    run.at(2, fault_struck=pb.FaultMark(at_turn=2, target="emulator", kind="goaway", label=PROMISED.label))
     run.turn(2, "So. My deadline is the first of March.", "Good to know, that leaves us time.", told=[DEADLINE])
     run.at(2, rotated=pb.RotationMark(at_turn=3, reason="go_away", continuity="handle", gap_ms=80))
     run.turn(3, "What is my company?", "You told me your company is Brightwater.", asked=[COMPANY])
@@ -75,7 +79,7 @@ def case(tape: Tape, held: Held = Held(), **spec: object) -> Case:  # noqa: B008
     record = recall(tape)
     hold.recount(record)
     wanted = pb.RunSpec(turns=8, channel=pb.CHANNEL_VOICE, **spec)  # type: ignore[arg-type]
-    return Case(spec=wanted, record=record, held=held, phases=PHASES, window=32_000, pace=1.0)
+    return Case(spec=wanted, record=record, held=held, phases=PHASES, window=32_000, pace=1.0, promises=(PROMISED,))
 
 
 def failed(judged: Case) -> dict[str, pb.Check]:
@@ -157,6 +161,11 @@ def stuck(tape: Tape) -> None:
             event.prospect_said.phase = "discovery"
 
 
+def never_struck(tape: Tape) -> None:
+    """The fault that the plan promises did not strike."""
+    tape[:] = [event for event in tape if not event.HasField("fault_struck")]
+
+
 def overflowing(tape: Tape) -> None:
     """The context has outgrown the window."""
     of(tape, 8, "tokens_counted").tokens_counted.context = 40_000
@@ -174,6 +183,7 @@ DEFECTS: dict[str, tuple[Callable[[Tape], None], set[str], int]] = {
     "advice not followed": (not_followed, {"advice_followed"}, 4),
     "advice followed afterwards": (followed_afterwards, {"advice_outlived"}, 8),
     "stuck in a phase": (stuck, {"phases_reached"}, 0),
+    "a fault that never struck": (never_struck, {"faults_struck"}, 2),
     "more tokens than the window": (overflowing, {"context_tokens", "tokens_by_turn"}, 8),
 }
 
@@ -305,11 +315,30 @@ def test_what_does_not_apply_is_left_out() -> None:
     """No question, no advice, no cut, no frame, no window, too short for its phases: these checks are not there."""
     run = Recorder()
     run.turn(1, "Good morning.", "Hello, this is Ada from Northwind.")
-    bare = replace(case(run.tape), window=0, spec=pb.RunSpec(turns=1, channel=pb.CHANNEL_TEXT))
+    bare = replace(case(run.tape), window=0, promises=(), spec=pb.RunSpec(turns=1, channel=pb.CHANNEL_TEXT))
     bare.record.frames_sent = 0
     assert {check.name for check in verdicts.judge(bare)} == {
         "turns_completed", "regreetings", "repeated_answers", "lost_turns", "doubled_turns", "longest_silence_s"
     }  # fmt: skip
+
+
+def test_why_a_fault_never_struck_is_told() -> None:
+    """It could not, the run ended before its turn, or its moment did not come."""
+    promises = (
+        Promise("fault 1, turn 0", "fault 1 (client: cut at wait)", never="it is due in turn 50"),
+        Promise("fault 2, turn 9", "fault 2 (client: cut at wait) in turn 9", 9),
+        Promise("fault 3", "fault 3 (emulator: cut at tool_call) at second 2"),
+        PROMISED,
+    )
+    (check,) = failed(replace(case(good()), promises=promises)).values()
+    assert (check.name, check.value, check.finding) == (
+        "faults_struck", 0.25, "1 of 4 planned faults struck. A run proves nothing about a fault that never struck."
+    )  # fmt: skip
+    assert [(shown.turn, shown.text) for shown in check.evidence] == [
+        (0, "fault 1 (client: cut at wait) never struck: it is due in turn 50"),
+        (9, "fault 2 (client: cut at wait) in turn 9 never struck: the run ended in turn 8"),
+        (0, "fault 3 (emulator: cut at tool_call) at second 2 never struck: its moment did not come"),
+    ]
 
 
 def test_an_interrupted_answer_is_no_evidence_of_memory() -> None:

@@ -590,7 +590,7 @@ class Report(_message.Message):
 
     @_builtins.property
     def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___FaultMark]:
-        """What was broken on purpose, in order."""
+        """What was broken on purpose, in order. When the run has ended, without what was handed to the emulator and never struck."""
 
     @_builtins.property
     def takeovers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TakeoverMark]:
@@ -730,6 +730,7 @@ class FaultMark(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     BACK_AFTER_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     at_turn: _builtins.int
     """The turn in which it was due."""
     target: _builtins.str
@@ -744,6 +745,8 @@ class FaultMark(_message.Message):
     """With the target `service`, which one: `relay`, `handles` or `emulator`. Whoever started it is asked to break it: the
     simulator has no hand on it.
     """
+    label: _builtins.str
+    """Which fault of the run it is, unlike any other: `fault 2, turn 6`."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was done, or handed to whoever does it."""
@@ -763,10 +766,11 @@ class FaultMark(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         service: _builtins.str = ...,
         back_after: _duration_pb2.Duration | None = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["back_after", b"back_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "back_after", b"back_after", "detail", b"detail", "kind", b"kind", "moment", b"moment", "service", b"service", "target", b"target", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_turn", b"at_turn", "back_after", b"back_after", "detail", b"detail", "kind", b"kind", "label", b"label", "moment", b"moment", "service", b"service", "target", b"target", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
