@@ -27,6 +27,7 @@ from services.common.clock import Clock, SystemClock
 from services.common.config import Address
 from services.common.errors import ServiceError
 from services.common.grpc_metrics import GrpcMetrics
+from services.common.lateness import Overload
 from services.common.readiness import Readiness
 from services.common.tls import Transport
 from services.relay.client import server as client_server
@@ -132,9 +133,10 @@ async def running(
             )
         )
         store.holder = str(settings.advertise_address or control_address)
-        door = ClientServer(settings, tokens, registry, counts, readiness, tracer)
+        overload = Overload(settings.overloaded_lag)
+        door = ClientServer(settings, tokens, registry, counts, readiness, tracer, lambda: overload.look(watched.lag()))
         client_address = await stack.enter_async_context(
-            client_server.listening(door, settings.client_address, settings.origins, carrier)
+            client_server.listening(door, settings.client_address, settings.origins, carrier, watched.late)
         )
         waiting = group.create_task(_when_store_answers(channel, clock, readiness))
         stack.push_async_callback(_leave, registry, readiness, waiting)

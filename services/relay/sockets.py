@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from services.common.lateness import Late
+
 Take = Callable[[bytes, bool], bool]
 """Takes one message and whether it is text; returns whether it was the last that is wanted."""
 
@@ -138,8 +140,10 @@ class Door:
         origins: Allowed values of ``Origin``; a request without one is always allowed, and any where this is empty.
         largest: Bytes of a message.
         close_timeout: Seconds in which a client must answer a close.
-        ping_interval: Seconds between pings; a client must answer one in the same time, or it is closed with 1011.
+        ping_interval: Seconds between pings; a client must answer one in the same time, or it is closed with 1011. What
+            this process is late is not counted, nor while the client is not read.
         open_timeout: Seconds for the handshake.
+        late: How late this process is: then the answer lies in the socket, unread.
     """
 
     serve: Callable[[ClientSocket], Awaitable[None]]
@@ -150,6 +154,7 @@ class Door:
     close_timeout: float
     ping_interval: float
     open_timeout: float = 10.0
+    late: Late = lambda _: 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The clients' door: the WebSocket server at /ws/ai-voice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from services.common import logs, tracing
 from services.common.config import Address
 from services.common.errors import Reason, ServiceError
 from services.common.grpc_errors import internal
+from services.common.lateness import Late
 from services.common.lifecycle import port_error
 from services.common.readiness import Readiness
 from services.relay.client import protocol, told
@@ -40,6 +41,7 @@ class ClientServer:
         metrics: Counts.
         readiness: What a load balancer is told.
         tracer: What takes traces of how clients are let in, if anything does.
+        overloaded: Whether this relay has more to do than it can.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class ClientServer:
         metrics: Metrics,
         readiness: Readiness,
         tracer: tracing.Tracer | None = None,
+        overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._overloaded = overloaded
         self._tracer = tracer
         self._readiness = readiness
         self._settings = settings
@@ -125,16 +129,35 @@ class ClientServer:
         if path == protocol.PATH:
             return None
         if path == READY_PATH:
-            ready = self._readiness.ready and not self._registry.full
-            return (HTTPStatus.OK, "ready\n") if ready else (HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n")
+            why = self._not_ready()
+            return (HTTPStatus.SERVICE_UNAVAILABLE, f"{why}\n") if why else (HTTPStatus.OK, "ready\n")
         return HTTPStatus.NOT_FOUND, f"There is nothing here; the socket is at {protocol.PATH}.\n"
+
+    def _not_ready(self) -> str:
+        """Why no further client should be sent here; empty where it may."""
+        if not self._readiness.ready:
+            return "not ready"
+        if self._registry.full:
+            return "full"
+        return "overloaded" if self._overloaded() else ""
 
 
 @asynccontextmanager
 async def listening(
-    server: ClientServer, address: Address, origins: tuple[str, ...], transport: Transport
+    server: ClientServer,
+    address: Address,
+    origins: tuple[str, ...],
+    transport: Transport,
+    late: Late = lambda _: 0.0,
 ) -> AsyncIterator[Address]:
     """Take clients' sockets while the context is open.
+
+    Args:
+        server: Serves them.
+        address: Where.
+        origins: Allowed values of ``Origin``; empty for all.
+        transport: Carries them.
+        late: How late this process is.
 
     Yields:
         The address, with the port that was really taken.
@@ -150,6 +173,7 @@ async def listening(
         largest=protocol.LARGEST_MESSAGE,
         close_timeout=_CLOSE_TIMEOUT,
         ping_interval=_PING_INTERVAL,
+        late=late,
     )
     try:
         listener = await transport.listen(address.host, address.port, door)

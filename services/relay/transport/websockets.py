@@ -7,6 +7,7 @@ parsed them, and write where it would write; handshakes, limits, pings, closes a
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, cast
@@ -20,6 +21,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
+from services.common.lateness import Late, patience
 from services.relay import sockets
 from services.relay.transport.delivery import Delivery, is_sign, sign
 
@@ -133,7 +135,34 @@ class Straight(Delivery, Connection):
 
 
 class ClientSocket(Straight, ServerConnection):
-    """A socket that a client has opened."""
+    """A socket that a client has opened.
+
+    Args:
+        late: How late this process is.
+    """
+
+    def __init__(self, *args: Any, late: Late, **kwargs: Any) -> None:  # noqa: ANN401 - whatever websockets gives
+        super().__init__(*args, **kwargs)
+        self._late = late
+
+    async def keepalive(self) -> None:
+        """Ping for ever; a client that does not answer is closed. Safe to cancel.
+
+        The library's own would drop every client of a process that was paused: it looks at the time before it looks at
+        the socket.
+        """
+        while True:
+            await asyncio.sleep(self.ping_interval or 0)
+            pong = cast("asyncio.Future[float]", await self.ping())
+            while not pong.done():
+                with suppress(TimeoutError):
+                    async with patience(self.ping_timeout or 0, self._late):
+                        await asyncio.shield(pong)
+                if not (pong.done() or self._held):
+                    self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                    self.send_data()
+                    self.loop.call_later(self.close_timeout or 0, self.abort)
+                    return
 
     @property
     def target(self) -> str:
@@ -228,6 +257,6 @@ async def listen(host: str, port: int, door: sockets.Door) -> sockets.Listener:
         ping_timeout=door.ping_interval,
         close_timeout=door.close_timeout,
         server_header=None,
-        create_connection=ClientSocket,
+        create_connection=partial(ClientSocket, late=door.late),  # type: ignore[arg-type]  # makes one all the same
     )
     return _Listener(server)
