@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import context_table
-from services.relay.core import capabilities, feedback
+from services.relay.core import capabilities, policies
 from services.relay.core.capabilities import Capability
 from services.relay.core.model import FeedbackPolicy, Policy
 
@@ -39,7 +39,7 @@ def _policies(markdown: Markdown) -> str:
             if rule.in_instruction
             else ("the session is rebuilt without it" if rule.rebuilds else "nothing"),
         )
-        for policy, rule in feedback.RULES.items()
+        for policy, rule in policies.RULES.items()
     )
     return markdown(("policy", "delivered", "lives in", "taken out by"), rows)
 
@@ -60,5 +60,5 @@ def _models(markdown: Markdown) -> str:
 
 
 def _auto(row: Capability) -> str:
-    small, large = (feedback.chosen(FeedbackPolicy.AUTO, row, context, _SETTINGS) for context in (_SMALL, _LARGE))
+    small, large = (policies.chosen(FeedbackPolicy.AUTO, row, context, _SETTINGS) for context in (_SMALL, _LARGE))
     return f"`{large}`" if small is large else f"`{large}`; `{small}` in a very small context"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from services.common import close_codes, errors
-from services.relay.core import capabilities, feedback, states, upstream_close
+from services.relay.core import capabilities, policies, states, upstream_close
 from services.relay.core.capabilities import Backend, Channel
 from services.relay.core.states import Phase
 from services.relay.core.upstream_close import Decision
@@ -106,7 +106,7 @@ def _capabilities() -> Iterator[Mutation]:
 
 
 def _rules() -> Iterator[Mutation]:
-    table = feedback.RULES
+    table = policies.RULES
     for policy, rule in table.items():
         wrong = {
             f"{field.name}: {not getattr(rule, field.name)}": replace(
@@ -116,7 +116,7 @@ def _rules() -> Iterator[Mutation]:
         }
         for change, mutated in wrong.items():
             rules = MappingProxyType({**table, policy: mutated})
-            yield Mutation(feedback, "RULES", policy, change, rules, f"{_TESTS}.test_feedback")
+            yield Mutation(policies, "RULES", policy, change, rules, f"{_TESTS}.test_feedback")
 
 
 def _errors() -> Iterator[Mutation]:

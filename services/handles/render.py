@@ -10,7 +10,7 @@ from filo.handles.v1 import handles_pb2, resources_pb2
 from services.handles import policy
 from services.handles.decisions import Attached, Stored
 from services.handles.feedback import rules
-from services.handles.feedback.records import Feedback
+from services.handles.feedback.records import AtHand, Feedback
 from services.handles.feedback.rules import Added
 from services.handles.policy import OUTSIDE, Redemption
 from services.handles.records import Conversation, UpstreamHandle
@@ -41,7 +41,7 @@ def ledger(record: Conversation) -> resources_pb2.Ledger | None:
 
 
 def attached(
-    answer: Attached, agent: bytes, heartbeat: timedelta, at_hand: Sequence[Feedback], now: datetime
+    answer: Attached, agent: bytes, heartbeat: timedelta, at_hand: AtHand, now: datetime
 ) -> handles_pb2.AttachConversationResponse:
     """The answer to an attach: the only message that holds an upstream handle."""
     interval = Duration()
@@ -54,8 +54,11 @@ def attached(
         previous_holder=answer.previous_holder,
         heartbeat_interval=interval,
         feedback=[
-            feedback(item, now) for item in at_hand if rules.state_at(item, now) != resources_pb2.Feedback.STATE_EXPIRED
+            feedback(item, now)
+            for item in at_hand.items
+            if rules.state_at(item, now) != resources_pb2.Feedback.STATE_EXPIRED
         ],
+        newest_feedback_id=str(at_hand.newest) if at_hand.newest else "",
     )
 
 
@@ -92,6 +95,7 @@ def added(answer: Added, now: datetime) -> handles_pb2.AddFeedbackResponse:
         attached=held,
         holder=answer.conversation.holder if held else "",
         superseded_id=str(answer.superseded) if answer.superseded else "",
+        stored_before=not answer.new,
     )
 
 

@@ -9,7 +9,7 @@ from services.handles import programs, sweeps
 from services.handles.codec import Codec
 from services.handles.decisions import Decide
 from services.handles.feedback import programs as feedback_programs
-from services.handles.feedback.records import Feedback
+from services.handles.feedback.records import AtHand, Feedback
 from services.handles.feedback.rules import Added
 from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.programs import MakeProgram
@@ -99,8 +99,8 @@ class SqlStore:
             partial(feedback_programs.add, conversation_id, request_id, decide, self._codec)
         )
 
-    async def feedback_at_hand(self, conversation_id: str) -> Sequence[Feedback]:
-        """The items that wait or are in the context, oldest first; bounded, the older ones without their texts."""
+    async def feedback_at_hand(self, conversation_id: str) -> AtHand:
+        """The items that wait or are in the context, and the number of the newest of all."""
         return await self._backend.look(partial(feedback_programs.at_hand, conversation_id, self._codec))
 
     async def feedback(self, conversation_id: str, before: int, limit: int) -> Sequence[Feedback]:

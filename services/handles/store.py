@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 from services.common import logs
 from services.common.errors import Reason, ServiceError
 from services.handles.decisions import Decide
-from services.handles.feedback.records import Feedback
+from services.handles.feedback.records import AtHand, Feedback
 from services.handles.feedback.rules import Added
 from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.records import Conversation, Created, Glance, NewConversation, Turn, View
@@ -70,8 +70,8 @@ class Store(Protocol):
         """
         ...
 
-    async def feedback_at_hand(self, conversation_id: str) -> Sequence[Feedback]:
-        """The items that wait or are in the context, oldest first; bounded, the older ones without their texts."""
+    async def feedback_at_hand(self, conversation_id: str) -> AtHand:
+        """The items that wait or are in the context, and the number of the newest of all."""
         ...
 
     async def feedback(self, conversation_id: str, before: int, limit: int) -> Sequence[Feedback]:

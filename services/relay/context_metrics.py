@@ -40,7 +40,7 @@ class ContextMetrics:
     def __init__(self, registry: CollectorRegistry, sessions: int) -> None:
         self.feedback = Counter(
             "filo_relay_feedback_total",
-            "Items of feedback that came to a state at this relay; accepted is counted when they are given.",
+            "Items of feedback that came to a state at this relay; accepted is counted where they are given, once.",
             ("state",),
             registry=registry,
         )

@@ -11,7 +11,7 @@ from services.relay.client.protocol import MODES
 from services.relay.context_metrics import ContextMetrics
 from services.relay.core import effects as do
 from services.relay.core import notices as tell
-from services.relay.core.model import Continuity, RotationReason, Usage
+from services.relay.core.model import Continuity, FeedbackState, RotationReason, Usage
 from services.relay.reconnects import ROWS, UPSTREAM_CODES, CloseClass, Row, Side, close_class
 from services.relay.upstream.gate import Purpose
 
@@ -284,7 +284,7 @@ class Metrics:
                 self.turns.labels(label).inc()
             case tell.TurnRestarted():
                 self.restarts.labels(label).inc()
-            case tell.FeedbackChanged(change=change):
+            case tell.FeedbackChanged(change=change) if not change.again and change.state is not FeedbackState.ACCEPTED:
                 self.contexts.feedback.labels(change.state.value).inc()
             case _:
                 pass

@@ -110,6 +110,7 @@ class Store:
             tools_characters=_length(conversation.agent.tools),
             capability=capability(conversation.agent.model, self._backend),
             feedback=tuple(feedback(item, self._clock) for item in response.feedback),
+            newest_feedback=int(response.newest_feedback_id or 0),
             feedback_policy=POLICIES.get(conversation.agent.feedback_policy),
             volatile_tools=frozenset(conversation.agent.volatile_tools),
             place=zlib.crc32(name.encode()) / 2**32,

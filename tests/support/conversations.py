@@ -10,7 +10,7 @@ from filo.handles.v1.resources_pb2 import Feedback as Message
 from services.handles import decisions
 from services.handles.decisions import Decide, Decision
 from services.handles.feedback.programs import MOST_AT_HAND, TEXTS_AT_HAND
-from services.handles.feedback.records import Feedback, Given, Shown
+from services.handles.feedback.records import AtHand, Feedback, Given, Shown
 from services.handles.feedback.rules import AT_HAND, Added
 from services.handles.feedback.rules import Decide as DecideFeedback
 from services.handles.policy import KEPT_RESUME_HANDLES, Rules
@@ -141,12 +141,13 @@ class MemoryStore:
             self._given[conversation_id, request_id] = (decision.new.feedback.number, decision.new.request_digest)
         return decision.answer
 
-    async def feedback_at_hand(self, conversation_id: str) -> Sequence[Feedback]:
-        """What waits or is in the context."""
+    async def feedback_at_hand(self, conversation_id: str) -> AtHand:
+        """What waits or is in the context, and the newest number."""
         items = self._feedback.get(conversation_id, {})
         at_hand = [items[number] for number in sorted(items) if items[number].state in AT_HAND][-MOST_AT_HAND:]
         silent = len(at_hand) - TEXTS_AT_HAND
-        return [replace(item, text="") if at < silent else item for at, item in enumerate(at_hand)]
+        told = tuple(replace(item, text="") if at < silent else item for at, item in enumerate(at_hand))
+        return AtHand(told, max(items, default=0))
 
     async def feedback(self, conversation_id: str, before: int, limit: int) -> Sequence[Feedback]:
         """The items before a number."""

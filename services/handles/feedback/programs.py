@@ -7,7 +7,7 @@ from filo.handles.v1.resources_pb2 import Feedback as Message
 from services.handles import programs, statements
 from services.handles.codec import Codec
 from services.handles.feedback import statements as own
-from services.handles.feedback.records import Feedback, Given, Shown
+from services.handles.feedback.records import AtHand, Feedback, Given, Shown
 from services.handles.feedback.rules import Added, Decide
 from services.handles.programs import Ask, Program
 
@@ -42,12 +42,15 @@ def add(conversation_id: str, request_id: str, decide: Decide, codec: Codec) -> 
     return decision.answer
 
 
-def at_hand(conversation_id: str, codec: Codec) -> Program[Sequence[Feedback]]:
-    """What waits or is in the context, oldest first; of the latter only the newest with their texts."""
+def at_hand(conversation_id: str, codec: Codec) -> Program[AtHand]:
+    """What waits or is in the context, and the newest number; that first: what comes between is newer, not lost."""
+    newest = (yield Ask(own.LAST_FEEDBACK, {"id": conversation_id})).rows[0][0]
+    if newest is None:
+        return AtHand()
     given = {"id": conversation_id, "most": MOST_AT_HAND}
     rows = (yield Ask(own.FEEDBACK_AT_HAND_OF, given)).rows
     found = [_feedback(row, conversation_id, codec if at < TEXTS_AT_HAND else None) for at, row in enumerate(rows)]
-    return found[::-1]
+    return AtHand(tuple(found[::-1]), newest)
 
 
 def before(conversation_id: str, number: int, most: int, codec: Codec) -> Program[Sequence[Feedback]]:

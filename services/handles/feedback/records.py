@@ -44,6 +44,18 @@ class NewFeedback:
     request_digest: bytes
 
 
+class AtHand(NamedTuple):
+    """What a relay that attaches is told of.
+
+    Args:
+        items: Those that wait or are in the context, oldest first; bounded, the older ones without their texts.
+        newest: The number of the newest item of all; 0 when there is none.
+    """
+
+    items: tuple[Feedback, ...] = ()
+    newest: int = 0
+
+
 class Given(NamedTuple):
     """An item that is stored under a request id, and the digest of the request that made it."""
 

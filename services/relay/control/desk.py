@@ -28,7 +28,7 @@ class Desk:
         registry: The conversations that are held here.
         clock: Tells how long an item has left.
         peers: The other replicas.
-        metrics: Counts what nobody was told of.
+        metrics: Counts what is given, and what became of that of which nobody was told.
     """
 
     def __init__(self, store: Store, registry: Registry, clock: Clock, peers: Peers, metrics: Metrics) -> None:
@@ -60,6 +60,8 @@ class Desk:
         item = added.feedback
         name = request.conversation
         self._log.debug("feedback", conversation=name, feedback=item.id, characters=len(request.text))
+        if not added.stored_before:
+            self._metrics.feedback.labels(FeedbackState.ACCEPTED.value).inc()
         if item.state == resources.Feedback.STATE_ACCEPTED:
             await self._tell(request, added, forwarded=forwarded)
         return pb.SendFeedbackResponse(feedback=item)
@@ -90,8 +92,7 @@ class Desk:
         if live is not None:
             live.post(on.FeedbackGiven(feedback(added.feedback, self._clock), live.speaking))
             return
-        self._metrics.feedback.labels(FeedbackState.ACCEPTED.value).inc()
-        if added.superseded_id:
+        if added.superseded_id:  # by this call: a repetition names none
             self._metrics.feedback.labels(FeedbackState.SUPERSEDED.value).inc()
 
     async def _forward(self, holder: str, request: pb.SendFeedbackRequest, item: str) -> None:

@@ -186,11 +186,11 @@ class Advice:
             return None
         self.waiting = None
         policy = FeedbackPolicy.REPLACE if any(live.in_instruction for live in self.live) else policy
-        item = replace(item, state=FeedbackState.DELIVERED, turn=turn, tokens=tokens(item), detail=policy.value)
+        item = replace(item, turn=turn, tokens=tokens(item), detail=policy.value)
         instead = self._make_room(RULES[policy], item.id)
         self._given += item.tokens
-        self.live.append(Delivered(item, RULES[policy].in_instruction))
         self._change(item, FeedbackState.DELIVERED, policy.value)
+        self.live.append(Delivered(replace(item, state=FeedbackState.DELIVERED), RULES[policy].in_instruction))
         return Delivery(self.live[-1], instead)
 
     def _make_room(self, rule: Rule, newer: str) -> tuple[Delivered, ...]:
@@ -284,7 +284,8 @@ class Advice:
         self.leaving.append(item)
 
     def _change(self, item: Feedback, state: FeedbackState, detail: str) -> None:
-        self._changes.append(FeedbackChange(item.id, state, item.turn, item.tokens, detail))
+        again = item.state is state is FeedbackState.DELIVERED
+        self._changes.append(FeedbackChange(item.id, state, item.turn, item.tokens, detail, again))
 
 
 def worded(text: str) -> str:

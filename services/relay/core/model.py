@@ -213,6 +213,7 @@ class FeedbackChange:
         turn: The turn that it served; 0 where there was none.
         tokens: Its tokens in the context.
         detail: By what; at most 200 characters, without a word of the text.
+        again: It was in this state before, and only the detail is news.
     """
 
     id: str
@@ -220,6 +221,7 @@ class FeedbackChange:
     turn: int = 0
     tokens: int = 0
     detail: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from services.common.errors import Reason, ServiceError
 from services.handles import decisions, sweeps
 from services.handles.decisions import Checkpoint
 from services.handles.feedback import programs, rules
-from services.handles.feedback.records import Feedback
+from services.handles.feedback.records import AtHand, Feedback
 from services.handles.feedback.rules import Added, Ask
 from services.handles.records import Conversation, FeedbackChange, NewConversation
 from services.handles.store import Store
@@ -69,7 +69,7 @@ async def test_an_item_comes_back_as_it_was_given(store: Store) -> None:
         number=1, text="Größe 😀\nzwei", created_at=NOW, expires_at=NOW + timedelta(seconds=90), updated_at=NOW
     )
     assert added == Added(record, expected, new=True)
-    assert list(await store.feedback_at_hand(record.id)) == [expected]
+    assert await store.feedback_at_hand(record.id) == AtHand((expected,), 1)
     assert list(await store.feedback(record.id, 2, 10)) == [expected]
     assert list(await store.feedback(record.id, 1, 10)) == []
 
@@ -84,7 +84,7 @@ async def test_only_the_newest_waits(store: Store) -> None:
     third = await store.add_feedback(record.id, "r", rules.add(ask, LATER))
     assert third.superseded == 0
     assert await states(store, record) == [SUPERSEDED, EXPIRED, ACCEPTED]
-    assert [item.text for item in await store.feedback_at_hand(record.id)] == ["third"]
+    assert [item.text for item in (await store.feedback_at_hand(record.id)).items] == ["third"]
     assert (await store.feedback(record.id, 3, 1))[0].updated_at == LATER
 
 
@@ -115,12 +115,12 @@ async def test_the_holder_tells_what_became_of_it(store: Store) -> None:
     record = await stored(store)
     await give(store, record, "advice")
     await move(store, record, to(1, DELIVERED, turn=7, tokens=400, detail="just_in_time"))
-    (item,) = await store.feedback_at_hand(record.id)
+    (item,) = (await store.feedback_at_hand(record.id)).items
     assert (item.state, item.turn, item.tokens, item.detail, item.updated_at) == (4, 7, 400, "just_in_time", LATER)
     await move(store, record, to(1, REMOVED, detail="rebase"))
     (item,) = await store.feedback(record.id, 2, 10)
     assert (item.state, item.turn, item.tokens, item.detail, item.text) == (5, 7, 400, "rebase", "advice")
-    assert list(await store.feedback_at_hand(record.id)) == []
+    assert await store.feedback_at_hand(record.id) == AtHand((), 1), "done with, and known to have been"
 
 
 async def test_an_item_only_moves_forward(store: Store) -> None:
@@ -172,7 +172,7 @@ async def test_what_is_told_at_an_attach_is_bounded(store: Store, monkeypatch: p
     for number in range(1, most + 4):
         await give(store, record, f"advice {number}")
         await move(store, record, to(number, DELIVERED, turn=number, tokens=9))
-    at_hand = await store.feedback_at_hand(record.id)
+    at_hand = (await store.feedback_at_hand(record.id)).items
     assert [item.number for item in at_hand] == list(range(4, most + 4))
     assert [item.text for item in at_hand[:-texts]] == [""] * (most - texts)
     assert [item.text for item in at_hand[-texts:]] == [f"advice {item.number}" for item in at_hand[-texts:]]
@@ -192,7 +192,7 @@ async def test_feedback_goes_with_its_conversation(store: Store) -> None:
     assert (await store.sweep(Kind.ENDED, LATER, LATER, 10)).done >= 1
     for record in (erased, swept):
         assert list(await store.feedback(record.id, 9, 10)) == []
-        assert list(await store.feedback_at_hand(record.id)) == []
+        assert await store.feedback_at_hand(record.id) == AtHand()
     assert await states(store, other) == [ACCEPTED]
 
 
@@ -220,8 +220,8 @@ async def test_feedback_survives_the_process(open_store: Open) -> None:
         before = await store.feedback_at_hand(record.id)
     async with open_store() as store:
         assert await store.feedback_at_hand(record.id) == before
-        assert [item.text for item in before] == ["first", "second"]
-        assert replace(before[0], text="") != before[0]
+        assert [item.text for item in before.items] == ["first", "second"]
+        assert replace(before.items[0], text="") != before.items[0]
 
 
 async def test_a_polluted_handle_goes_with_what_made_it_so(open_store: Open) -> None:

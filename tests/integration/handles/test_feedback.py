@@ -94,6 +94,7 @@ async def test_a_call_may_be_repeated(handles: RunningHandles) -> None:
     created, request = await handles.create(), str(uuid.uuid4())
     one, two = await asyncio.gather(*(give(handles, created, request=request) for _ in range(2)))
     assert one.feedback == two.feedback
+    assert sorted((one.stored_before, two.stored_before)) == [False, True]
     await give(handles, created)
     assert (await give(handles, created, request=request.upper())).feedback.state == Feedback.STATE_SUPERSEDED
     reused = (Reason.REQUEST_ID_REUSED, "request_id")
@@ -108,6 +109,7 @@ async def test_who_attaches_is_told(handles: RunningHandles, clock: ManualClock)
     created = await handles.create()
     for _ in range(3):
         await give(handles, created)
+    assert (await handles.attach(await handles.create())).newest_feedback_id == ""
     await handles.attach(created)
     await tell(handles, created, 1, id="3", state=Feedback.STATE_DELIVERED, turn=4, tokens=9, detail="rebase")
     await give(handles, created, "newest", seconds=60)
@@ -120,7 +122,8 @@ async def test_who_attaches_is_told(handles: RunningHandles, clock: ManualClock)
     clock.advance(60)
     assert [item.id for item in (await handles.attach(created)).feedback] == ["3"]
     await tell(handles, created, 3, id="3", state=Feedback.STATE_REMOVED)
-    assert list((await handles.attach(created)).feedback) == []
+    done = await handles.attach(created)
+    assert (list(done.feedback), done.newest_feedback_id) == ([], "4"), "whatever is told of these later is old"
 
 
 async def test_expiry_is_judged_at_read(handles: RunningHandles, clock: ManualClock) -> None:

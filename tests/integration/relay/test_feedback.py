@@ -180,7 +180,9 @@ async def test_advice_waits_for_whoever_attaches(tmp_path: Path) -> None:
     async with running_relay(tmp_path) as relay:
         session = await relay.create(agent=agent())
         await send(relay, session, "Speak of the weather.")
-        await send(relay, session)
+        request = str(uuid.uuid4())
+        for _ in range(3):  # the same call, repeated
+            await send(relay, session, request_id=request)
         assert await states(relay, session) == [SUPERSEDED, ACCEPTED]
         assert relay.metric("filo_relay_feedback_total", state="accepted") == 2
         assert relay.metric("filo_relay_feedback_total", state="superseded") == 1
@@ -250,8 +252,9 @@ async def test_any_replica_takes_advice(tmp_path: Path) -> None:
             await send(other, session)
             assert FOLLOWED in await client.turn(Speaker(67), "What do you sell?")
             await until_states(other, session, DELIVERED)
-        assert other.metric("filo_relay_feedback_total", state="accepted") == 0
-        assert relay.metric("filo_relay_feedback_total", state="accepted") == 1
+        assert other.metric("filo_relay_feedback_total", state="accepted") == 1, "counted where it was given"
+        assert relay.metric("filo_relay_feedback_total", state="accepted") == 0
+        assert relay.metric("filo_relay_feedback_total", state="delivered") == 1
 
 
 async def test_no_moment_of_an_attach_is_too_early_or_too_late(tmp_path: Path) -> None:

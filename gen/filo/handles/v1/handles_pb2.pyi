@@ -233,10 +233,15 @@ class AttachConversationResponse(_message.Message):
     PREVIOUS_HOLDER_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     FEEDBACK_FIELD_NUMBER: _builtins.int
+    NEWEST_FEEDBACK_ID_FIELD_NUMBER: _builtins.int
     handle_result: Global___HandleResult.ValueType
     """What the presented resume handle turned out to be."""
     previous_holder: _builtins.str
     """The control address of the holder before, when its lease had not run out; empty otherwise."""
+    newest_feedback_id: _builtins.str
+    """The number of the newest item of feedback that was ever given, as `Feedback.id`; empty when there was none. An item up to
+    it that is not among `feedback` is done with: a word of it that comes later is old.
+    """
     @_builtins.property
     def conversation(self) -> _resources_pb2.Conversation:
         """The conversation, with its agent configuration and the new epoch."""
@@ -269,10 +274,11 @@ class AttachConversationResponse(_message.Message):
         previous_holder: _builtins.str = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         feedback: _abc.Iterable[_resources_pb2.Feedback] | None = ...,
+        newest_feedback_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "heartbeat_interval", b"heartbeat_interval", "ledger", b"ledger", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "feedback", b"feedback", "handle_result", b"handle_result", "heartbeat_interval", b"heartbeat_interval", "ledger", b"ledger", "previous_holder", b"previous_holder", "upstream_handle", b"upstream_handle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "feedback", b"feedback", "handle_result", b"handle_result", "heartbeat_interval", b"heartbeat_interval", "ledger", b"ledger", "newest_feedback_id", b"newest_feedback_id", "previous_holder", b"previous_holder", "upstream_handle", b"upstream_handle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -570,12 +576,15 @@ class AddFeedbackResponse(_message.Message):
     ATTACHED_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     SUPERSEDED_ID_FIELD_NUMBER: _builtins.int
+    STORED_BEFORE_FIELD_NUMBER: _builtins.int
     attached: _builtins.bool
     """True while a relay holds the conversation and its lease has not run out."""
     holder: _builtins.str
     """The holder's control address, `host:port`; empty when nobody holds it."""
     superseded_id: _builtins.str
     """The number of the item that this one has superseded, as `Feedback.id`; empty when there was none."""
+    stored_before: _builtins.bool
+    """True when the item was stored by an earlier call with the same `request_id`, and this one has changed nothing."""
     @_builtins.property
     def feedback(self) -> _resources_pb2.Feedback:
         """The item as it stands."""
@@ -587,10 +596,11 @@ class AddFeedbackResponse(_message.Message):
         attached: _builtins.bool = ...,
         holder: _builtins.str = ...,
         superseded_id: _builtins.str = ...,
+        stored_before: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "feedback", b"feedback", "holder", b"holder", "superseded_id", b"superseded_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "feedback", b"feedback", "holder", b"holder", "stored_before", b"stored_before", "superseded_id", b"superseded_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -189,10 +189,11 @@ class AdvisedWorld(World):
 
     def post(self, event: on.Event) -> None:
         """Let something happen; an answer is given under the advice of its turn."""
-        if isinstance(event, on.ClientWrote) and self.next_utterance is None:  # after speech that waits, it waits too
+        if isinstance(event, on.ClientWrote):
             self.typed.add(self.said + 1)
         if isinstance(event, on.AnswerBegan):
             self._check_answer()
+            self.typed.clear()  # all of it counts as answered, also what Gemini is sent later
         super().post(event)
 
     def _check_answer(self) -> None:
