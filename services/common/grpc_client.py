@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import grpc
 
-from services.common import grpc_tracing
+from services.common import grpc_keepalive, grpc_tracing
 from services.common.api_keys import AUTHORIZATION
 from services.common.config import Address
 from services.common.grpc_errors import from_rpc_error
@@ -25,6 +25,7 @@ OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),  # services speak to each other directly
     ("grpc.lb_policy_name", "round_robin"),  # over all addresses that a name has, as a headless Service gives them
     ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+    *grpc_keepalive.both(),
 )
 """Options of every channel."""
 

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
-from services.common import grpc_errors, grpc_tracing, logs, tls
+from services.common import grpc_errors, grpc_keepalive, grpc_tracing, logs, tls
 from services.common.config import Address
 from services.common.errors import ServiceError
 from services.common.grpc_metrics import GrpcMetrics, counted
@@ -28,6 +28,7 @@ _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share its calls in silence
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_connection_age_ms", 300_000),  # a caller then asks anew who is there; its streams go on where they are
+    *grpc_keepalive.server(),
 )
 
 LIVE: Final = "live"
