@@ -42,16 +42,20 @@ class Gemini(WSListener):
     """One connection. All of them share the counters of the class.
 
     Attributes:
+        turn: Audio messages in a turn; `TURN`, but where turns themselves are measured.
         heard: Audio messages that reached Gemini, on all connections.
         born: Connections so far; each is in another place of its turn, as conversations are.
         restless_after: A restless connection says goAway after so many audio messages; None for never.
         departures: How many did.
+        turns: Turns that have ended, on all connections.
     """
 
+    turn = TURN
     heard = 0
     born = 0
     restless_after: int | None = None
     departures = 0
+    turns = 0
 
     def __init__(self) -> None:
         Gemini.born += 1
@@ -82,8 +86,9 @@ class Gemini(WSListener):
             self._restless = False
             Gemini.departures += 1
             transport.send(WSMsgType.TEXT, _GO_AWAY)
-        if (self._mine + self._ahead) % TURN == 0:
+        if (self._mine + self._ahead) % Gemini.turn == 0:
             self._turn += 1
+            Gemini.turns += 1
             transport.send(WSMsgType.TEXT, _turn_over(self._turn))
             self._handle(transport)
 

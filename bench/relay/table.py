@@ -55,6 +55,11 @@ def rotating(report: Mapping[str, Any]) -> str:
     return _drawn(lines)
 
 
+def turning(report: Mapping[str, Any]) -> str:
+    """What a turn costs, as Markdown."""
+    return _drawn([("CPU a turn, ms", _cell(report["turn_ms"], 2))])
+
+
 def growing(report: Mapping[str, Any]) -> str:
     """The price of a message among more and more conversations, as Markdown."""
     rows = report["cpu_us"]
