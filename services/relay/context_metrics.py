@@ -4,27 +4,17 @@ The series of single sessions are for a dashboard that looks into one of them. T
 beyond the bound are counted in the histograms like all others, but have no series of their own.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from filo.handles.v1 import resources_pb2 as resources
+from services.relay.core.ledger import Ledger
 from services.relay.core.model import FeedbackState
+from services.relay.core.pieces import Category
 from services.relay.reconnects import Side
 
-CATEGORIES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "instruction": "instruction_tokens",
-        "user": "user_tokens",
-        "model": "model_tokens",
-        "feedback_live": "feedback_live_tokens",
-        "feedback_stale": "feedback_stale_tokens",
-        "tools": "tool_tokens",
-    }
-)
-"""What context tokens are for, and the ledger's field of each."""
+CATEGORIES: Final = tuple(category.value for category in Category)
+"""What context tokens are for, as the ledger has them."""
 
 _TOKENS: Final = (0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 12_000, 16_000, 20_000, 32_000, 64_000, 128_000)
 
@@ -74,23 +64,22 @@ class ContextMetrics:
             registry=registry,
         )
         self._most = sessions
-        self._shown: set[str] = set()
+        self._shown: dict[str, list[Gauge]] = {}
         for state in FeedbackState:
             self.feedback.labels(state.value)
-        for category in CATEGORIES:
-            self.context.labels(category)
+        self._context = [self.context.labels(category) for category in CATEGORIES]
 
-    def came(self, session: str, ledger: resources.Ledger) -> None:
+    def came(self, session: str, ledger: Ledger) -> None:
         """A session is held here from now on.
 
         Args:
             session: The conversation's id.
             ledger: As it was stored; it is shown until a turn is counted here.
         """
-        if ledger.context_tokens and self._shows(session):
+        if ledger.context and self._shows(session):
             self._show(session, ledger)
 
-    def counted(self, session: str, ledger: resources.Ledger, before: resources.Ledger) -> None:
+    def counted(self, session: str, ledger: Ledger, before: Ledger) -> None:
         """A turn of a session was counted.
 
         Args:
@@ -98,10 +87,12 @@ class ContextMetrics:
             ledger: As it stands after the turn.
             before: As it stood before it.
         """
-        self.saved.inc(max(0, ledger.saved_billed_tokens - before.saved_billed_tokens))
-        self.unverified.inc(max(0, ledger.unverified_removal_count - before.unverified_removal_count))
-        for category, field in CATEGORIES.items():
-            self.context.labels(category).observe(getattr(ledger, field))
+        if ledger.saved > before.saved:
+            self.saved.inc(ledger.saved - before.saved)
+        if ledger.unverified > before.unverified:
+            self.unverified.inc(ledger.unverified - before.unverified)
+        for category, series in zip(CATEGORIES, self._context, strict=True):
+            series.observe(getattr(ledger.held, category))
         if self._shows(session):
             self._show(session, ledger)
 
@@ -114,22 +105,20 @@ class ContextMetrics:
         """A session is over at this relay: ended, released or taken over. One without series of its own is no error."""
         if session not in self._shown:
             return
-        self._shown.remove(session)
+        del self._shown[session]
         for category in CATEGORIES:
             self.sessions.remove(session, category)
         for side in Side:
             self.session_reconnects.remove(session, side)
 
-    def _show(self, session: str, ledger: resources.Ledger) -> None:
-        for category, field in CATEGORIES.items():
-            self.sessions.labels(session, category).set(getattr(ledger, field))
+    def _show(self, session: str, ledger: Ledger) -> None:
+        for category, series in zip(CATEGORIES, self._shown[session], strict=True):
+            series.set(getattr(ledger.held, category))
 
     def _shows(self, session: str) -> bool:
         """Whether a session has series of its own; it gets them, at 0, while there is room."""
         if session not in self._shown and len(self._shown) < self._most:
-            self._shown.add(session)
-            for category in CATEGORIES:
-                self.sessions.labels(session, category)
+            self._shown[session] = [self.sessions.labels(session, category) for category in CATEGORIES]
             for side in Side:
                 self.session_reconnects.labels(session, side)
         return session in self._shown

@@ -200,8 +200,8 @@ class Metrics:
 
     def _start_at_zero(self) -> None:
         self._reconnects_at_zero()
+        self._turns = {test: self.turns.labels(test) for test in _TESTS}
         for test in _TESTS:
-            self.turns.labels(test)
             self.restarts.labels(test)
             self.joins.labels("started", test)
             for continuity in Continuity:
@@ -229,8 +229,7 @@ class Metrics:
                 self.reconnects.labels(*row, test)
             for ending in ENDINGS:
                 self.ended.labels(ending, test)
-            for kind in ("prompt", "response"):
-                self.billed.labels(kind, test)
+        self._billed = {test: [self.billed.labels(kind, test) for kind in ("prompt", "response")] for test in _TESTS}
         for side in Side:
             self.reconnects_each.labels(side)
 
@@ -261,8 +260,9 @@ class Metrics:
         self.context.observe(usage.prompt)
         if window:
             self.window_share.observe(usage.prompt / window)
-        self.billed.labels("prompt", yes_or_no(test)).inc(usage.prompt)
-        self.billed.labels("response", yes_or_no(test)).inc(usage.response)
+        prompts, responses = self._billed[yes_or_no(test)]
+        prompts.inc(usage.prompt)
+        responses.inc(usage.response)
 
     def reconnected(self, row: Row, *, test: bool) -> None:
         """Count a connection that was made again, or given up."""
@@ -281,7 +281,7 @@ class Metrics:
                 self.rotations.labels(reason.value, continuity.value, label).inc()
                 self.gap.observe(gap)
             case tell.TurnEnded():
-                self.turns.labels(label).inc()
+                self._turns[label].inc()
             case tell.TurnRestarted():
                 self.restarts.labels(label).inc()
             case tell.FeedbackChanged(change=change) if not change.again and change.state is not FeedbackState.ACCEPTED:

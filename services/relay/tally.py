@@ -9,7 +9,6 @@ from services.relay.core import events as on
 from services.relay.core import notices as tell
 from services.relay.core.ledger import Ledger
 from services.relay.core.model import Continuity, RotationReason
-from services.relay.ledgers import ledger_message
 from services.relay.metrics import ABANDONED, Metrics, yes_or_no
 from services.relay.reconnects import (
     ClientReturn,
@@ -52,7 +51,7 @@ class Tally:
         monotonic: Callable[[], float],
     ) -> None:
         self._session = session
-        self._ledger = ledger_message(ledger)
+        self._ledger = ledger
         self._metrics = metrics
         self._mode = mode
         self._test = test
@@ -190,9 +189,8 @@ class Tally:
         self._metrics.counted(event.usage, self._window, test=self._test)
 
     def _tokens_counted(self, notice: tell.TokensCounted) -> None:
-        ledger = ledger_message(notice.ledger)
-        self._metrics.contexts.counted(self._session, ledger, self._ledger)
-        self._ledger = ledger
+        self._metrics.contexts.counted(self._session, notice.ledger, self._ledger)
+        self._ledger = notice.ledger
 
     def _fenced(self, _event: on.Fenced) -> None:
         self._metrics.fenced.inc()

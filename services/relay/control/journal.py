@@ -1,8 +1,12 @@
-"""What happened to a conversation, for those who watch it: `WatchSession`'s events, numbered, kept for a while."""
+"""What happened to a conversation, for those who watch it: `WatchSession`'s events, numbered, kept for a while.
+
+What is kept is what the core said, and when. An event is made of it for those who ask, who are few.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf import duration_pb2
 
@@ -35,6 +39,14 @@ def position_in(epoch: int, after: int) -> int:
     return after & ((1 << _EPOCH_BITS) - 1) if epoch_of(after) == epoch else 0
 
 
+class _Noted(NamedTuple):
+    """What happened, and when."""
+
+    what: Any
+    render: Callable[[Any], pb.WatchSessionResponse]
+    time: datetime
+
+
 class Journal:
     """The events of one epoch.
 
@@ -47,7 +59,7 @@ class Journal:
         self.epoch = epoch
         self._clock = clock
         self._closed = False
-        self._log: Log[pb.WatchSessionResponse] = Log()
+        self._log: Log[_Noted] = Log()
 
     @property
     def last(self) -> int:
@@ -58,16 +70,15 @@ class Journal:
         """Note what a client or only a watcher is told, if a watcher is to know it."""
         render = _EVENTS.get(type(notice))
         if render is not None:
-            self._add(render(notice))
+            self._add(notice, render)
 
     def client_joined(self, continuity: Continuity | None) -> None:
         """A client's socket came."""
-        survived = CONTINUITY[continuity or Continuity.NONE]
-        self._add(pb.WatchSessionResponse(client_joined=pb.ClientJoined(continuity=survived)))
+        self._add(continuity, _joined)
 
     def client_left(self) -> None:
         """The client's socket is gone."""
-        self._add(pb.WatchSessionResponse(client_left=pb.ClientLeft()))
+        self._add(None, lambda _: pb.WatchSessionResponse(client_left=pb.ClientLeft()))
 
     def close(self) -> None:
         """Nothing more happens here."""
@@ -80,19 +91,25 @@ class Journal:
         while True:
             found = self._log.after(place)
             if found is not None:
-                place, event = found
+                place, noted = found
+                event = noted.render(noted.what)
+                event.sequence = sequence(self.epoch, place)
+                event.time.FromDatetime(noted.time)
                 yield event
             elif self._closed:
                 return
             else:
                 await self._log.wait()
 
-    def _add(self, event: pb.WatchSessionResponse) -> None:
-        event.sequence = sequence(self.epoch, self._log.last + 1)
-        event.time.FromDatetime(self._clock.now())
-        self._log.append(event, 1)
+    def _add(self, what: object, render: Callable[[Any], pb.WatchSessionResponse]) -> None:
+        self._log.append(_Noted(what, render, self._clock.now()), 1)
         self._log.trim(_KEPT)
         self._log.wake()
+
+
+def _joined(continuity: Continuity | None) -> pb.WatchSessionResponse:
+    survived = CONTINUITY[continuity or Continuity.NONE]
+    return pb.WatchSessionResponse(client_joined=pb.ClientJoined(continuity=survived))
 
 
 def _rotated(notice: tell.Rotated) -> pb.WatchSessionResponse:

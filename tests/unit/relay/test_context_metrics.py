@@ -3,22 +3,15 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from filo.handles.v1 import resources_pb2 as resources
 from services.relay.context_metrics import CATEGORIES, ContextMetrics
 from services.relay.core import notices as tell
+from services.relay.core.ledger import Breakdown, Ledger
 from services.relay.core.model import FeedbackChange, FeedbackState
 from services.relay.metrics import Metrics
 from services.relay.reconnects import Side
 
-LEDGER = resources.Ledger(
-    instruction_tokens=1,
-    user_tokens=2,
-    model_tokens=3,
-    feedback_live_tokens=4,
-    feedback_stale_tokens=5,
-    tool_tokens=6,
-    saved_billed_tokens=700,
-)
+HELD = Breakdown(instruction=1, user=2, model=3, feedback_live=4, feedback_stale=5, tools=6)
+LEDGER = Ledger(held=HELD, saved=700)
 EXPECTED = {
     ("s1", "instruction"): 1.0,
     ("s1", "user"): 2.0,
@@ -40,9 +33,9 @@ def test_a_session_is_shown_until_it_leaves() -> None:
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=2)
     assert shown(registry) == {}
-    metrics.counted("s1", LEDGER, resources.Ledger())
+    metrics.counted("s1", LEDGER, Ledger())
     assert shown(registry) == EXPECTED
-    metrics.counted("s1", resources.Ledger(user_tokens=9), resources.Ledger(saved_billed_tokens=700))
+    metrics.counted("s1", Ledger(held=Breakdown(user=9)), Ledger(saved=700))
     assert shown(registry) == {key: 9.0 if key == ("s1", "user") else 0.0 for key in EXPECTED}
     metrics.left("s1")
     metrics.left("s1")
@@ -53,13 +46,11 @@ def test_a_session_that_moves_here_is_shown_as_it_was_stored() -> None:
     """Not as an empty context until its next turn; one that never had a turn takes no place."""
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=1)
-    metrics.came("s0", resources.Ledger())
+    metrics.came("s0", Ledger())
     assert shown(registry) == {}
-    stored = resources.Ledger(context_tokens=21)
-    stored.MergeFrom(LEDGER)
-    metrics.came("s1", stored)
+    metrics.came("s1", LEDGER)
     metrics.reconnected("s1", Side.CLIENT)
-    metrics.came("s2", stored)
+    metrics.came("s2", LEDGER)
     assert shown(registry) == EXPECTED
     assert registry.get_sample_value("filo_relay_context_category_tokens_count", {"category": "user"}) == 0
 
@@ -85,13 +76,13 @@ def test_sessions_with_series_are_bounded(most: int) -> None:
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=most)
     for number in range(5):
-        metrics.counted(f"s{number}", LEDGER, resources.Ledger())
+        metrics.counted(f"s{number}", LEDGER, Ledger())
     assert {session for session, _ in shown(registry)} == {f"s{number}" for number in range(most)}
     for category in CATEGORIES:
         count = registry.get_sample_value("filo_relay_context_category_tokens_count", {"category": category})
         assert count == 5
     metrics.left("s0")
-    metrics.counted("s4", LEDGER, resources.Ledger(saved_billed_tokens=700))
+    metrics.counted("s4", LEDGER, Ledger(saved=700))
     assert ("s4" in {session for session, _ in shown(registry)}) is (most > 0)
 
 
@@ -100,7 +91,7 @@ def test_what_was_saved_only_grows() -> None:
     registry = CollectorRegistry()
     metrics = ContextMetrics(registry, sessions=0)
     for before, after in ((0, 100), (100, 350), (350, 300), (300, 301)):
-        metrics.counted("s", resources.Ledger(saved_billed_tokens=after), resources.Ledger(saved_billed_tokens=before))
+        metrics.counted("s", Ledger(saved=after), Ledger(saved=before))
     assert registry.get_sample_value("filo_relay_feedback_tokens_saved_total") == 351
 
 
@@ -111,7 +102,7 @@ def test_a_removal_that_did_not_show_is_counted() -> None:
     name = "filo_relay_feedback_unverified_removals_total"
     assert registry.get_sample_value(name) == 0
     for before, after in ((0, 0), (0, 1), (1, 1), (1, 3)):
-        ledgers = [resources.Ledger(unverified_removal_count=count) for count in (after, before)]
+        ledgers = [Ledger(unverified=count) for count in (after, before)]
         metrics.counted("s", *ledgers)
     assert registry.get_sample_value(name) == 3
 
