@@ -6,7 +6,6 @@ is posted when it is done. Audio passes beside: up through `inputs.Inputs`, down
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -15,11 +14,13 @@ import structlog
 
 from filo.handles.v1 import resources_pb2 as resources
 from services.common import logs, tracing
+from services.relay.alarm import Alarm
 from services.relay.checkpoints import StoreWriter
 from services.relay.client import protocol, told
 from services.relay.client.intake import Intake
 from services.relay.client.outbox import Outbox
 from services.relay.client.reception import Reception
+from services.relay.client.renewal import TokenRenewal
 from services.relay.client.session_tokens import Claims
 from services.relay.client.speech import SpeechDetector
 from services.relay.control.journal import Journal
@@ -75,7 +76,7 @@ class LiveConversation:
         self._speech = SpeechDetector(marked=attached.conversation.agent.manual_activity)
         self._tally = self._tallied(attached)
         self._trace = self._traced()
-        self._token_made = around.clock.monotonic()
+        self._token = TokenRenewal(around.tokens, claims, around.clock)
         self.reception = self._received()
         self._upstream = self._linked(attached.conversation.agent)
         self._connection: asyncio.Task[None] | None = None
@@ -83,7 +84,7 @@ class LiveConversation:
         self._group: asyncio.TaskGroup | None = None
         self._events: deque[on.Event] = deque()
         self._posting = False
-        self._rearm = asyncio.Event()
+        self._alarm = Alarm(around.clock, lambda: self.post(on.Tick(self._upstream.silence())))
         self._stopped = asyncio.Event()
 
     def _tallied(self, attached: Attached) -> Tally:
@@ -154,7 +155,7 @@ class LiveConversation:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self.started.set()
-                helpers = [group.create_task(self._keep_time()), group.create_task(self.lease.keep(self._renew_token))]
+                helpers = [group.create_task(self._alarm.keep()), group.create_task(self.lease.keep(self._renew_token))]
                 writing = group.create_task(self._writer.run())
                 await self._stopped.wait()
                 self._writer.finish()
@@ -185,7 +186,7 @@ class LiveConversation:
                 self._take(self._events.popleft())
         finally:
             self._posting = False
-        self._rearm.set()
+        self._alarm.set(self.core.deadline)
 
     def _take(self, event: on.Event) -> None:
         trace = self._trace
@@ -249,8 +250,7 @@ class LiveConversation:
         notice = effect.notice
         message = told.render(notice)
         if isinstance(notice, tell.HandleRenewed):
-            message["sessionToken"], _ = self._around.tokens.sign(self.claims)
-            self._token_made = self._around.clock.monotonic()
+            message["sessionToken"] = self._token.token()
         n = self.outbox.tell(message)
         if isinstance(notice, tell.TurnEnded) and not notice.stored:
             self._writer.told_as[notice.turn] = n
@@ -319,21 +319,9 @@ class LiveConversation:
         task: asyncio.Task[None] = self._group.create_task(work)
         return task
 
-    async def _keep_time(self) -> None:
-        while True:
-            self._rearm.clear()
-            deadline = self.core.deadline
-            left = None if deadline is None else max(0.0, deadline - self._around.clock.monotonic())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._rearm.wait()
-                continue
-            self.post(on.Tick(self._upstream.silence()))
-
     def _renew_token(self) -> None:
         """Tell a client whose conversation is silent a fresh token before the last one expires."""
-        age = self._around.clock.monotonic() - self._token_made
-        if age >= self._around.tokens.lifetime / 2 and self.core.coverage.renewal is not None:
+        if self._token.due and self.core.coverage.renewal is not None:
             self._tell(do.Tell(self.core.coverage.renewal))
 
     _PERFORM: ClassVar[Mapping[type[Any], Callable[[Any, Any], None]]] = {
