@@ -1,6 +1,7 @@
 """A gRPC channel as every service opens it: errors restored by the table, a deadline on every unary call."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from typing import Any, Final
 
 import grpc
@@ -8,8 +9,9 @@ import grpc
 from services.common import grpc_keepalive, grpc_tracing
 from services.common.api_keys import AUTHORIZATION
 from services.common.config import Address
+from services.common.grpc_direct import Around, Call, DirectChannel
 from services.common.grpc_errors import from_rpc_error
-from services.common.grpc_metrics import GrpcMetrics, client_interceptors
+from services.common.grpc_metrics import CallMade, GrpcMetrics, client_interceptors
 from services.common.grpc_reload import ReloadingChannel
 from services.common.grpc_server import MAX_MESSAGE_BYTES
 from services.common.tls import Material, Pem, Transport, client_credentials
@@ -30,24 +32,25 @@ OPTIONS: Final = (
 """Options of every channel."""
 
 
-class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, key: str) -> None:
-        self._key = key
+def _around(key: str, metrics: GrpcMetrics | None) -> Around:
+    """A deadline, the key, a count, and errors restored."""
+    shown = grpc.aio.Metadata((AUTHORIZATION, f"Bearer {key}")) if key else None
 
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
-    ) -> Any:  # noqa: ANN401 - any message
-        given = client_call_details
-        timeout = DEFAULT_DEADLINE if given.timeout is None else given.timeout
-        details = grpc.aio.ClientCallDetails(
-            given.method, timeout, _shown(self._key, given), given.credentials, given.wait_for_ready
-        )
-        call = await continuation(details, request)
-        try:
-            await call
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
-        return call
+    def around(path: str, call: Call) -> Call:
+        method = None if metrics is None else metrics.method(path)
+
+        async def made(request: object, *, timeout: float | None = None, **how: Any) -> Any:  # noqa: ANN401, ASYNC109
+            if shown is not None:
+                how["metadata"] = grpc.aio.Metadata(*(how.get("metadata") or ()), *shown)
+            try:
+                with nullcontext() if method is None else CallMade(method):
+                    return await call(request, timeout=DEFAULT_DEADLINE if timeout is None else timeout, **how)
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error) from error
+
+        return made
+
+    return around
 
 
 class _Streaming(grpc.aio.UnaryStreamClientInterceptor):
@@ -99,17 +102,18 @@ def channel(
     Raises:
         UnusableError: The certificates cannot be used.
     """
+    around = _around(transport.api_key, metrics)
     interceptors = [
-        _Unary(transport.api_key),
         _Streaming(transport.api_key),
         *grpc_tracing.client_interceptors(tracer),
         *client_interceptors(metrics),
     ]
     if not transport.encrypted:
-        return grpc.aio.insecure_channel(str(address), options=OPTIONS, interceptors=interceptors)
+        plain = grpc.aio.insecure_channel(str(address), options=OPTIONS, interceptors=interceptors)
+        return DirectChannel(plain, around)
 
     def secure(pem: Pem) -> grpc.aio.Channel:
         options = (*OPTIONS, ("grpc.ssl_target_name_override", service))
         return grpc.aio.secure_channel(str(address), client_credentials(pem), options, interceptors=interceptors)
 
-    return ReloadingChannel(Material(transport), secure)
+    return DirectChannel(ReloadingChannel(Material(transport), secure), around)

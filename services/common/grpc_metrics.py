@@ -7,7 +7,6 @@ Every method of a service that is named starts at 0 with every code; methods of 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -92,8 +91,13 @@ class Method:
         self._seconds.observe(asyncio.get_running_loop().time() - began)
 
 
-class _Call:
-    """A call under way; `code` is what a clean end means."""
+class CallMade:
+    """A call under way, from its beginning to its end.
+
+    Args:
+        method: Where it is counted.
+        context: Of a call that is answered; None for one that is made.
+    """
 
     def __init__(self, method: Method, context: Any = None) -> None:  # noqa: ANN401 - grpc's context has no public type
         self._method = method
@@ -130,7 +134,7 @@ def counted(metrics: GrpcMetrics) -> Wrap:
 
 def _unary(behaviour: Callable[[Any, Any], Awaitable[Any]], method: Method) -> Callable[[Any, Any], Awaitable[Any]]:
     async def call(request: Any, context: Any) -> Any:  # noqa: ANN401 - any message
-        with _Call(method, context):
+        with CallMade(method, context):
             return await behaviour(request, context)
 
     return call
@@ -140,34 +144,11 @@ def _streaming(
     behaviour: Callable[[Any, Any], AsyncIterator[Any]], method: Method
 ) -> Callable[[Any, Any], AsyncIterator[Any]]:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - any message
-        with _Call(method, context):
+        with CallMade(method, context):
             async for response in behaviour(request, context):
                 yield response
 
     return call
-
-
-class UnaryClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
-    """Counts unary calls that are made. Put it last: it sees each attempt as it is.
-
-    Args:
-        metrics: Where they are counted.
-    """
-
-    def __init__(self, metrics: GrpcMetrics) -> None:
-        self._metrics = metrics
-
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: object
-    ) -> Any:  # noqa: ANN401 - any message
-        """Make the call, and wait for its end."""
-        method = self._metrics.method(path_of(client_call_details))
-        if method is None:
-            return await continuation(client_call_details, request)
-        call = await continuation(client_call_details, request)
-        with suppress(grpc.aio.AioRpcError), _Call(method):  # whoever awaits the call is told
-            await call
-        return call
 
 
 class StreamClientInterceptor(grpc.aio.UnaryStreamClientInterceptor):
@@ -190,14 +171,13 @@ class StreamClientInterceptor(grpc.aio.UnaryStreamClientInterceptor):
 
 
 def client_interceptors(metrics: GrpcMetrics | None) -> Iterator[grpc.aio.ClientInterceptor]:
-    """What a channel needs to be counted; nothing without metrics."""
+    """What a channel needs so that its streams are counted; nothing without metrics."""
     if metrics is not None:
-        yield UnaryClientInterceptor(metrics)
         yield StreamClientInterceptor(metrics)
 
 
 async def _counted(call: AsyncIterator[Any], method: Method) -> AsyncIterator[Any]:
-    with _Call(method):
+    with CallMade(method):
         async for response in call:
             yield response
 
