@@ -12,6 +12,7 @@ from services.common.errors import Reason, ServiceError
 from services.common.lateness import Late, patience
 from services.relay.core import effects as do
 from services.relay.core import events as on
+from services.relay.core.ledger import Ledger
 from services.relay.metrics import Metrics
 from services.relay.store import Store
 
@@ -68,6 +69,7 @@ class StoreWriter:
         self._queue: asyncio.Queue[Write | None] = asyncio.Queue()
         self._log = logs.get("relay")
         self.told_as: dict[int, int] = {}  # see `Store.checkpoint`
+        self._ledger: Ledger | None = None
 
     def put(self, write: Write) -> None:
         """Add a write."""
@@ -121,7 +123,9 @@ class StoreWriter:
                 return self._store.release(self._name, self._epoch)
 
     async def _checkpoint(self, effect: do.Checkpoint) -> None:
-        stored = await self._store.checkpoint(self._name, self._epoch, effect, self.told_as)
+        known = self._ledger is effect.ledger
+        stored = await self._store.checkpoint(self._name, self._epoch, effect, self.told_as, ledger_is_known=known)
+        self._ledger = effect.ledger
         for turn in [number for number in self.told_as if number <= stored.turn]:
             del self.told_as[turn]
         self._post(stored)

@@ -137,7 +137,7 @@ class Store:
             yield response.turn
 
     async def checkpoint(
-        self, name: str, epoch: int, effect: do.Checkpoint, told_as: dict[int, int]
+        self, name: str, epoch: int, effect: do.Checkpoint, told_as: dict[int, int], *, ledger_is_known: bool = False
     ) -> on.CheckpointStored:
         """Store what the core wants stored.
 
@@ -147,8 +147,11 @@ class Store:
             effect: What to store.
             told_as: Turn to the number of the message that tells the client of its completion, or an earlier one
                 that comes after all else of it.
+            ledger_is_known: The store has this ledger from an earlier checkpoint of this epoch.
         """
-        request = pb.CheckpointRequest(name=name, epoch=epoch, ledger=ledger_message(effect.ledger))
+        request = pb.CheckpointRequest(name=name, epoch=epoch)
+        if not ledger_is_known:
+            request.ledger.CopyFrom(ledger_message(effect.ledger))
         request.turns.extend(_turn_message(turn, epoch, told_as.get(turn.number, 0)) for turn in effect.turns)
         if effect.handle is not None:
             request.upstream_handle.secret = effect.handle.secret

@@ -78,12 +78,14 @@ class ClientLink:
     async def _follow(self) -> None:
         while True:
             found = self._outbox.after(self._place)
-            if found is not None and not await self._may_send():
+            if found is not None and self._lease.in_doubt and not await self._lease.sure():
                 return
             if found is not None:
                 self._place, messages = found
                 for message in messages:
-                    await self._socket.send(message)
+                    text = isinstance(message, str)
+                    if not self._socket.send_now(message.encode() if isinstance(message, str) else message, text=text):
+                        await self._socket.send(message)
                 if self._outbox.sent(self._place):
                     self._socket.ask(self._place)
             elif self._farewell is not None:

@@ -118,7 +118,8 @@ class Accounts:
 
     def given(self, tokens: int) -> None:
         """Advice was given; `append` would hold it from now on."""
-        self.ledger = replace(self.ledger, given=self.ledger.given + tokens)
+        if tokens:
+            self.ledger = replace(self.ledger, given=self.ledger.given + tokens)
 
     def advised(self, tokens: int) -> None:
         """Advice has come into the context."""
@@ -199,7 +200,10 @@ class Accounts:
 
     def carried_into(self, ledger: Ledger) -> Ledger:
         """A ledger of the newest counted turn, with what needs no usage to be known."""
-        return replace(ledger, given=self.ledger.given, rebases=self.ledger.rebases)
+        given, rebases = self.ledger.given, self.ledger.rebases
+        if ledger.given == given and ledger.rebases == rebases:
+            return ledger
+        return replace(ledger, given=given, rebases=rebases)
 
     def _settle(self, usage: Usage, new: Sequence[Piece]) -> Verdict:
         """The advice of the turn before is stale or gone now; see whether what was taken out is gone."""

@@ -72,7 +72,7 @@ class Conversation:
         if self.phase is Phase.OVER:
             return []
         self._out, self._seen_at = [], now
-        if isinstance(event, on.RENEWS_PATIENCE):
+        if type(event) in on.RENEWS_PATIENCE:
             self._upstreams.connection.heard(now)
         mine = self._ON.get(type(event))
         if mine is None:

@@ -318,19 +318,21 @@ Event = (
     | Tick
 )
 
-RENEWS_PATIENCE: Final = (
-    HandleUpdated
-    | UserHeard
-    | AnswerBegan
-    | AgentSaid
-    | GenerationCompleted
-    | Interrupted
-    | TurnCompleted
-    | ToolsCalled
-    | ToolCallsCancelled
-    | GoAway
-    | UsageCounted
-    | ClientWrote
-    | ToolResultGiven
+RENEWS_PATIENCE: Final[frozenset[type[Event]]] = frozenset(
+    {
+        HandleUpdated,
+        UserHeard,
+        AnswerBegan,
+        AgentSaid,
+        GenerationCompleted,
+        Interrupted,
+        TurnCompleted,
+        ToolsCalled,
+        ToolCallsCancelled,
+        GoAway,
+        UsageCounted,
+        ClientWrote,
+        ToolResultGiven,
+    }
 )
 """Gemini has said something, or has just been asked: from here on it is given time again."""

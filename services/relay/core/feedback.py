@@ -117,6 +117,8 @@ class Advice:
     @property
     def strippable(self) -> Strippable:
         """What of it is in the talk only because nobody has taken it out."""
+        if not self.stale and not self.live:
+            return Strippable()
         stale, live = (
             sum(item.tokens for item in items if not item.in_instruction or item.stuck)
             for items in (self.stale, self.live)
