@@ -57,7 +57,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.got: Callable[[int], None] | None = None
-        self.messages: list[bytes | str] = []
+        self.messages: list[bytes] = []
         self._take: Take | None = None
 
     def says(self, message: bytes, *, text: bool) -> None:
@@ -78,7 +78,7 @@ class Peer:
 
     async def send(self, message: bytes | str, *, text: bool | None = None) -> None:  # noqa: ARG002 - as of a socket
         """Remember it."""
-        self.messages.append(message)
+        self.messages.append(message.encode() if isinstance(message, str) else message)
 
     def ask(self, mark: int) -> None:
         """It has got everything."""

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from types import FrameType
-from typing import Final
+from typing import Final, Self
 
 import pytest
 
@@ -34,7 +34,7 @@ class Count:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __enter__(self) -> "Count":
+    def __enter__(self) -> Self:
         sys.setprofile(self._see)
         return self
 
@@ -57,7 +57,7 @@ async def test_a_turn(held: Held) -> None:
         (len(one.turns), one.HasField("upstream_handle"), one.HasField("ledger")) for one in held.stub.checkpoints
     ]
     assert stored == [(1, False, True), (0, True, False)] * COUNTED
-    told = [json.loads(message)["type"] for message in held.client.messages if b'"n"' in bytes(message)]
+    told = [json.loads(message)["type"] for message in held.client.messages if b'"n"' in message]
     assert told == ["usage", "turn:complete", "covered", "session_resumption_update"] * COUNTED
     with Count() as frames:
         for _ in range(COUNTED):

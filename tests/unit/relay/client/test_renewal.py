@@ -17,6 +17,7 @@ class Signing(SessionTokens):
         self.signed = 0
 
     def sign(self, claims: Claims) -> tuple[str, datetime]:
+        """Count, and sign."""
         self.signed += 1
         return super().sign(claims)
 
