@@ -9,7 +9,7 @@ import uuid
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -146,6 +146,11 @@ async def filo(stack: AsyncExitStack, upstream: Upstream, **settings: str) -> Co
     return Contender("Filo", relay, url, beside=store, metrics=str(where["FILO_RELAY_METRICS_ADDRESS"]))
 
 
+async def filo_on_picows(stack: AsyncExitStack, upstream: Upstream) -> Contender:
+    """The same on the compiled transport."""
+    return replace(await filo(stack, upstream, FILO_RELAY_TRANSPORT="picows"), name="Filo on picows")
+
+
 def _python(name: str, module: str) -> Callable[[AsyncExitStack, Upstream], Awaitable[Contender]]:
     async def start(stack: AsyncExitStack, upstream: Upstream) -> Contender:
         environ = os.environ | {"SSL_CERT_FILE": str(upstream.ca)}
@@ -229,6 +234,7 @@ async def nothing(_stack: AsyncExitStack, upstream: Upstream) -> Contender:
 
 CONTENDERS: Final[Mapping[str, Callable[[AsyncExitStack, Upstream], Awaitable[Contender]]]] = {
     "Filo": filo,
+    "filo-picows": filo_on_picows,
     "floor": _python("bare floor", "bench.relay.floor"),
     "picows": _python("bare floor of picows", "bench.relay.floor_picows"),
     "sdk": _python("google-genai", "bench.relay.sdk"),

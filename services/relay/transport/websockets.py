@@ -38,6 +38,7 @@ class Straight(Delivery, Connection):
         self._parts: list[bytes] = []
         self._text = False
         self._held = False
+        self._drop: asyncio.TimerHandle | None = None
 
     @property
     def is_open(self) -> bool:
@@ -53,9 +54,17 @@ class Straight(Delivery, Connection):
         else:
             super().process_event(event)
 
+    def data_received(self, data: bytes) -> None:
+        """Take what comes; a peer that has closed, or that is closed for what it sent, and does not go is dropped."""
+        super().data_received(data)
+        if self.protocol.state is State.CLOSING and self._drop is None:
+            self._drop = self.loop.call_later(self.close_timeout or 0, self.abort)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing more will come."""
         super().connection_lost(exc)
+        if self._drop is not None:
+            self._drop.cancel()
         self._end()
 
     def send_now(self, message: bytes, *, text: bool) -> bool:

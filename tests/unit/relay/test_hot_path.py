@@ -76,7 +76,9 @@ class Relayed:
     def __init__(self) -> None:
         self.posted: list[on.Event] = []
         self.client_wire, self.upstream_wire = Wire(), Wire()
-        self.client = ClientSocket(ServerProtocol(state=State.OPEN), cast("Any", None), ping_interval=None)
+        self.client = ClientSocket(
+            ServerProtocol(state=State.OPEN), cast("Any", None), ping_interval=None, late=lambda _: 0.0
+        )
         self.client.request = cast("Any", object())
         protocol = ClientProtocol(parse_uri("ws://gemini"), state=State.OPEN)
         self.gemini = UpstreamSocket(protocol, ping_interval=None)

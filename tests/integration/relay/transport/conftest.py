@@ -1,0 +1,32 @@
+"""Each transport, on both of its sides, on the event loop that the relay runs on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import uvloop
+
+from services.relay.sockets import Transport
+from services.relay.transport import LIBRARIES, named
+from tests.support.peer import Pair, paired
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """As in production; the other tests of the relay run on the loop of the standard library."""
+    del config, item
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(params=LIBRARIES)
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """Each of them."""
+    return named(request.param)
+
+
+@pytest.fixture(params=["server", "client"])
+async def pair(request: pytest.FixtureRequest, transport: Transport) -> AsyncIterator[Pair]:
+    """An open socket of the relay's on each side, and the other end."""
+    async with paired(transport, request.param) as both:
+        yield both
