@@ -15,8 +15,9 @@ _REBUILT: Final = ("rebased", "transcript")
 
 
 def _served(case: Case) -> list[tuple[pb.Advice, Turn]]:
-    """Advice that was delivered, with the turn it served, where that has an answer."""
-    pairs = [(item, case.record.turn(item.turn)) for item in case.record.advice.values() if item.turn]
+    """Advice that was delivered, with the turn it served, where that has an answer; of several for one the newest."""
+    newest = {item.turn: item for item in case.record.advice.values() if item.turn}
+    pairs = [(item, case.record.turn(turn)) for turn, item in newest.items()]
     return [(item, turn) for item, turn in pairs if turn is not None and turn.completed and not turn.interrupted]
 
 

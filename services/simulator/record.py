@@ -156,8 +156,9 @@ class Record:
         if item.state == "removed":
             self.removals.setdefault(item.id, when)
         served = self.turn(item.turn)
+        newest = [known for known in self.advice.values() if known.turn == item.turn][-1]
         if served is not None:
-            served.advice = item.text
+            served.advice = newest.text
 
     def _counted(self, turn: Turn | None, counted: pb.TokensCounted) -> None:
         if counted.billed >= self.billed:  # what is told of an earlier turn does not go before the newest

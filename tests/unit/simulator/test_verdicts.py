@@ -216,6 +216,20 @@ def advised_until(rebuilt_at: int, detail: str) -> Tape:
     return run.tape
 
 
+def test_of_two_pieces_of_advice_for_one_turn_the_newer_is_to_be_followed() -> None:
+    """The older one came with a noise; what becomes of it later does not make it the turn's."""
+    run = advised_until(0, "")
+    for state in ("delivered", "removed"):
+        for number, text in (("1", ADVICE), ("2", "Ask who signs")):
+            run.append(Event(turn=3, advised=pb.Advice(id=number, text=text, state=state, turn=3)))
+    of(run, 3, "agent_said").agent_said.text = "I see. As advised (2): Ask who signs."
+    judged = case(run)
+    turn = judged.record.turn(3)
+    assert turn is not None
+    assert turn.advice == "Ask who signs"
+    assert "advice_followed" not in failed(judged)
+
+
 @pytest.mark.parametrize(
     ("rebuilt_at", "detail", "late"),
     [
