@@ -50,7 +50,7 @@ def _handles(registry: CollectorRegistry) -> None:
 
 def _relay(registry: CollectorRegistry) -> None:
     RelayMetrics(registry)
-    LevelsCollector(registry, Levels(lambda: False, *[lambda: 0] * 4))
+    LevelsCollector(registry, Levels(lambda: False, *[lambda: 0] * 5))
     GrpcMetrics(registry, "server", [_RELAY, _REPLICA])
     GrpcMetrics(registry, "client", [_HANDLES])
 

@@ -53,16 +53,38 @@ RELAY: Final = Dashboard(
                 ),
                 Panel(
                     "Breaker",
-                    "1 while a relay holds its dials back; dials that wait; how often it opens in a minute.",
+                    "1 while a relay holds its dials back; how often it opens in a minute.",
                     Kind.LINES,
                     Unit.COUNT,
                     (
                         Query(f"max(filo_relay_breaker_open{{{NS}}})", "open"),
-                        total("filo_relay_dials_waiting", legend="waiting"),
                         Query(f"sum(rate(filo_relay_breaker_trips_total{{{NS}}}[{RATE}])) * 60", "trips a minute"),
                     ),
                     bad=1,
                     alert="FiloUpstreamUnreachable",
+                ),
+                Panel(
+                    "Dials at the gate",
+                    "So many are made at once (FILO_RELAY_DIALS), the others wait for their turn.",
+                    Kind.LINES,
+                    Unit.COUNT,
+                    (
+                        total("filo_relay_dials_waiting", legend="waiting"),
+                        total("filo_relay_dials_active", legend="being made"),
+                    ),
+                ),
+                Panel(
+                    "Wait at the gate",
+                    "99 % waited less. open: a conversation has no connection; standby: its own still works.",
+                    Kind.LINES,
+                    Unit.SECONDS,
+                    (
+                        Query(
+                            "histogram_quantile(0.99, sum by (purpose, le) "
+                            f"(rate(filo_relay_dial_wait_seconds_bucket{{{NS}}}[{RATE}])))",
+                            "{{purpose}}",
+                        ),
+                    ),
                 ),
                 Panel(
                     "Life of a connection",
