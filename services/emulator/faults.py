@@ -184,21 +184,38 @@ class Plan:
         """Forget all faults."""
         self._entries.clear()
 
-    def take(self, moment: Moment, conversation: Conversation) -> list[tuple[float, Fault]]:
-        """What strikes this conversation at this moment: the delay in seconds, and the fault."""
+    def take(self, moment: Moment, conversation: Conversation) -> list[tuple[float, "Strike"]]:
+        """What strikes this conversation at this moment: the delay in seconds, and what strikes then."""
         waiting = (entry for entry in self._entries if entry.fault.when is moment)
         concerned = [entry for entry in waiting if entry.fault.concerns(conversation)]
-        struck = [entry.fault for entry in concerned if entry.strikes(conversation, self._chance)]
-        return [(fault.after + self._chance.uniform(0.0, fault.spread), fault) for fault in struck]
+        struck = [entry for entry in concerned if entry.strikes(conversation, self._chance)]
+        return [(entry.fault.after + self._chance.uniform(0.0, entry.fault.spread), entry) for entry in struck]
 
     def report(self) -> list[dict[str, object]]:
-        """Each fault as JSON, with ``struck``: how often it has struck."""
-        return [msgspec.to_builtins(entry.fault) | {"struck": entry.struck.total()} for entry in self._entries]
+        """Each fault as JSON, with ``struck``: how often it has struck; one that a delay holds back has not yet."""
+        return [msgspec.to_builtins(entry.fault) | {"struck": entry.befallen} for entry in self._entries]
 
 
-class _Entry:
+class Strike:
+    """A fault of the plan that strikes, and is told once it has.
+
+    Attributes:
+        fault: Which.
+        befallen: How often it has struck.
+    """
+
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
+        self.befallen = 0
+
+    def befell(self) -> None:
+        """It has struck once more, its delay over and the connection still there."""
+        self.befallen += 1
+
+
+class _Entry(Strike):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
         self.passed: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()
 

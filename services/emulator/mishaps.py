@@ -13,7 +13,6 @@ from services.emulator.faults import (
     CloseFault,
     Conversation,
     CutFault,
-    Fault,
     ForgetFault,
     GoAwayFault,
     Loss,
@@ -21,6 +20,7 @@ from services.emulator.faults import (
     Plan,
     PongsFault,
     StallFault,
+    Strike,
     SuppressFault,
 )
 
@@ -54,20 +54,23 @@ class Mishaps:
     def strike(self, moment: Moment, now: float) -> Struck:
         """This moment has come: let strike what waits for it."""
         suppressed, loss = False, None
-        for delay, fault in self._plan.take(moment, self.conversation):
-            match fault:
+        for delay, strike in self._plan.take(moment, self.conversation):
+            match strike.fault:
                 case SuppressFault():
                     suppressed = True
-                case ForgetFault():
-                    loss = fault.what
+                    strike.befell()
+                case ForgetFault(what=what):
+                    loss = what
+                    strike.befell()
                 case _ if delay:
-                    self._agenda.at(now + delay, partial(self._befall, fault))
+                    self._agenda.at(now + delay, partial(self._befall, strike))
                 case _:
-                    self._befall(fault, now)
+                    self._befall(strike, now)
         return Struck(suppressed, loss)
 
-    def _befall(self, fault: Fault, now: float) -> None:
-        match fault:
+    def _befall(self, strike: Strike, now: float) -> None:
+        strike.befell()
+        match fault := strike.fault:
             case CloseFault():
                 self._emit(End(Close(fault.code, fault.reason)))
             case CutFault():

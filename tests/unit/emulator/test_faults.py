@@ -1,6 +1,7 @@
 """Faults strike when, where and as often as they say, and make nothing worse than they say."""
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def resume(shared: House, first: Call) -> Call:
 def test_skip_and_times(skip: int, times: int, moments: int) -> None:
     """The first moments pass, then it strikes so many times, then never again; other moments are not its own."""
     plan = Plan([CutFault(when=Moment.ANSWER, skip=skip, times=times)])
-    struck = [bool(plan.take(Moment.ANSWER, ANYBODY)) for _ in range(moments)]
+    taken = [plan.take(Moment.ANSWER, ANYBODY) for _ in range(moments)]
+    for _, strike in chain.from_iterable(taken):
+        strike.befell()
+    struck = list(map(bool, taken))
     assert struck == ([False] * skip + [True] * times + [False] * moments)[:moments]
     assert plan.take(Moment.TURN, ANYBODY) == []
     assert plan.report()[0]["struck"] == sum(struck)
@@ -43,9 +47,9 @@ def test_chance_is_repeatable() -> None:
     """The same seed strikes the same moments, with the same delays, within the spread."""
     fault = CutFault(when=Moment.TURN, after=1.0, spread=2.0, chance=0.5, times=1000)
     first, second = (Plan([fault], seed=3) for _ in range(2))
-    struck = [first.take(Moment.TURN, ANYBODY) for _ in range(200)]
-    assert struck == [second.take(Moment.TURN, ANYBODY) for _ in range(200)]
-    delays = [delay for taken in struck for delay, _ in taken]
+    struck = [[delay for delay, _ in first.take(Moment.TURN, ANYBODY)] for _ in range(200)]
+    assert struck == [[delay for delay, _ in second.take(Moment.TURN, ANYBODY)] for _ in range(200)]
+    delays = list(chain.from_iterable(struck))
     assert 50 < len(delays) < 150
     assert all(1.0 <= delay <= 3.0 for delay in delays)
 
@@ -174,6 +178,18 @@ def test_an_early_goaway(told: float | None, message: dict[str, Any]) -> None:
     assert call.effects[-1][0] == pytest.approx(told_at + 2)
     assert call.close is not None
     assert call.close.code == 1008
+
+
+def test_a_fault_has_struck_when_its_delay_is_over_and_somebody_was_there() -> None:
+    """Not at its moment, and not where the connection ended before."""
+    shared = house({"do": "close", "when": "turn", "after": 3, "code": 1011}, {"do": "cut", "when": "turn", "after": 9})
+    call = shared.call()
+    call.speak("Hello.").hush().wait_for(is_turn_complete)
+    assert [fault["struck"] for fault in shared.faults.report()] == [0, 0]
+    call.wait(4.0)
+    assert call.close is not None
+    call.wait(20.0)
+    assert [fault["struck"] for fault in shared.faults.report()] == [1, 0]
 
 
 def test_slow_pongs() -> None:
