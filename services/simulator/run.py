@@ -3,21 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC
 
 import msgspec
 import structlog
 
-from filo.client import Over
 from filo.simulator.v1 import simulator_pb2 as pb
 from services.common import voice
 from services.common.errors import ServiceError
-from services.simulator import checks, meeting, modelmanager, report, verdicts
+from services.simulator import checks, endings, meeting, modelmanager, report, verdicts
 from services.simulator import hold as holds
 from services.simulator.account import AccountError
 from services.simulator.advising import Advising
 from services.simulator.checks import Held
+from services.simulator.endings import Ending
 from services.simulator.farewell import Farewell, Settled
 from services.simulator.hold import Hold
 from services.simulator.improvisation import Improvisation
@@ -33,14 +32,6 @@ from services.simulator.textmodel import TextModelError
 
 Keep = Callable[[bytes], Awaitable[None]]
 """Keeps what another process must know to go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ended: an outcome, and a sentence that explains it."""
-
-    outcome: pb.Outcome.ValueType
-    reason: str
 
 
 class TrainingRun:
@@ -194,19 +185,10 @@ class TrainingRun:
         """Talk turn by turn, as long as there is somebody to talk to."""
         spec, record = self.run.spec, self.journal.record
         try:
-            unfinished = len(record.turns) > len(record.completed)  # its answer may be told as soon as the socket opens
-            await met.talk.until(lambda: met.hearing.open)
-            lines = [self._prospect.speak(turn.disturbances) for turn in record.turns]
-            self._tell_takeover(record.turns)
-            if unfinished:
-                await self._go_on(met, record.turns[-1], lines[-1])
-            for number in range(len(record.turns) + 1, spec.turns + 1):
-                if self._stopping:
-                    return Ending(pb.OUTCOME_STOPPED, f"The run was stopped after turn {number - 1}.")
-                await self._advising.look()
-                await self._turn(met, number)
+            return await self._talk(met)
         except LostError as lost:
-            return self._lost(met, lost.over)
+            over, opened = lost.over, met.hearing.open
+            return endings.lost(spec, over, len(record.turns), opened=opened, goes_on=self._goes_on)
         except TimeoutError:
             limit = self._tools.settings.turn_timeout
             return Ending(pb.OUTCOME_LOST, f"Turn {len(record.turns)} was not answered within {limit:g} s.")
@@ -214,6 +196,22 @@ class TrainingRun:
             return Ending(pb.OUTCOME_FAILED, f"A fault could not be planned: {error}.")
         except TextModelError as error:
             return Ending(pb.OUTCOME_FAILED, f"The prospect has no words: {error}.")
+
+    async def _talk(self, met: Meeting) -> Ending:
+        spec, record = self.run.spec, self.journal.record
+        unfinished = len(record.turns) > len(record.completed)  # its answer may be told as soon as the socket opens
+        await met.talk.until(lambda: met.hearing.open)
+        lines = [self._prospect.speak(turn.disturbances) for turn in record.turns]
+        self._tell_takeover(record.turns)
+        if spec.no_resume and self._goes_on and record.turns:
+            return endings.orphaned(len(record.turns))
+        if unfinished:
+            await self._go_on(met, record.turns[-1], lines[-1])
+        for number in range(len(record.turns) + 1, spec.turns + 1):
+            if self._stopping:
+                return Ending(pb.OUTCOME_STOPPED, f"The run was stopped after turn {number - 1}.")
+            await self._advising.look()
+            await self._turn(met, number)
         return Ending(pb.OUTCOME_COMPLETED, f"All {spec.turns} turns were completed.")
 
     async def _turn(self, met: Meeting, number: int) -> None:
@@ -272,20 +270,6 @@ class TrainingRun:
         await met.trouble.begin(turn.number, turn.phase)
         async with asyncio.timeout(self._tools.settings.turn_timeout):
             await met.talk.take_turn(turn, interrupts=line.interrupts, spoken=spoken)
-
-    def _lost(self, met: Meeting, over: Over) -> Ending:
-        turn = len(self.journal.record.turns)
-        how = f"code {over.code}{f', {over.reason}' if over.reason else ''}"
-        if not met.hearing.open:
-            begun = "go on" if self._goes_on else "begin"
-            return Ending(pb.OUTCOME_FAILED, f"The run could not {begun}: the relay's socket did not open ({how}).")
-        if self.run.spec.no_resume:
-            said = f"The connection ended in turn {turn} (code {over.code}), and the conversation with it"
-            return Ending(pb.OUTCOME_LOST, f"{said}: this run does not resume.")
-        if over.ended:
-            return Ending(pb.OUTCOME_LOST, f"The relay ended the conversation in turn {turn} ({how}).")
-        tried = f"{over.attempts} attempts to come back failed" if over.attempts else "it cannot come back"
-        return Ending(pb.OUTCOME_LOST, f"The connection was lost in turn {turn} and {tried} ({how}).")
 
     # The end. -------------------------------------------------------------------------------------------------------
 

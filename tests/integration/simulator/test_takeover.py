@@ -134,6 +134,28 @@ async def test_in_writing_too(stack: Stack, tmp_path: Path) -> None:
     assert ended.report.passed, [check for check in ended.report.checks if not check.passed]
 
 
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_run_without_resumption_ends_with_its_simulator(
+    stack: Stack, tmp_path: Path, end: signal.Signals
+) -> None:
+    """In the world before Filo nobody goes on: the run is lost, in the turn in which the simulator ended."""
+    url = runs_url("sqlite", tmp_path)
+    async with asyncio.timeout(SECONDS), stack(emulator={"speed": 20.0}) as (_, relay):
+        async with process(tmp_path, relay, url) as (first, stub):
+            spec = pb.RunSpec(turns=8, no_resume=True)
+            run = (await stub.StartRun(pb.StartRunRequest(request_id=str(uuid.uuid4()), spec=spec))).run
+            await until(stub, run, 4, "prospect_said")
+            first.tell(end)
+            await first.ended()
+        async with process(tmp_path, relay, url) as (_, stub):
+            after = [event async for event in stub.WatchRun(pb.WatchRunRequest(name=run.name))]
+    ended = after[-1].finished.run
+    assert ended.outcome == pb.OUTCOME_LOST
+    assert ended.reason.startswith("The simulator ended in turn 4"), ended.reason
+    assert ended.reason.endswith("this run does not resume.")
+    assert "turns_completed" in {check.name for check in ended.report.checks if not check.passed}
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_replicas_share_a_database_and_no_run(stack: Stack, tmp_path: Path, kind: str) -> None:
     """Three simulators, room for two runs each, nine runs started at one: each is performed once."""
