@@ -2,14 +2,19 @@
 
 import asyncio
 import base64
+import functools
 import hashlib
 import os
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
+from services.emulator import tls as certificates_of
 from services.relay.sockets import ClientSocket, Dialling, Door, Socket, Transport
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -199,6 +204,14 @@ def upgrade(peer: Peer, head: str, *extra: str) -> None:
     peer.writer.write("\r\n".join([*lines, f"Sec-WebSocket-Accept: {accept(key)}", *extra, "", ""]).encode())
 
 
+@functools.cache
+def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context for loopback, and one that trusts it."""
+    with tempfile.TemporaryDirectory() as made:
+        secure = certificates_of.server_context(Path(made), "127.0.0.1", datetime.now(UTC))
+        return secure, ssl.create_default_context(cafile=Path(made) / certificates_of.CA_FILE)
+
+
 def dialling(**changes: object) -> Dialling:
     """How the relay's end connects in these tests."""
     usual: dict[str, object] = {
@@ -212,15 +225,16 @@ def dialling(**changes: object) -> Dialling:
 
 
 @asynccontextmanager
-async def _client_side(transport: Transport) -> AsyncIterator[Pair]:
+async def _client_side(transport: Transport, *, tls: bool = False) -> AsyncIterator[Pair]:
     met: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
 
     def answer(peer: Peer, head: str) -> None:
         upgrade(peer, head)
         met.set_result(peer)
 
-    async with server(answer) as (url, _), asyncio.timeout(PATIENCE):
-        socket = await transport.dial(url, dialling())
+    secure, trusting = certificates() if tls else (None, None)
+    async with server(answer, tls=secure) as (url, _), asyncio.timeout(PATIENCE):
+        socket = await transport.dial(url, dialling(tls=trusting))
         try:
             yield Pair(socket, await met)
         finally:
@@ -230,6 +244,7 @@ async def _client_side(transport: Transport) -> AsyncIterator[Pair]:
 
 @asynccontextmanager
 async def paired(transport: Transport, side: str, **changes: object) -> AsyncIterator[Pair]:
-    """A socket of the relay's on one side, ``server`` or ``client``, and the other end of it."""
-    async with _server_side(transport, **changes) if side == "server" else _client_side(transport) as pair:
+    """A socket of the relay's on one side, ``server``, ``client`` or ``tls``, and the other end of it."""
+    ours = _server_side(transport, **changes) if side == "server" else _client_side(transport, tls=side == "tls")
+    async with ours as pair:
         yield pair

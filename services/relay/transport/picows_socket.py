@@ -18,6 +18,10 @@ _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
 _MOST_PARTS: Final = 1024
 """Fragments of one message; a bound for messages that are cut into nothing."""
+_SCRATCH: Final = 8 * 1024
+"""Bytes of a message that picows copies together with its head, before it gives both to the loop."""
+_HEAD: Final = 14
+"""Bytes of a frame's head at most."""
 _WRITE_LIMIT: Final = 32 * 1024
 """Bytes that wait for the kernel, before nothing more is taken to send."""
 _PROTOCOL_ERROR, _TOO_BIG, _INTERNAL = 1002, 1009, 1011
@@ -146,7 +150,10 @@ class PicowsSocket(Delivery, WSListener):
         """Send one message without waiting; tells whether it was sent."""
         if self._drained is not None or not self.is_open:
             return False
-        self._wire.send(_TEXT if text else _BINARY, message)
+        if len(message) > _SCRATCH:
+            self._write_large(_TEXT if text else _BINARY, message)
+        else:
+            self._wire.send(_TEXT if text else _BINARY, message)
         return True
 
     async def send(self, message: bytes | str, *, text: bool | None = None) -> None:
@@ -157,11 +164,18 @@ class PicowsSocket(Delivery, WSListener):
         """
         if not self.is_open:
             raise ClosedError
-        self._wire.send(_TEXT if text or isinstance(message, str) else _BINARY, message)
+        kind = _TEXT if text or isinstance(message, str) else _BINARY
+        self._write_large(kind, message.encode() if isinstance(message, str) else message)
         while self._drained is not None:
             await asyncio.shield(self._drained)
             if not self.is_open:
                 raise ClosedError
+
+    def _write_large(self, kind: WSMsgType, message: bytes) -> None:
+        """Write a message of any size: for a large one picows's `send` would lend the loop its scratch buffer."""
+        framed = bytearray(_HEAD)
+        framed += message
+        self._wire.send_reuse_external_bytearray(kind, framed, _HEAD)
 
     def ask(self, mark: int) -> None:
         """Ask the peer for a sign that it has got all that was sent so far."""

@@ -88,12 +88,15 @@ class Straight(Delivery, Connection):
             await super().send(message, text=text)
         except ConnectionClosed as error:
             raise sockets.ClosedError from error
+        if self.protocol.state is State.CLOSED:
+            raise sockets.ClosedError
 
     async def close(self, code: CloseCode | int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Close, in a bounded time; a peer whose socket takes nothing more, not even the close frame, is dropped.
 
         The library bounds how long it waits for the peer's close, not how long it takes to send its own.
         """
+        self.release()  # else the peer's close would not be seen
         with suppress(TimeoutError):
             async with asyncio.timeout(self.close_timeout):
                 return await super().close(code, reason)

@@ -25,7 +25,7 @@ def transport(request: pytest.FixtureRequest) -> Transport:
     return named(request.param)
 
 
-@pytest.fixture(params=["server", "client"])
+@pytest.fixture(params=["server", "client", "tls"])
 async def pair(request: pytest.FixtureRequest, transport: Transport) -> AsyncIterator[Pair]:
     """An open socket of the relay's on each side, and the other end."""
     async with paired(transport, request.param) as both:
