@@ -198,7 +198,7 @@ async def test_a_simulator_outlives_an_absence_of_its_database(tmp_path: Path) -
             await asyncio.to_thread(server.kill)
             assert process.stderr is not None
             async with asyncio.timeout(PATIENCE):
-                assert b"leases not kept" in await process.stderr.readline()
+                assert b"database away" in await process.stderr.readline()
             assert not await answers()
             await asyncio.to_thread(server.start)
             await until(answers, PATIENCE)
