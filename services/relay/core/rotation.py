@@ -90,7 +90,7 @@ class RotationDue:
             now: Monotonic seconds.
             stage: Whose moment it is.
         """
-        return min(self.latest if stage is Stage.QUIET else self.soon, now + _LEISURE)
+        return max(now, min(self.latest if stage is Stage.QUIET else self.soon, now + _LEISURE))
 
 
 def wanted_when_cut(now: float, stage: Stage) -> float:
