@@ -93,7 +93,7 @@ class Succession:
         self._replacing: RotationReason | None = None
         self._closing_for = RotationReason.CLIENT
         self._rebasing = False
-        self._rebased_at = -math.inf
+        self._rebased_at = now if dialogue.accounts.ledger.rebases else -math.inf  # when, another relay knows
         self._gap_since = now
         self._out: list[do.Effect] = []
 

@@ -754,6 +754,24 @@ def test_another_relay_knows_what_is_stale() -> None:
     assert it.one(do.OpenUpstream).handle is None
 
 
+@pytest.mark.parametrize(("rebases", "handle"), [(0, None), (1, "h3")])
+def test_another_relay_waits_for_the_interval_too(rebases: int, handle: str | None) -> None:
+    """The one before may have rebuilt the session a moment ago; where none ever did, there is nothing to wait for."""
+    ledger = replace(resumed(covers=3).ledger, rebases=rebases)
+    attachment = replace(resumed(covers=3), feedback=(STORED,), feedback_policy=REBASE, ledger=ledger)
+    it = Scene(attachment, replace(SETTINGS, rebase_tokens=4000, rebase_interval=60.0)).live()
+    it.asks().answers().completes()
+    it.let(on.HandleUpdated("h3"), on.GoAway(60.0))
+    it.let(on.UpstreamClosed(1000, ""))
+    assert it.one(do.OpenUpstream).handle == handle
+    if handle is not None:
+        it.let(on.UpstreamReady())
+        it.now += 60.0
+        it.let(on.GoAway(60.0))
+        it.let(on.UpstreamClosed(1000, ""))
+        assert it.one(do.OpenUpstream).handle is None
+
+
 def test_no_handle_is_given_up_for_stale_advice_while_the_store_is_away() -> None:
     """A goAway comes meanwhile: without the transcript the session could not be rebuilt, and the handle is good."""
     it = attached(STORED)
