@@ -29,6 +29,7 @@ ABANDONED: Final = "abandoned"
 ENDINGS: Final = (ABANDONED, *(why.value for why in do.Farewell if why is not do.Farewell.RECONNECT))
 """How a conversation may end at this relay."""
 _TESTS: Final = ("no", "yes")
+_KINDS: Final = ("cached", "uncached", "response")
 _GAPS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _DIALS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LIVES: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 540.0, 600.0, 660.0, 900.0, 1800.0, 3600.0)
@@ -193,7 +194,7 @@ class Metrics:
         )
         self.billed = Counter(
             "filo_relay_tokens_billed_total",
-            "Tokens that Gemini counted: the prompts and the answers of all turns.",
+            "Tokens that Gemini counted, of all turns: of prompts, from its cache or not, and of responses.",
             ("kind", "test"),
             registry=registry,
         )
@@ -229,7 +230,7 @@ class Metrics:
                 self.reconnects.labels(*row, test)
             for ending in ENDINGS:
                 self.ended.labels(ending, test)
-        self._billed = {test: [self.billed.labels(kind, test) for kind in ("prompt", "response")] for test in _TESTS}
+        self._billed = {test: [self.billed.labels(kind, test) for kind in _KINDS] for test in _TESTS}
         for side in Side:
             self.reconnects_each.labels(side)
 
@@ -260,8 +261,10 @@ class Metrics:
         self.context.observe(usage.prompt)
         if window:
             self.window_share.observe(usage.prompt / window)
-        prompts, responses = self._billed[yes_or_no(test)]
-        prompts.inc(usage.prompt)
+        cached, uncached, responses = self._billed[yes_or_no(test)]
+        uncached.inc(usage.prompt - usage.cached)
+        if usage.cached:
+            cached.inc(usage.cached)
         responses.inc(usage.response)
 
     def reconnected(self, row: Row, *, test: bool) -> None:

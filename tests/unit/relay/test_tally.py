@@ -186,10 +186,11 @@ def test_fenced() -> None:
 def test_tokens() -> None:
     """The prompt as a number and as a share of the window, and what is billed."""
     scene = Scene()
-    scene.play(on.UsageCounted(Usage(24_000, 150)))
+    scene.play(on.UsageCounted(Usage(24_000, 150, cached=20_000)))
     assert scene.value("context_tokens_sum") == 24_000
     assert scene.value("context_window_ratio_sum") == 0.75
-    assert scene.value("tokens_billed_total", kind="prompt", test="no") == 24_000
+    assert scene.value("tokens_billed_total", kind="cached", test="no") == 20_000
+    assert scene.value("tokens_billed_total", kind="uncached", test="no") == 4_000
     assert scene.value("tokens_billed_total", kind="response", test="no") == 150
 
 
