@@ -1,6 +1,7 @@
 """The /metrics endpoint."""
 
 import socket
+import time
 import urllib.request
 
 import pytest
@@ -40,3 +41,13 @@ def test_a_port_in_use_is_a_startup_error_that_names_it() -> None:
             metrics.serving(CollectorRegistry(), address),
         ):
             pass
+
+
+def test_it_stops_at_once_and_answers_nobody_afterwards() -> None:
+    """Although nothing but a caller wakes it, and it is one that says nothing."""
+    for _ in range(20):
+        began = time.monotonic()
+        with metrics.serving(CollectorRegistry(), Address("127.0.0.1", 0)) as address:
+            silent = socket.create_connection((address.host, address.port))
+        silent.close()
+        assert time.monotonic() - began < 0.9, "it did not wait until it looked by itself"
