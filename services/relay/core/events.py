@@ -7,7 +7,7 @@ answer (`AnswerBegan`).
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from services.relay.core.model import NOTHING_TOLD, START, Feedback, Mark, RotationMode, Told, ToolCall, Usage
 
@@ -287,52 +287,14 @@ class Tick:
     silence: float = math.inf
 
 
-Event = (
-    ClientJoined
-    | ClientLeft
-    | SpeechBegan
-    | ClientWrote
-    | ToolResultGiven
-    | FeedbackGiven
-    | EndAsked
-    | DrainAsked
-    | TakenOver
-    | UpstreamPrepared
-    | UpstreamReady
-    | UpstreamClosed
-    | HandleUpdated
-    | UserHeard
-    | AnswerBegan
-    | AgentSaid
-    | GenerationCompleted
-    | Interrupted
-    | TurnCompleted
-    | ToolsCalled
-    | ToolCallsCancelled
-    | GoAway
-    | UsageCounted
-    | CheckpointStored
-    | Fenced
-    | EndedElsewhere
-    | StoreRefused
-    | Tick
-)
+_OfClient = ClientJoined | ClientLeft | SpeechBegan | ClientWrote | ToolResultGiven
+_OfPlatform = FeedbackGiven | EndAsked | DrainAsked | TakenOver
+_OfConnection = UpstreamPrepared | UpstreamReady | UpstreamClosed
+_OfTools = ToolsCalled | ToolCallsCancelled
+_OfAnswer = AnswerBegan | AgentSaid | GenerationCompleted | Interrupted | TurnCompleted | _OfTools
+_OfGemini = HandleUpdated | UserHeard | _OfAnswer | GoAway | UsageCounted
+_OfStore = CheckpointStored | Fenced | EndedElsewhere | StoreRefused
+Event = _OfClient | _OfPlatform | _OfConnection | _OfGemini | _OfStore | Tick
 
-RENEWS_PATIENCE: Final[frozenset[type[Event]]] = frozenset(
-    {
-        HandleUpdated,
-        UserHeard,
-        AnswerBegan,
-        AgentSaid,
-        GenerationCompleted,
-        Interrupted,
-        TurnCompleted,
-        ToolsCalled,
-        ToolCallsCancelled,
-        GoAway,
-        UsageCounted,
-        ClientWrote,
-        ToolResultGiven,
-    }
-)
+RENEWS_PATIENCE: Final[frozenset[type[Event]]] = frozenset({*get_args(_OfGemini), ClientWrote, ToolResultGiven})
 """Gemini has said something, or has just been asked: from here on it is given time again."""
