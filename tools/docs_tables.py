@@ -223,6 +223,14 @@ def _relay_rotating() -> str:
     return relay_table.rotating(json.loads((_RESULTS / "relay-rotating.json").read_text(encoding="utf-8")))
 
 
+def _relay_growing() -> str:
+    return relay_table.growing(json.loads((_RESULTS / "relay-growing.json").read_text(encoding="utf-8")))
+
+
+def _relay_soak(drawn: Callable[[Mapping[str, Any]], str]) -> str:
+    return drawn(json.loads((_RESULTS / "relay-soak.json").read_text(encoding="utf-8")))
+
+
 _RESULTS: Final = Path(__file__).resolve().parent.parent / "bench/results"
 ROTATIONS: Final = Path(__file__).resolve().parent.parent / "bench/results/rotation.json"
 """What `make bench-rotation` found."""
@@ -243,9 +251,12 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "handles-sqlite": _handles_sqlite,
         "relay-access": partial(_access, relay_access.TABLE),
         "relay-bench": _relay_bench,
+        "relay-growing": _relay_growing,
         "relay-models": _relay_models,
         "relay-ratios": _relay_ratios,
         "relay-rotating": _relay_rotating,
+        "relay-soak": partial(_relay_soak, relay_table.soak),
+        "relay-soak-run": partial(_relay_soak, relay_table.soak_run),
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,

@@ -32,6 +32,10 @@ _TRUSTING.check_hostname = False
 _TRUSTING.verify_mode = ssl.CERT_NONE
 """The load does not look who answers; what it costs is nobody's figure."""
 _READY_TYPE: Final = {True: WSMsgType.TEXT, False: WSMsgType.BINARY}
+_AT_ONCE: Final = 8
+"""Clients that come at the same time."""
+_TAKEN: Final = 60.0
+"""Seconds in which one of them must be taken."""
 _PAYLOADS: Final = {True: (_wrapped(_VOICE), _wrapped(_SILENCE)), False: (_VOICE, _SILENCE)}
 
 
@@ -46,6 +50,7 @@ class Caller(WSListener):
         got: Audio messages of the agent.
         took: Seconds from each message to its answer, since `took` was last cleared.
         ready: Set when the conversation has begun.
+        answered: Set when its first message is, or when it is lost.
         lost: Why the connection ended, if it did.
     """
 
@@ -54,6 +59,7 @@ class Caller(WSListener):
         self.got = 0
         self.took: list[float] = []
         self.ready = asyncio.Event()
+        self.answered = asyncio.Event()
         self.lost: str | None = None
         self._plain = contender.speaks_gemini
         self._kind = _READY_TYPE[contender.speaks_gemini]
@@ -80,6 +86,8 @@ class Caller(WSListener):
             transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type == self._kind and self._is_audio(frame):
             self.got += 1
+            if self.got == 1:
+                self.answered.set()
             if self._under_way:
                 self.took.append(time.perf_counter() - self._under_way.popleft())
             if self._again:
@@ -96,6 +104,8 @@ class Caller(WSListener):
     def on_ws_disconnected(self, _transport: WSTransport) -> None:
         """The socket is gone."""
         self.lost = self.lost or "the connection was cut"
+        self.ready.set()
+        self.answered.set()
 
     def send(self) -> None:
         """One audio message now."""
@@ -123,27 +133,38 @@ class Caller(WSListener):
 
 
 async def called(contender: Contender, count: int) -> list[Caller]:
-    """That many clients, each in a conversation of its own that has begun.
+    """That many clients, each in a conversation of its own that has begun: its first message is answered.
+
+    A few come at a time, and the next one when one of them has begun: nobody is opened faster than they are taken.
 
     Raises:
         RuntimeError: One of them was refused.
+        TimeoutError: One of them was not taken in time.
     """
-    callers: list[Caller] = []
-    for _ in range(count):
-        url = await contender.url()
-        caller = Caller(contender)
-        await ws_connect(lambda caller=caller: caller, url, ssl_context=_TRUSTING if contender.speaks_gemini else None)
-        callers.append(caller)
-    async with asyncio.timeout(60):
-        for caller in callers:
-            await caller.ready.wait()
-            caller.send()  # a conversation has begun when its first message is answered
-        while any(caller.got == 0 for caller in callers):
-            await asyncio.sleep(0.01)
-            lost = next((caller.lost for caller in callers if caller.lost), None)
-            if lost:
-                raise RuntimeError(f"{contender.name} closed a conversation: {lost}")
-    return callers
+    door = asyncio.Semaphore(_AT_ONCE)
+
+    async def come() -> Caller:
+        async with door, asyncio.timeout(_TAKEN):
+            return await _begun(contender)
+
+    coming = [asyncio.create_task(come()) for _ in range(count)]
+    try:
+        return [await caller for caller in coming]
+    finally:
+        for caller in coming:
+            caller.cancel()
+
+
+async def _begun(contender: Contender) -> Caller:
+    url, caller = await contender.url(), Caller(contender)
+    await ws_connect(lambda: caller, url, ssl_context=_TRUSTING if contender.speaks_gemini else None)
+    await caller.ready.wait()
+    if caller.lost is None:
+        caller.send()
+    await caller.answered.wait()
+    if caller.lost is not None:
+        raise RuntimeError(f"{contender.name} closed a conversation: {caller.lost}")
+    return caller
 
 
 async def paced(callers: list[Caller], seconds: float, rate: float | None = None) -> None:

@@ -1,11 +1,14 @@
 """The far end: Gemini's side of the wire, reduced to what a measurement needs, and cheap enough not to be measured.
 
 Every audio message is answered by one of the agent's. Each `TURN` of them ends a turn as Gemini does: usage, the end of
-the turn, and a fresh handle. The emulator is faithful instead, and costs far more than a relay.
+the turn, and a fresh handle. The very first message of a conversation ends one too, so that one that says no more is
+between two turns, and nobody waits for the rest of an answer. A handle tells how far the talk was, and so how large the
+context is that it resumes. The emulator is faithful instead, and costs far more than a relay.
 """
 
 import base64
 import json
+import re
 from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
@@ -35,6 +38,7 @@ REPLY: Final = json.dumps(
 _AUDIO: Final = (b'{"realtimeInput"', b'{"realtime_inpu')
 """How audio begins; google-genai writes the names of the protos."""
 _READY: Final = b'{"setupComplete":{}}'
+_HANDLE: Final = re.compile(rb'"handle-\d+-(\d+)"')
 _GO_AWAY: Final = b'{"goAway":{"timeLeft":"0s"}}'
 
 
@@ -63,6 +67,7 @@ class Gemini(WSListener):
         self._mine = 0
         self._turn = 0
         self._restless = False
+        self._new = True
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Answer audio with audio, a setup with its completion; swallow the rest."""
@@ -74,7 +79,10 @@ class Gemini(WSListener):
         if head.startswith(_AUDIO):
             self._answer(transport)
         elif b'"setup"' in head:
-            self._restless = b"restlessly" in frame.get_payload_as_bytes()
+            setup = frame.get_payload_as_bytes()
+            self._restless = b"restlessly" in setup
+            if (resumed := _HANDLE.search(setup)) is not None:
+                self._turn, self._new = int(resumed[1]), False
             transport.send(WSMsgType.TEXT, _READY)
             self._handle(transport)
 
@@ -86,7 +94,8 @@ class Gemini(WSListener):
             self._restless = False
             Gemini.departures += 1
             transport.send(WSMsgType.TEXT, _GO_AWAY)
-        if (self._mine + self._ahead) % Gemini.turn == 0:
+        if self._new or (self._mine + self._ahead) % Gemini.turn == 0:
+            self._new = False
             self._turn += 1
             Gemini.turns += 1
             transport.send(WSMsgType.TEXT, _turn_over(self._turn))

@@ -61,29 +61,54 @@ def turning(report: Mapping[str, Any]) -> str:
 
 
 def growing(report: Mapping[str, Any]) -> str:
-    """The price of a message among more and more conversations, as Markdown."""
+    """The price of a message, and the memory, among more and more conversations, as Markdown."""
     rows = report["cpu_us"]
     crowds = list(rows["Filo"])
-    lines: list[Sequence[str]] = [("CPU a message, µs", *(f"{int(crowd):,}" for crowd in crowds))]
+    lines: list[Sequence[str]] = [("conversations", *(f"{int(crowd):,}" for crowd in crowds))]
     lines.append(("---",) * len(lines[0]))
-    lines += [(name, *(_cell(row[crowd], 1) for crowd in crowds)) for name, row in rows.items()]
+    lines += [(f"{name}, CPU a message, µs", *(_cell(row[crowd], 1) for crowd in crowds)) for name, row in rows.items()]
     against = (rows["Filo"][crowd]["median"] / rows["bare floor"][crowd]["median"] for crowd in crowds)
     lines.append(("Filo against bare floor", *(f"{ratio:.2f}" for ratio in against)))
+    lines += [
+        (f"{name}, MiB of the process", *(_cell(row[crowd], 0) for crowd in crowds))
+        for name, row in report["mib"].items()
+    ]
     return _drawn(lines)
+
+
+_SOAK: Final = (
+    ("minute", "minute", 1),
+    ("mib", "memory, MiB", 0),
+    ("p50_ms", "p50, ms", 0),
+    ("p99_ms", "p99, ms", 0),
+    ("rotations", "rotations so far", 0),
+)
 
 
 def soak(report: Mapping[str, Any]) -> str:
     """What a relay does over minutes, as Markdown."""
-    lines = ["| minute | memory, MiB | p50, ms | p99, ms |", "| --- | --- | --- | --- |"]
     samples = report["samples"]
-    for sample in samples[:: max(1, len(samples) // 8)]:
-        cells = (sample["minute"], sample["mib"], sample["p50_ms"], sample["p99_ms"])
-        lines.append(f"| {' | '.join(f'{cell:.1f}' for cell in cells)} |")
-    return "\n".join(lines) + (
-        f"\n\n{report['open']} open, {report['talking']} of them talking, {report['minutes']:g} minutes: "
-        f"{len(report['lost'])} lost, {report['unanswered']} messages unanswered, {report['core']:.0%} of a core, "
-        f"event-loop lag p50 at most {report['lag_p50_ms']:.0f} ms, p99 at most {report['lag_p99_ms']:.0f} ms.\n"
-    )
+    lines: list[Sequence[str]] = [[title for _, title, _ in _SOAK], ["---"] * len(_SOAK)]
+    lines += [
+        [f"{sample[key]:,.{digits}f}" for key, _, digits in _SOAK] for sample in samples[:: max(1, len(samples) // 8)]
+    ]
+    return _drawn(lines)
+
+
+def soak_run(report: Mapping[str, Any]) -> str:
+    """What was held, and what came of it, as Markdown."""
+    cells = {
+        "open": f"{report['open']:,}",
+        "talking": f"{report['talking']:,}",
+        "minutes": f"{report['minutes']:g}",
+        "replaced after, s": f"{report['age_seconds']:g}",
+        "rotations": f"{report['rotations']:,.0f}",
+        "lost": f"{len(report['lost']):,}",
+        "unanswered messages": f"{report['unanswered']:,}",
+        "of a core": f"{report['core']:.0%}",
+        "event-loop lag, ms, p50 / p99 below": f"{report['lag_p50_ms']:.0f} / {report['lag_p99_ms']:.0f}",
+    }
+    return _drawn([tuple(cells), ("---",) * len(cells), tuple(cells.values())])
 
 
 def ratios(report: Mapping[str, Any]) -> str:
