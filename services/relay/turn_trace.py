@@ -145,6 +145,9 @@ class TurnTrace:
         self._prepared(effect, failed="given up")
         self._standby = self._part("upstream.prepare", tracing.NONE)
 
+    def _tried(self, event: on.UpstreamPrepared) -> None:
+        self._prepared(event, failed="" if event.stands else "refused")
+
     def _prepared(self, _event: object, *, failed: str = "") -> None:
         standby, self._standby = self._standby, None
         if standby is not None:
@@ -174,7 +177,7 @@ class TurnTrace:
         {
             on.UpstreamReady: _ready,
             on.UpstreamClosed: _lost,
-            on.UpstreamPrepared: _prepared,
+            on.UpstreamPrepared: _tried,
             tell.Rotated: _rotated,
             tell.TurnRestarted: _restarted,
             on.UsageCounted: _counted,

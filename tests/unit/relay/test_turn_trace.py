@@ -190,6 +190,15 @@ def test_a_dial_that_fails_is_told_by_its_code() -> None:
     ]
 
 
+def test_a_connection_in_readiness_that_cannot_be_had_is_told() -> None:
+    """And asked for again."""
+    scene = Scene()
+    scene.play(on.SpeechBegan(), do.PrepareUpstream(), on.UpstreamPrepared(stands=False), do.PrepareUpstream())
+    scene.play(on.UpstreamPrepared(), ANSWER, DONE)
+    refused, made = scene.memory.spans("upstream.prepare")
+    assert [each.status.status_code for each in (refused, made)] == [StatusCode.ERROR, StatusCode.UNSET]
+
+
 def test_nothing_is_left_open_at_the_end() -> None:
     """A turn whose conversation goes elsewhere ends here, unfinished."""
     scene = Scene()
