@@ -16,6 +16,8 @@ from services.common import redaction, tracing
 
 _CHATTY: Final = (
     "websockets",
+    "picows",
+    "aiofastnet",
     "aiohttp",
     "grpc",
     "google",

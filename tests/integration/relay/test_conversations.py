@@ -12,12 +12,19 @@ from google.protobuf.json_format import ParseDict
 from filo.handles.v1.resources_pb2 import AgentConfig, Conversation
 from filo.relay.v1 import relay_pb2 as pb
 from services.common import voice
+from services.relay.transport import LIBRARIES
 from tests.support.client import PATIENCE, Client, Speaker
 from tests.support.relay import AGENT, RunningRelay, another_relay, running_relay
 
 FACTS = {"company": "Brightwater", "budget": "42 thousand euros", "deadline": "the third of March"}
 PLANTING = sum(len(Speaker(0).say(f"My {name} is {value}.")) for name, value in FACTS.items())
 """Inputs, frames and pauses, that it takes to tell the facts."""
+
+
+@pytest.fixture(params=LIBRARIES, autouse=True)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole conversation is the same with every library that carries its sockets."""
+    monkeypatch.setattr("tests.support.relay.LIBRARY", request.param)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -17,6 +18,13 @@ def pytest_asyncio_loop_factories(
     """As in production; the other tests of the relay run on the loop of the standard library."""
     del config, item
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that hangs is ended by a thread: uvloop does not come back for a signal."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(60, method="thread"))
 
 
 @pytest.fixture(params=LIBRARIES)
