@@ -146,6 +146,11 @@ def test_by_when_the_next_connection_is_wanted(due: RotationDue, stage: Stage, w
     assert due.wanted_by(0.0, stage) == wanted
 
 
+def test_no_connection_is_wanted_before_now() -> None:
+    """Time was up already: a connection that could not be had is asked for again."""
+    assert DUE.wanted_by(25.0, Stage.QUIET) == 25.0
+
+
 def test_whoever_has_no_connection_is_in_a_hurry() -> None:
     """Most of all where somebody speaks, or waits for an answer; even the idle one before any that can wait."""
     wanted = [wanted_when_cut(5.0, stage) for stage in (Stage.ANSWERING, Stage.LISTENING, Stage.QUIET)]
