@@ -20,7 +20,8 @@ from services.relay.core.accounts import Accounts
 from services.relay.core.attachment import Attachment
 from services.relay.core.capabilities import Channel
 from services.relay.core.coverage import Coverage
-from services.relay.core.feedback import Advice, Delivered, worded
+from services.relay.core.delivery import Delivered
+from services.relay.core.feedback import Advice, worded
 from services.relay.core.model import FeedbackPolicy, FeedbackSignal, FeedbackState, Policy, Told
 from services.relay.core.notices import FeedbackChanged
 from services.relay.core.policies import RULES, chosen
@@ -116,16 +117,16 @@ class Advisor:
             self._accounts.served(self._over, in_instruction=item.in_instruction)
 
     def _bring(self, event: on.Event) -> None:
+        policy = chosen(self._wish, self._capability, self._accounts.context, self._policy)
+        moment = self._is_moment(event) or self._any_moment_will_do(policy)
+        delivery = self._advice.deliver(self._talk.number, policy) if moment else None
         if isinstance(event, on.UpstreamReady):
             for owed in self._advice.owed:
                 owed.held = True
                 self._send(owed)
-        policy = chosen(self._wish, self._capability, self._accounts.context, self._policy)
-        if self._is_moment(event) or self._any_moment_will_do(policy):
-            delivery = self._advice.deliver(self._talk.number, policy)
-            if delivery is not None:
-                self._make_room(delivery.instead)
-                self._send(delivery.item)
+        if delivery is not None:
+            self._make_room(delivery.instead)
+            self._send(delivery.item)
 
     def _make_room(self, instead: Iterable[Delivered]) -> None:
         for item in instead:

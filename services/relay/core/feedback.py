@@ -13,9 +13,10 @@ hold is owed to it again, and stale advice that it does not hold has left. The i
 connection, so nothing of what was there is left.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Final
 
+from services.relay.core.delivery import Delivered, Delivery
 from services.relay.core.ledger import Verdict
 from services.relay.core.model import Feedback, FeedbackChange, FeedbackPolicy, FeedbackState
 from services.relay.core.pieces import text_tokens
@@ -28,6 +29,7 @@ PREFIX: Final = "[SALES_MANAGER_INSTRUCTION] "
 _CLEARED: Final = "instruction"
 _ANEW: Final = "a new connection"
 _REBUILT: Final = "rebuilt"
+_LEFT: Final = "left behind by a resume"
 _UNSEEN: Final = "the usage shows no removal"
 _STUCK: Final = f"{_CLEARED}: {_UNSEEN}"
 _SHOWN: Final = {
@@ -35,47 +37,6 @@ _SHOWN: Final = {
     Verdict.TOO_SMALL: "too small to be seen",
     Verdict.NOTHING: "with no usage to compare",
 }
-
-
-@dataclass(slots=True)
-class Delivered:
-    """An item that the agent has got.
-
-    Args:
-        feedback: The item.
-        in_instruction: Where it is.
-        held: The context in use holds it.
-        by: What takes it out.
-        stuck: It was taken out of the instruction, and the usage did not show that.
-    """
-
-    feedback: Feedback
-    in_instruction: bool
-    held: bool = True
-    by: str = ""
-    stuck: bool = False
-
-    @property
-    def turn(self) -> int:
-        """Which it serves."""
-        return self.feedback.turn
-
-    @property
-    def tokens(self) -> int:
-        """In the context."""
-        return self.feedback.tokens
-
-
-class Delivery(NamedTuple):
-    """An item is delivered.
-
-    Args:
-        item: It.
-        instead: Live items in whose place it comes; no turn was answered with them.
-    """
-
-    item: Delivered
-    instead: tuple[Delivered, ...] = ()
 
 
 class Advice:
@@ -187,7 +148,7 @@ class Advice:
         if item is None:
             return None
         self.waiting = None
-        policy = FeedbackPolicy.REPLACE if any(live.in_instruction for live in self.live) else policy
+        policy = FeedbackPolicy.REPLACE if any(live.in_instruction and live.held for live in self.live) else policy
         item = replace(item, turn=turn, tokens=tokens(item), detail=policy.value)
         instead = self._make_room(RULES[policy], item.id)
         self._given += item.tokens
@@ -199,7 +160,9 @@ class Advice:
         """The newest wins, also over one that was delivered when a noise was taken for the client's voice."""
         if rule.at_once:
             return ()
-        instead, self.live = tuple(self.live), []
+        for item in self.owed:
+            self._change(item.feedback, FeedbackState.REMOVED, _LEFT)
+        instead, self.live = tuple(item for item in self.live if item.held), []
         for item in instead:
             if item.in_instruction:
                 self._leaves(item, "replaced before its turn was over")
@@ -249,7 +212,7 @@ class Advice:
             if covers_turn is None:
                 self._leaves(item, item.by or _REBUILT)
             elif item.turn > covers_turn + (with_live and not item.in_instruction):
-                self._change(item.feedback, FeedbackState.REMOVED, "left behind by a resume")
+                self._change(item.feedback, FeedbackState.REMOVED, _LEFT)
             elif item.in_instruction:
                 self._leaves(item, item.by or (_ANEW if item.stuck else _CLEARED))
             elif item.by:

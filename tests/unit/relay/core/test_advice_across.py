@@ -18,6 +18,7 @@ from services.relay.core.model import (
 )
 from tests.unit.relay.core.advisory import (
     ADVICE,
+    APPEND,
     CONTENT,
     DELIVERED,
     JUST_IN_TIME,
@@ -47,6 +48,30 @@ def test_of_two_in_the_talk_only_the_newer_is_told_again() -> None:
     it.let(on.UpstreamReady())
     assert advice(it) == [(CONTENT, OTHER.text)]
     assert states(it) == [("1", REMOVED)]
+
+
+@pytest.mark.parametrize(("wish", "channel"), [(REBASE, CONTENT), (REPLACE, UPDATE)])
+def test_what_a_newer_item_overtakes_while_there_is_no_connection_is_not_told_again(
+    wish: FeedbackPolicy, channel: Channel
+) -> None:
+    """The next context never holds it."""
+    it = scene(wish, rebase_tokens=4000)
+    it.let(*given(ADVICE), on.SpeechBegan())
+    it.lost()
+    it.let(*given(OTHER))
+    it.let(on.UpstreamReady())
+    assert advice(it) == [(channel, OTHER.text)]
+    assert states(it) == [("1", REMOVED), ("2", DELIVERED)]
+
+
+def test_append_tells_all_of_it_again_in_order() -> None:
+    """What the handle does not hold, then what has come meanwhile."""
+    it = scene(APPEND)
+    it.let(*given(ADVICE))
+    it.lost()
+    it.let(*given(OTHER))
+    it.let(on.UpstreamReady())
+    assert advice(it) == [(CONTENT, ADVICE.text), (CONTENT, OTHER.text)]
 
 
 def test_a_handle_that_may_hold_the_older_of_two_is_not_used() -> None:
