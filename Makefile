@@ -48,6 +48,10 @@ setup: $(READY) ## install what the lock file names into .venv (the other target
 test: $(READY) $(PROGRAMS) ## run every test, three files at a time; ARGS selects some, which run one by one
 	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile)
 
+.PHONY: test-picows
+test-picows: $(READY) $(PROGRAMS) ## run the relay's tests and faults with its WebSockets on picows
+	@PYTHONHASHSEED=0 FILO_RELAY_TRANSPORT=picows $(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile tests/unit/relay tests/integration/relay tests/faults)
+
 .PHONY: test-robustness
 test-robustness: $(READY) ## kill handle stores under load, for minutes (DURATION=180 SEED=1); 100,000 worthless handles
 	@GRPC_ENABLE_FORK_SUPPORT=0 FILO_ROBUSTNESS_SECONDS=$(or $(DURATION),180) FILO_ROBUSTNESS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/robustness $(ARGS)

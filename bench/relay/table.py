@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+_OWN: Final = ("Filo", "Filo on picows")
+"""What is compared with the others."""
 _COLUMNS: Final = (
     ("cpu_us", "CPU a message, µs", 1),
     ("saturated_cpu_us", "saturated, µs", 1),
@@ -112,12 +114,14 @@ def soak_run(report: Mapping[str, Any]) -> str:
 
 
 def ratios(report: Mapping[str, Any]) -> str:
-    """Filo against each of the others in CPU a message, as Markdown."""
+    """Filo, on each of its transports, against each of the others in CPU a message, as Markdown."""
     rows = report["contenders"]
-    lines: list[Sequence[str]] = [("Filo against", "at the pace of speech", "saturated"), ("---",) * 3]
-    own = rows.get("Filo", {})
+    own = [name for name in _OWN if name in rows]
+    keys = (("cpu_us", "at the pace of speech"), ("saturated_cpu_us", "saturated"))
+    titles = [f"{name}, {title}" for name in own for _, title in keys]
+    lines: list[Sequence[str]] = [("against", *titles), ("---",) * (1 + len(titles))]
     for name, row in rows.items():
-        if own and name != "Filo" and row["cpu_us"]["median"]:
-            keys = ("cpu_us", "saturated_cpu_us")
-            lines.append((name, *(f"{own[key]['median'] / row[key]['median']:.2f}" for key in keys)))
+        if own and name not in _OWN and row["cpu_us"]["median"]:
+            found = (rows[ours][key]["median"] / row[key]["median"] for ours in own for key, _ in keys)
+            lines.append((name, *(f"{ratio:.2f}" for ratio in found)))
     return _drawn(lines)

@@ -10,10 +10,13 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import FrameType, SimpleNamespace
 from typing import Any, Final, cast
 
 import pytest
+from picows import WSFrame, WSMsgType
+from picows.picows import _make_test_ws_frame
 from websockets.asyncio.connection import Connection
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -27,6 +30,8 @@ from services.relay.client.outbox import Outbox
 from services.relay.client.speech import SpeechDetector
 from services.relay.core import events as on
 from services.relay.core.model import START
+from services.relay.sockets import Socket
+from services.relay.transport.picows_socket import Limits, PicowsSocket
 from services.relay.transport.websockets import ClientSocket, UpstreamSocket
 from services.relay.upstream.connection import Upstream
 from services.relay.upstream.inputs import Inputs, cancelled
@@ -40,6 +45,8 @@ PING: Final = 0x89
 MOST_UP, MOST_DOWN = 102, 83
 """Calls, of Python and of C, for one frame on its way to Gemini, and for one on its way to the client: a tenth more
 than they were when this was written, two thirds of them within websockets."""
+MOST_UP_PICOWS, MOST_DOWN_PICOWS = 43, 33
+"""The same on picows; what is compiled counts as one call."""
 
 
 class Wire:
@@ -56,7 +63,7 @@ class Wire:
         """Never."""
         return False
 
-    def set_write_buffer_limits(self, *_: int) -> None:
+    def set_write_buffer_limits(self, *_: int, **__: int) -> None:
         """There is no buffer."""
 
     def pause_reading(self) -> None:
@@ -64,6 +71,22 @@ class Wire:
 
     def resume_reading(self) -> None:
         """Nothing is read."""
+
+
+def client_socket(wire: Wire) -> ClientSocket:
+    """A client's socket, open."""
+    socket = ClientSocket(ServerProtocol(state=State.OPEN), cast("Any", None), ping_interval=None, late=lambda _: 0.0)
+    socket.request = cast("Any", object())
+    Connection.connection_made(socket, cast("Any", wire))
+    return socket
+
+
+def upstream_socket(wire: Wire) -> UpstreamSocket:
+    """Gemini's socket, open."""
+    socket = UpstreamSocket(ClientProtocol(parse_uri("ws://gemini"), state=State.OPEN), ping_interval=None)
+    socket.response = cast("Any", object())
+    Connection.connection_made(socket, cast("Any", wire))
+    return socket
 
 
 class Relayed:
@@ -76,15 +99,8 @@ class Relayed:
     def __init__(self) -> None:
         self.posted: list[on.Event] = []
         self.client_wire, self.upstream_wire = Wire(), Wire()
-        self.client = ClientSocket(
-            ServerProtocol(state=State.OPEN), cast("Any", None), ping_interval=None, late=lambda _: 0.0
-        )
-        self.client.request = cast("Any", object())
-        protocol = ClientProtocol(parse_uri("ws://gemini"), state=State.OPEN)
-        self.gemini = UpstreamSocket(protocol, ping_interval=None)
-        self.gemini.response = cast("Any", object())
-        Connection.connection_made(self.client, cast("Any", self.client_wire))
-        Connection.connection_made(self.gemini, cast("Any", self.upstream_wire))
+        self.client = client_socket(self.client_wire)
+        self.gemini = upstream_socket(self.upstream_wire)
         self.inputs, self.outbox = Inputs(0, 120.0), Outbox(1, 4 << 20)
         self.lease = SimpleNamespace(name="conversations/c", in_doubt=False)
         self.metrics = SimpleNamespace()
@@ -101,11 +117,11 @@ class Relayed:
         return Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=False)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """All its tasks, each at the point where it waits for what comes."""
-        upstream = Upstream(self.gemini)
+    async def running(self, ours: Socket | None = None, gemini: Socket | None = None) -> AsyncIterator[None]:
+        """All its tasks, each at the point where it waits for what comes; sockets of another kind may be given."""
+        client_side, upstream = ours or self.client, Upstream(gemini or self.gemini)
         intake = Intake(self.inputs, self.outbox, SpeechDetector(), self.posted.append, cast("Any", self.metrics))
-        client = ClientLink(self.client, self.outbox, None, first_here=True, lease=cast("Any", self.lease))
+        client = ClientLink(client_side, self.outbox, None, first_here=True, lease=cast("Any", self.lease))
         link = UpstreamLink(
             cast("Any", None),
             dialler=cast("Any", None),
@@ -119,7 +135,7 @@ class Relayed:
         self.inputs.start(START)
         client.welcome({"type": "session:started"})
         work = [
-            intake.read(self.client),
+            intake.read(client_side),
             client.write(),
             self.inputs.feed(upstream, cast("Any", self.lease)),
             link._read(upstream),
@@ -194,6 +210,57 @@ async def test_a_frame_to_the_client(relayed: Relayed) -> None:
     assert all(frame.endswith(REPLY) for frame in written)
     assert [type(event) for event in relayed.posted] == [on.AnswerBegan], "once an answer, not once a frame"
     assert spent <= MOST_DOWN, f"{spent:.1f} calls a frame"
+
+
+class PicowsWire:
+    """What picows would send with: it remembers."""
+
+    is_client_side = is_close_frame_sent = False
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.pings = 0
+        self.underlying_transport = Wire()
+
+    def send(self, _kind: WSMsgType, message: bytes) -> None:
+        """Remember a message."""
+        self.sent.append(message)
+
+    def send_reuse_external_bytearray(self, _kind: WSMsgType, framed: bytearray, offset: int) -> None:
+        """Remember a message of any size."""
+        self.sent.append(bytes(framed[offset:]))
+
+    def send_ping(self, _message: bytes) -> None:
+        """Count it."""
+        self.pings += 1
+
+
+def bring(socket: PicowsSocket, frame: WSFrame, count: int) -> None:
+    """A frame has come, several times."""
+    for _ in range(count):
+        socket.on_ws_frame(cast("Any", None), frame)
+
+
+async def test_the_same_on_picows() -> None:
+    """Both ways, without what is compiled."""
+    sockets, wires = [PicowsSocket(Limits(1 << 20, 1.0)) for _ in range(2)], [PicowsWire() for _ in range(2)]
+    for socket, wire in zip(sockets, wires, strict=True):
+        socket.on_ws_connected(cast("Any", wire))
+    conversation = Relayed()
+    spoken = _make_test_ws_frame(WSMsgType.BINARY, VOICE, fin=True, rsv1=False)
+    answered = _make_test_ws_frame(WSMsgType.TEXT, conversation.answered()[4:], fin=True, rsv1=False)
+    async with conversation.running(*sockets):
+        for socket, out, frame, most in (
+            (sockets[0], wires[1], spoken, MOST_UP_PICOWS),
+            (sockets[1], wires[0], answered, MOST_DOWN_PICOWS),
+        ):
+            brought = partial(bring, socket, frame)
+            brought(WARM)
+            said = len(out.sent)
+            spent = calls(partial(brought, COUNTED)) / COUNTED
+            assert len(out.sent) - said == COUNTED, "one write a frame, at once"
+            assert spent <= most, f"{spent:.1f} calls a frame"
+    assert 1 <= wires[0].pings <= (WARM + COUNTED) * len(REPLY) // (32 * 1024)
 
 
 async def test_what_is_kept_of_a_frame(relayed: Relayed) -> None:
