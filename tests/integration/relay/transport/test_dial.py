@@ -146,6 +146,5 @@ async def test_tls(transport: Transport) -> None:
         socket.abort()
         with pytest.raises(OSError, match=r"(?i)certificate"):
             await transport.dial(url, dialling(tls=ssl.create_default_context()))
-        elsewhere = url.replace("localhost", "127.0.0.2")
-        with pytest.raises(OSError, match=r"."):
-            await transport.dial(elsewhere, dialling(tls=trusting))
+        with pytest.raises(OSError, match=r"(?i)certificate"):
+            await transport.dial(url.replace("localhost", "127.1"), dialling(tls=trusting))  # the same place
