@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-INTERVAL: Final = 0.25
+INTERVAL: Final = 0.1
 """Seconds between two looks at the event loop."""
 _KEPT: Final = 300.0
 """Seconds for which lateness is remembered; nothing is judged by more."""
 _WINDOW: Final = 10.0
 """Seconds over which `Lateness.lag` is a mean."""
+_NOISE: Final = 0.25
+"""Seconds that any process may be late."""
 _NOTABLE: Final = 0.01
 """Seconds; less is a timer's own precision."""
 
@@ -67,7 +69,7 @@ def forgivable(lasted: float, late: float) -> bool:
         lasted: How many seconds it was tried.
         late: How many of them this process was late.
     """
-    return late >= max(1.0, lasted / 4)
+    return late >= max(_NOISE, lasted / 4)
 
 
 class Overload:

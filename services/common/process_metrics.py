@@ -31,7 +31,7 @@ class Process:
         built.labels(service, importlib.metadata.version("filo"), platform.python_version()).set(1)
         self._lag = Histogram(
             "filo_event_loop_lag_seconds",
-            "How much later than asked for the event loop came back, measured four times a second.",
+            "How much later than asked for the event loop came back, measured ten times a second.",
             buckets=_LAGS,
             registry=registry,
         )
