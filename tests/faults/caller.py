@@ -94,7 +94,14 @@ class Caller:
     @property
     def completed(self) -> int:
         """The newest turn that is told to be complete."""
-        return max((e.turn for e in self.events if isinstance(e, told.TurnComplete | told.TurnMissed)), default=0)
+        done = (e.turn for e in self.events if isinstance(e, told.TurnComplete | told.TurnMissed))
+        return max(done, default=self.greeted)
+
+    @property
+    def greeted(self) -> int:
+        """How many turns were complete when it came: who names nothing that it has seen is told so in the greeting."""
+        first = self.events[0] if self.events else None
+        return first.turn if isinstance(first, told.SessionResumed) else 0
 
     @property
     def over(self) -> Over | None:

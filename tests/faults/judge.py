@@ -36,9 +36,11 @@ def _spoken(lines: Sequence[str]) -> list[list[int]]:
     return [[first, end - 1] for first, end in zip([0, *ends], ends, strict=False)]
 
 
-def turns(events: Sequence[Event], count: int) -> Iterator[str]:
-    """Whether each of so many turns was told to be complete, once."""
+def turns(events: Sequence[Event], count: int, greeted: int = 0) -> Iterator[str]:
+    """Whether each of so many turns was told to be complete, once; the newest before a newcomer in its greeting."""
     done = [event.turn for event in events if isinstance(event, told.TurnComplete | told.TurnMissed)]
+    if greeted and greeted not in done:
+        done = sorted([*done, greeted])
     if done != list(range(1, count + 1)):
         yield f"the turns {done} were told to be complete, not 1 to {count}"
 

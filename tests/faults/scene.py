@@ -140,7 +140,7 @@ class Scene:
         out.restarts = sum(isinstance(event, told.TurnRestarted) for event in events)
         out.gap = judge.gap(events)
         out.problems += judge.context(account, self.speaker)
-        out.problems += judge.turns(events, len(self.speaker.lines))
+        out.problems += judge.turns(events, len(self.speaker.lines), greeted=self.caller.greeted)
         out.problems += judge.answers(events) if cell.hears_all else ()
         out.problems += judge.inputs(events)
         greetings, runs = judge.greetings(events), len({*self.first.tool_runs, *self.caller.tool_runs})
