@@ -202,9 +202,9 @@ class TrainingRun:
         unfinished = len(record.turns) > len(record.completed)  # its answer may be told as soon as the socket opens
         await met.talk.until(lambda: met.hearing.open)
         lines = [self._prospect.speak(turn.disturbances) for turn in record.turns]
-        self._tell_takeover(record.turns)
         if spec.no_resume and self._goes_on and record.turns:
             return endings.orphaned(len(record.turns))
+        self._tell_takeover(record.turns)
         if unfinished:
             await self._go_on(met, record.turns[-1], lines[-1])
         for number in range(len(record.turns) + 1, spec.turns + 1):

@@ -153,6 +153,7 @@ async def test_a_run_without_resumption_ends_with_its_simulator(
     assert ended.outcome == pb.OUTCOME_LOST
     assert ended.reason.startswith("The simulator ended in turn 4"), ended.reason
     assert ended.reason.endswith("this run does not resume.")
+    assert not ended.report.takeovers, "nobody has gone on with it"
     assert "turns_completed" in {check.name for check in ended.report.checks if not check.passed}
 
 
