@@ -27,8 +27,6 @@ from websockets.typing import Subprotocol
 from services.relay import sockets
 from services.relay.transport.picows_socket import Limits, PicowsSocket
 
-_LOG: Final = logging.LoggerAdapter(logging.getLogger("picows"), {})
-"""An adapter, since picows makes a logger for each connection of a plain one."""
 _READ_BUFFER: Final = 4 * 1024
 """Bytes for each socket to begin with; it grows with what comes."""
 _SEEN_WHOLE: Final = 2
@@ -37,6 +35,17 @@ _TLS_BUFFER: Final = 32 * 1024
 """Bytes for each direction of a TLS connection; left to itself it takes 257 KiB for each."""
 _UNASKED: Final = ("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol")
 """What a server may not answer, where it was not offered."""
+
+
+class _Quiet(logging.LoggerAdapter[logging.Logger]):
+    """An adapter, since of a plain logger picows makes one for each connection; what a peer does wrong is no error."""
+
+    def error(self, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - as in the library
+        """Tell it to who debugs."""
+        self.debug(msg, *args, **kwargs)
+
+
+_LOG: Final = _Quiet(logging.getLogger("picows"), {})
 
 
 class _ClientSocket(PicowsSocket):

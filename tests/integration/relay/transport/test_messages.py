@@ -117,6 +117,14 @@ async def test_what_is_too_large_is_refused(pair: Pair, sends: Callable[[Peer], 
     await _is_over(pair)
 
 
+async def test_a_length_is_enough(pair: Pair) -> None:
+    """What says that it is endless is not waited for."""
+    whole = encoded(BINARY, bytes(70_000), fin=True, rsv=0, masks=pair.peer.masks)
+    pair.peer.writer.write(whole[:2] + (1 << 40).to_bytes(8) + whole[10:500])
+    assert (await pair.peer.closed())[0] == 1009
+    await _is_over(pair)
+
+
 class Sent(NamedTuple):
     """One frame that a peer sends, and that it may not."""
 
