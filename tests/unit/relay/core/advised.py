@@ -166,6 +166,7 @@ class AdvisedWorld(World):
         super().attach()
         self.typed.clear()  # what it is sent again, it is not told that it was typed
         given = [item for item in self.items.values() if item.state is FeedbackState.DELIVERED]
+        self.overtaken = {item.id for item in given if "overtaken" in item.detail}
         newest = {item.turn: item for item in given}  # of two for one turn the newer one had taken the other's place
         self.delivered = {item.id for item in (given if self.wish is FeedbackPolicy.APPEND else newest.values())}
         stored = {item.id: item.turn for item in self.items.values() if item.turn}
@@ -202,7 +203,7 @@ class AdvisedWorld(World):
         live = {number for number in (*gemini.advice, gemini.instructed) if number and self.served[number] == turn}
         assert len(live - self.overtaken) <= 1 or self.wish is FeedbackPolicy.APPEND, "two items for one turn"
         assert not live or max(live, key=int) not in self.overtaken, "an older item has taken the place of a newer one"
-        mine = {number for number in self.delivered if self.served[number] == turn}
+        mine = {number for number in self.delivered - self.overtaken if self.served[number] == turn}
         assert mine <= {*gemini.advice, gemini.instructed}, "what was delivered for this turn is not there"
 
     def turn_is_over(self, inputs: list[int]) -> None:
@@ -212,6 +213,7 @@ class AdvisedWorld(World):
         held = [number for number in (*gemini.advice, gemini.instructed) if number]
         cost = sum(tokens(self.items[number]) for number in held)
         self.post(on.UsageCounted(Usage(100 + INPUT_TOKENS * len((*gemini.context, *inputs)) + cost, 0)))
+        assert self.delivered.issubset(held), "a usage was counted, and what is gone is not said to be removed"
         super().turn_is_over(inputs)
 
     def issue_handle(self) -> None:
