@@ -1,7 +1,8 @@
 """A numbered log that one reader follows and another may take up again: the delivery rule's one piece of code.
 
-*Keep what is not yet covered; after a reconnect send it again, in order, once.* Upwards it holds the client's inputs
-until a stored turn covers them, downwards the relay's messages until a client that comes back can no longer miss them.
+*Keep what is not yet covered; after a reconnect send it again, in order, once.* It holds the relay's messages until a
+client that comes back can no longer miss them. The client's inputs are kept by the same rules, packed, in
+`upstream.reel`.
 """
 
 import asyncio

@@ -6,19 +6,15 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Final
 
-from msgspec import Struct
-
 from services.relay.client.speech import Sound
 from services.relay.core.model import START, Consumed, Mark
 from services.relay.lease import Lease
-from services.relay.log import Log
 from services.relay.upstream import wire
 from services.relay.upstream.connection import Upstream
+from services.relay.upstream.reel import OVERHEAD, Input, Reel
 
 _BYTES_A_SECOND: Final = 32_000
 _FRAMES_A_SECOND: Final = 50
-_OVERHEAD: Final = 64
-"""What an input costs besides its payload, so that empty ones are bounded too."""
 SILENCE_KEPT: Final = 2.0
 """Seconds of silence that are sent again before what sounds: room for a beginning too soft to be heard here."""
 PRESSED: Final = 500
@@ -27,15 +23,6 @@ _RELIEVED: Final = 100
 """Inputs that may still wait when it need not wait any more."""
 _BURST: Final = 8
 """Messages in a row, after which the other conversations of the relay get their turn."""
-
-
-class _Input(Struct, frozen=True, gc=False):
-    """One input: a frame of audio as it came, or a message that is ready for the wire."""
-
-    seq: int
-    payload: bytes
-    is_audio: bool
-    sound: Sound
 
 
 class Inputs:
@@ -58,8 +45,9 @@ class Inputs:
         self.last_seq = covered_seq
         self.sent = Mark(0, covered_seq)
         self.spoken = 0.0
-        self._log: Log[_Input] = Log()
-        self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * _OVERHEAD))
+        self._reel = Reel()
+        self._changed = asyncio.Event()
+        self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * OVERHEAD))
         self._sending = False
         self._ever_sent = 0
         self._control: deque[tuple[bytes, bool]] = deque()
@@ -73,12 +61,12 @@ class Inputs:
     @property
     def weight(self) -> int:
         """Bytes of audio that are kept."""
-        return self._log.weight
+        return self._reel.weight
 
     @property
     def newest(self) -> Mark:
         """The newest input, sent or not."""
-        return Mark(self._log.last, self.last_seq)
+        return Mark(self._reel.last, self.last_seq)
 
     @property
     def waiting(self) -> bool:
@@ -118,17 +106,16 @@ class Inputs:
             How many older frames of audio had to be dropped.
         """
         self.last_seq = seq
-        weight = len(payload) + _OVERHEAD if is_audio else 0
-        item = _Input(seq, payload, is_audio, sound)
-        position = self._log.append(item, weight)
+        item = Input(seq, payload, is_audio, sound)
+        position = self._reel.append(item)
         if not self._passed_on(position, item):
-            self._log.wake()
-        return self._log.trim(self._most) if self._log.weight > self._most else 0
+            self._changed.set()
+        return self._reel.trim(self._most) if self._reel.weight > self._most else 0
 
     @property
     def pressed(self) -> bool:
         """Whether the connection takes less than the client sends."""
-        return self._sending and self._log.last - self.sent.position > PRESSED
+        return self._sending and self._reel.last - self.sent.position > PRESSED
 
     def when_relieved(self, then: Callable[[], None]) -> None:
         """Call this once when the connection has taken most of what waits, or is not sent to any more."""
@@ -152,13 +139,13 @@ class Inputs:
         """
         self.sent = self._past_silence(after, heard=heard)
         self._sending = True
-        self._log.wake()
+        self._changed.set()
 
     def _past_silence(self, after: Mark, *, heard: bool) -> Mark:
         """Where to begin instead: shortly before the first input that sounds, or that was never sent."""
-        silence: list[tuple[int, _Input]] = []
+        silence: list[tuple[int, Input]] = []
         sounds = False
-        for position, item in takewhile(lambda entry: entry[0] <= self._ever_sent, self._log.items(after.position)):
+        for position, item in takewhile(lambda entry: entry[0] <= self._ever_sent, self._reel.items(after.position)):
             if item.sound is not Sound.SILENCE:
                 sounds = True
                 break
@@ -178,7 +165,7 @@ class Inputs:
 
     def forget(self, through: int) -> None:
         """Inputs up to this position are covered."""
-        self._log.forget(through)
+        self._reel.forget(through)
 
     def send_control(self, message: bytes, *, advice: bool = False) -> None:
         """Send a message that is not a client's input, before the inputs that wait.
@@ -188,7 +175,7 @@ class Inputs:
             advice: It brings advice to the agent; where it is, the connection may be asked.
         """
         self._control.append((message, advice))
-        self._log.wake()
+        self._changed.set()
 
     async def feed(self, upstream: Upstream, lease: Lease | None = None) -> None:
         """Send to a connection until cancelled; a slow one slows this down.
@@ -210,7 +197,7 @@ class Inputs:
                 message, advice = self._control.popleft()
                 self._advised_at = self._index if advice else self._advised_at
                 await upstream.send(message)
-            elif self._sending and (entry := self._log.after(self.sent.position)):
+            elif self._sending and (entry := self._reel.after(self.sent.position)):
                 await self._send(upstream, *entry)
             else:
                 await self._rest(upstream, lease)
@@ -219,11 +206,12 @@ class Inputs:
         """Nothing is left to send: what comes next may go straight to the connection."""
         self._resting = lambda message: (lease is None or not lease.in_doubt) and upstream.send_now(message)
         try:
-            await self._log.wait()
+            self._changed.clear()
+            await self._changed.wait()
         finally:
             self._resting = None
 
-    def _passed_on(self, position: int, item: _Input) -> bool:
+    def _passed_on(self, position: int, item: Input) -> bool:
         """Send the newest input at once, with no task in between, if nothing waits before it; whether that was done."""
         if self._resting is None or not self._sending or self._control or position != self.sent.position + 1:
             return False
@@ -232,13 +220,13 @@ class Inputs:
         self._note(position, item)
         return True
 
-    async def _send(self, upstream: Upstream, position: int, item: _Input) -> None:
+    async def _send(self, upstream: Upstream, position: int, item: Input) -> None:
         self._note(position, item)
         await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
-        if self._log.last - self.sent.position < _RELIEVED:
+        if self._reel.last - self.sent.position < _RELIEVED:
             self._relieve()
 
-    def _note(self, position: int, item: _Input) -> None:
+    def _note(self, position: int, item: Input) -> None:
         self.sent = Mark(position, item.seq)
         self._ever_sent = max(self._ever_sent, position)
         self._index += 1
