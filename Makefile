@@ -128,6 +128,10 @@ bench-relay: $(READY) $(PROGRAMS) ## measure what a relayed audio message costs,
 bench-rotating: $(READY) ## measure whether rotations in a tenth of the conversations are felt in the others
 	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.rotating $(ARGS)
 
+.PHONY: bench-turning
+bench-turning: $(READY) ## measure what a turn costs the relay, apart from its frames
+	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.turning $(ARGS)
+
 .PHONY: bench-growing
 bench-growing: $(READY) ## measure how the price of a message grows from ten conversations to a thousand
 	@PYTHONPATH=.:gen $(BIN)/python -m bench.relay.growing $(ARGS)
