@@ -207,28 +207,8 @@ def _rotation_bench() -> str:
     return rotation_table.table(json.loads(ROTATIONS.read_text(encoding="utf-8")))
 
 
-def _handles_bench(drawn: Callable[[Mapping[str, Any]], str]) -> str:
-    return drawn(json.loads((_RESULTS / "handles.json").read_text(encoding="utf-8")))
-
-
-def _relay_bench() -> str:
-    return relay_table.table(json.loads((_RESULTS / "relay.json").read_text(encoding="utf-8")))
-
-
-def _relay_ratios() -> str:
-    return relay_table.ratios(json.loads((_RESULTS / "relay.json").read_text(encoding="utf-8")))
-
-
-def _relay_rotating() -> str:
-    return relay_table.rotating(json.loads((_RESULTS / "relay-rotating.json").read_text(encoding="utf-8")))
-
-
-def _relay_growing() -> str:
-    return relay_table.growing(json.loads((_RESULTS / "relay-growing.json").read_text(encoding="utf-8")))
-
-
-def _relay_soak(drawn: Callable[[Mapping[str, Any]], str]) -> str:
-    return drawn(json.loads((_RESULTS / "relay-soak.json").read_text(encoding="utf-8")))
+def _bench(file: str, drawn: Callable[[Mapping[str, Any]], str]) -> str:
+    return drawn(json.loads((_RESULTS / file).read_text(encoding="utf-8")))
 
 
 _RESULTS: Final = Path(__file__).resolve().parent.parent / "bench/results"
@@ -243,20 +223,20 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "emulator-closes": _emulator_closes,
         "emulator-models": _emulator_models,
         "handles-access": partial(_access, handles_access.TABLE),
-        "handles-bench": partial(_handles_bench, handles_table.table),
-        "handles-bench-run": partial(_handles_bench, handles_table.run),
+        "handles-bench": partial(_bench, "handles.json", handles_table.table),
+        "handles-bench-run": partial(_bench, "handles.json", handles_table.run),
         "handles-errors": _handles_errors,
         "handles-judgement": _handles_judgement,
         "handles-limits": _handles_limits,
         "handles-sqlite": _handles_sqlite,
         "relay-access": partial(_access, relay_access.TABLE),
-        "relay-bench": _relay_bench,
-        "relay-growing": _relay_growing,
+        "relay-bench": partial(_bench, "relay.json", relay_table.table),
+        "relay-growing": partial(_bench, "relay-growing.json", relay_table.growing),
         "relay-models": _relay_models,
-        "relay-ratios": _relay_ratios,
-        "relay-rotating": _relay_rotating,
-        "relay-soak": partial(_relay_soak, relay_table.soak),
-        "relay-soak-run": partial(_relay_soak, relay_table.soak_run),
+        "relay-ratios": partial(_bench, "relay.json", relay_table.ratios),
+        "relay-rotating": partial(_bench, "relay-rotating.json", relay_table.rotating),
+        "relay-soak": partial(_bench, "relay-soak.json", relay_table.soak),
+        "relay-soak-run": partial(_bench, "relay-soak.json", relay_table.soak_run),
         "relay-states": _relay_states,
         "relay-upstream-closes": _relay_upstream_closes,
         "rotation-bench": _rotation_bench,

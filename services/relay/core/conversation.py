@@ -205,7 +205,7 @@ class Conversation:
         self._out += [*self._dialogue.handle(event), *self._upstreams.counted(event, now)]
 
     def _upstream_prepared(self, event: on.UpstreamPrepared, now: float) -> None:
-        self._upstreams.prepared(now, stands=event.stands)
+        self._upstreams.connection.prepared(now, stands=event.stands)
 
     def _upstream_ready(self, event: on.UpstreamReady, now: float) -> None:
         self._advisor.opened(self._upstreams.resumed, event.told, with_live=self.coverage.advised)

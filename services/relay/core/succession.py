@@ -6,7 +6,6 @@ what of it is covered, it reads from the dialogue. When no further connection is
 """
 
 import math
-from dataclasses import dataclass
 
 from services.relay.core import effects as do
 from services.relay.core import events as on
@@ -14,6 +13,7 @@ from services.relay.core import notices as tell
 from services.relay.core.capabilities import Capability
 from services.relay.core.connection import Connection
 from services.relay.core.dialogue import Dialogue
+from services.relay.core.hopeless import Hopeless, out_of_dials, refused
 from services.relay.core.model import START, Continuity, Mark, Policy, RotationReason, UpstreamHandle
 from services.relay.core.presence import Presence
 from services.relay.core.resume_check import Compression, ResumeCheck
@@ -28,19 +28,6 @@ from services.relay.core.rotation import (
 )
 from services.relay.core.states import Phase, Signal, step
 from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
-
-
-@dataclass(frozen=True, slots=True)
-class Hopeless:
-    """No further connection is to be had.
-
-    Args:
-        message: Why, for the client.
-        farewell: What its socket is closed with.
-    """
-
-    message: str
-    farewell: do.Farewell
 
 
 class Succession:
@@ -121,9 +108,7 @@ class Succession:
 
     def _dial(self, now: float, *, planned: bool) -> None:
         if self._budget.spent:
-            silent = self._replacing is RotationReason.STALL
-            message = "Gemini does not answer" if silent else "Gemini cannot be reached"
-            self.hopeless = Hopeless(message, do.Farewell.UPSTREAM_UNAVAILABLE)
+            self.hopeless = out_of_dials(self._replacing)
             return
         self.phase = step(self.phase, Signal.DIAL)
         if self._coverage.uncovered and not self._capability.mid_session_content:
@@ -169,10 +154,6 @@ class Succession:
         if due is not None and due.reason is RotationReason.FALSE_RESUME:
             self._drop_handle("the resume was false: the context had lost what was said")
         return self._out
-
-    def prepared(self, now: float, *, stands: bool) -> None:
-        """The next connection stands ready, or cannot be had."""
-        self.connection.prepared(now, stands=stands)
 
     # Replaced.
 
@@ -287,7 +268,7 @@ class Succession:
 
     def _after_loss(self, decision: Decision, why: str, now: float) -> None:
         if decision is Decision.FATAL:
-            self.hopeless = Hopeless(f"Gemini refused: {why}", do.Farewell.UPSTREAM_REFUSED)
+            self.hopeless = refused(why)
             return
         lost = self.phase is Phase.LIVE
         if decision is Decision.FRESH:
