@@ -202,6 +202,7 @@ async def fleet(directory: Path, database: Server | None = None, **settings: str
         "FILO_EMULATOR_CONTROL_ADDRESS": where[3],
         "FILO_RELAY_UPSTREAM_URL": f"wss://{where[2]}",
         "FILO_RELAY_UPSTREAM_CA": str(directory / "emulator-ca.pem"),
+        "FILO_RELAY_TRANSPORT": os.environ.get("FILO_RELAY_TRANSPORT", ""),
         "GEMINI_API_KEY": "emulator",
         **settings,
     }
