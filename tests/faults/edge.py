@@ -24,7 +24,7 @@ from tests.faults.table import SETTLED, Point
 TAKEN_OVER: Final = 4409
 _PART: Final = slice(8)
 """Pieces of speech of which Gemini transcribes something."""
-_OPENING: Final = 0.15
+_OPENING: Final = 0.6
 """Seconds for which Gemini leaves a setup unanswered, so that it can be caught in it."""
 
 
