@@ -102,7 +102,7 @@ class Settings:
     summary_model: str = ""
     outbox_bytes: int = 4 * 1024 * 1024
     conversations: int = 1000
-    overloaded_lag: float = 0.2
+    overloaded_lag: float = 0.5
     session_metrics: int = 500
     transport_library: str = "websockets"
     transport: Transport = Transport()  # noqa: RUF009 - frozen
