@@ -18,14 +18,17 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Side, State
 from websockets.typing import Subprotocol
 
 from services.common.lateness import Late, patience
 from services.relay import sockets
 from services.relay.transport.delivery import Delivery, is_sign, sign
+from services.relay.transport.framing import Masking, frame
 
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_MASKING: Final = Masking()
+"""Of all connections to Gemini, so that none keeps masks of its own."""
 _MOST_PARTS: Final = 1024
 """Fragments of one message; a bound for messages that are cut into nothing."""
 
@@ -38,6 +41,7 @@ class Straight(Delivery, Connection):
         self._parts: list[bytes] = []
         self._text = False
         self._held = False
+        self._framed = _MASKING.frame if self.protocol.side is Side.CLIENT else frame
         self._drop: asyncio.TimerHandle | None = None
 
     @property
@@ -71,11 +75,7 @@ class Straight(Delivery, Connection):
         """Send one message without waiting; tells whether it was sent."""
         if self.paused or self.protocol.state is not State.OPEN:
             return False
-        if text:
-            self.protocol.send_text(message)
-        else:
-            self.protocol.send_binary(message)
-        self.send_data()
+        self.transport.write(self._framed(message, text=text))
         return True
 
     async def send(self, message: Any, *, text: bool | None = None) -> None:  # noqa: ANN401 - as in the library

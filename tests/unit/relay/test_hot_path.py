@@ -42,7 +42,7 @@ REPLY: Final = bytes(range(240)) * 4
 WARM, COUNTED = 20, 100
 PING: Final = 0x89
 """How a ping's frame begins."""
-MOST_UP, MOST_DOWN = 102, 83
+MOST_UP, MOST_DOWN = 86, 72
 """Calls, of Python and of C, for one frame on its way to Gemini, and for one on its way to the client: a tenth more
 than they were when this was written, two thirds of them within websockets."""
 MOST_UP_PICOWS, MOST_DOWN_PICOWS = 43, 33
