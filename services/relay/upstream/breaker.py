@@ -8,6 +8,10 @@ A probe that succeeds closes it, and those who wait go, spread as before.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_MADE_UP: Final = 0.2
+"""Seconds of lateness that are made up for; so in no second go more than a fifth too many."""
 
 
 class BreakerState(StrEnum):
@@ -53,16 +57,23 @@ class Breaker:
         """Whether dials go through."""
         return BreakerState.OPEN if self._failures >= self._policy.failures else BreakerState.CLOSED
 
-    def wait(self, now: float) -> float:
+    def wait(self, now: float, since: float | None = None) -> float:
         """Ask for a dial.
+
+        Args:
+            now: Monotonic seconds.
+            since: When it was wanted first: a relay that comes back late makes up for dials that have waited for it.
 
         Returns:
             0.0 when it may go now, and is counted; otherwise seconds after which to ask again.
         """
         if now < self._free_at:
             return self._free_at - now
-        open_now = self.state is BreakerState.OPEN
-        self._free_at = now + (self._policy.probe_interval if open_now else 1.0 / self._policy.dials_a_second)
+        if self.state is BreakerState.OPEN:
+            self._free_at = now + self._policy.probe_interval
+        else:
+            waited = now if since is None else max(since, now - _MADE_UP)
+            self._free_at = max(self._free_at, waited) + 1.0 / self._policy.dials_a_second
         return 0.0
 
     def succeeded(self, now: float) -> None:

@@ -32,6 +32,13 @@ class Ticket:
     Args:
         wanted_by: Until when it should be made, monotonic seconds; the soonest goes first.
         purpose: What it is for.
+
+    Attributes:
+        hurried: Told when it is wanted sooner, while it waits.
+        wake: Set when it may go, or has to sleep for all who wait.
+        since: When it began to wait.
+        pause: Seconds to sleep before another look.
+        granted: It may go.
     """
 
     def __init__(self, wanted_by: float, purpose: Purpose) -> None:
@@ -39,6 +46,9 @@ class Ticket:
         self.purpose = purpose
         self.hurried: Callable[[], None] | None = None
         self.wake = asyncio.Event()
+        self.since = 0.0
+        self.pause = 0.0
+        self.granted = False
 
     def hurry(self, wanted_by: float) -> None:
         """It is wanted sooner than it was."""
@@ -99,7 +109,7 @@ class Gate:
             if not over:
                 over = True
                 self.active -= 1
-                self._nudge()
+                self._let_go()
 
         try:
             yield done
@@ -114,28 +124,29 @@ class Gate:
             self._breaker.failed()
 
     async def _turn(self, ticket: Ticket) -> None:
-        """Only the first of those who wait asks the breaker; the others are woken when they may be the first."""
+        """Wait until it is its turn. The first of those who wait sleeps for all of them where the breaker says so."""
+        ticket.since, ticket.granted, ticket.pause = self._clock.monotonic(), False, 0.0
         self._places[ticket] = next(self._numbers)
         ticket.hurried = lambda: self._queued(ticket)
         self._queued(ticket)
         try:
-            while True:
-                if self._first() is not ticket or self.active >= self._most:
+            while not ticket.granted:
+                if ticket.pause > 0:
+                    pause, ticket.pause = ticket.pause, 0.0
+                    await self._clock.sleep(pause)
+                    self._let_go()
+                else:
                     ticket.wake.clear()
                     await ticket.wake.wait()
-                elif (wait := self._breaker.wait(self._clock.monotonic())) > 0:
-                    await self._clock.sleep(wait)
-                else:
-                    break
-            self.active += 1
-        finally:
-            ticket.hurried = None
-            del self._places[ticket]
-            self._nudge()
+        except asyncio.CancelledError:
+            self.active -= ticket.granted
+            self._places.pop(ticket, None)
+            self._let_go()
+            raise
 
     def _queued(self, ticket: Ticket) -> None:
         heapq.heappush(self._queue, (ticket.wanted_by, self._places[ticket], ticket))
-        self._nudge()
+        self._let_go()
 
     def _first(self) -> Ticket | None:
         while self._queue:
@@ -145,7 +156,16 @@ class Gate:
             heapq.heappop(self._queue)
         return None
 
-    def _nudge(self) -> None:
-        first = self._first()
-        if first is not None:
+    def _let_go(self) -> None:
+        """Let all go that may, at once: on a loop that is late, one after another would be a few in a second."""
+        while self.active < self._most and (first := self._first()) is not None:
+            pause = self._breaker.wait(self._clock.monotonic(), first.since)
+            if pause > 0:
+                first.pause = pause
+            else:
+                first.granted, first.hurried = True, None
+                del self._places[first]
+                self.active += 1
             first.wake.set()
+            if pause > 0:
+                return

@@ -146,6 +146,44 @@ async def test_the_breaker_says_how_many_go_in_a_second() -> None:
     await drained(queue)
 
 
+async def test_a_gate_that_comes_back_late_lets_all_go_that_should_have_gone() -> None:
+    """At once, not one for each time that it comes back."""
+    queue = Queue(most=10, policy=BreakerPolicy(dials_a_second=50.0))
+    for name in "abcdefghij":
+        queue.dial(name)
+    await settled()
+    assert queue.gone == ["a"]
+    queue.clock.advance(0.1)
+    await settled()
+    assert queue.gone == list("abcdef")
+    queue.end(*"abcdef")
+    await drained_slowly(queue)
+    assert queue.gone == list("abcdefghij")
+
+
+async def drained_slowly(queue: Queue) -> None:
+    """Let the rest go, a tenth of a second after another."""
+    while queue.gate.active or queue.gate.waiting:
+        queue.clock.advance(0.1)
+        await settled()
+        queue.end(*queue.gone)
+        await settled()
+
+
+async def test_one_that_is_cancelled_in_the_moment_of_its_turn_takes_no_place() -> None:
+    """It was let go, and never went."""
+    queue = Queue()
+    queue.dial("a")
+    queue.dial("b")
+    queue.dial("c")
+    await settled()
+    queue.end("a")
+    while queue.gate.waiting == 2:  # noqa: ASYNC110 - the moment itself
+        await asyncio.sleep(0)
+    queue.tasks["b"].cancel()
+    assert await drained(queue) == ["a", "c"]
+
+
 async def test_a_dial_that_fails_gives_its_place_back() -> None:
     """Whatever ends it."""
     queue = Queue()
