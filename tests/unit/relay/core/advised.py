@@ -165,7 +165,11 @@ class AdvisedWorld(World):
         """A relay takes the conversation, and knows of the items what the store knows."""
         super().attach()
         self.typed.clear()  # what it is sent again, it is not told that it was typed
-        given = [item for item in self.items.values() if item.state is FeedbackState.DELIVERED]
+        given = [
+            item
+            for item in self.items.values()
+            if item.state is FeedbackState.DELIVERED and "no removal" not in item.detail
+        ]
         self.overtaken = {item.id for item in given if "overtaken" in item.detail}
         newest = {item.turn: item for item in given}  # of two for one turn the newer one had taken the other's place
         self.delivered = {item.id for item in (given if self.wish is FeedbackPolicy.APPEND else newest.values())}
@@ -182,6 +186,8 @@ class AdvisedWorld(World):
             assert self.served[change.id] == change.turn, "an item serves one turn"
             if "overtaken" in change.detail:
                 self.overtaken.add(change.id)
+            if "no removal" in change.detail:  # what a rebuilt session is told costs nothing here, and that misleads
+                self.delivered.discard(change.id)
         if change.state is FeedbackState.REMOVED and self.connection is not None:
             gemini = self.gemini
             assert change.id not in (*gemini.advice, gemini.instructed), "removed, and still there"
