@@ -5,11 +5,10 @@ The balancer is what stands before several relays in production. It can cut, and
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from filo.client import messages as told
@@ -118,7 +117,7 @@ class Cell:
     @property
     def tool_runs(self) -> int:
         """A relay's memo of a turn goes with the relay."""
-        return 1 if self.mishap is Mishap.CUT else 2
+        return 1 if self.mishap in {Mishap.CUT, Mishap.SECOND} else 2
 
     @property
     def hears_all(self) -> bool:
@@ -126,16 +125,8 @@ class Cell:
         return self.mishap is not Mishap.SECOND
 
 
-SENSELESS: Final[Mapping[tuple[Mishap, Point], str]] = MappingProxyType(
-    {
-        (
-            Mishap.SECOND,
-            Point.TOOL,
-        ): "the call was told to the first socket alone, and the second cannot answer it",
-    }
-)
-CELLS: Final = tuple(Cell(mishap, point) for mishap in Mishap for point in Point if (mishap, point) not in SENSELESS)
-"""All that make sense."""
+CELLS: Final = tuple(Cell(mishap, point) for mishap in Mishap for point in Point)
+"""Each makes sense."""
 
 
 class EdgeScene(Scene):

@@ -41,8 +41,7 @@ Stack = tuple[RunningRelay, RunningRelay]
 
 def excluded() -> list[tuple[str, table.Point, str]]:
     """What is not played: the row, the point, why."""
-    gemini = [(row.name, point, why) for row in table.ROWS for point, why in row.senseless.items()]
-    return gemini + [(mishap.value, point, why) for (mishap, point), why in edge.SENSELESS.items()]
+    return [(row.name, point, why) for row in table.ROWS for point, why in row.senseless.items()]
 
 
 @asynccontextmanager
