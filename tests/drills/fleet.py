@@ -44,7 +44,8 @@ frontend clients
   default_backend relays
 backend relays
   balance leastconn
-  option httpchk GET /ready
+  option httpchk
+  http-check send meth GET uri /ready ver HTTP/1.1 hdr Host relay
   timeout check 500ms
   default-server check inter 200ms fall 1 rise 1
   server a 127.0.0.1:{a}
