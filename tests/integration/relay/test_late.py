@@ -177,7 +177,7 @@ def test_a_load_balancer_is_told_why(ready: bool, full: bool, overloaded: bool, 
 async def test_a_pause_is_no_stall_and_shows(tmp_path: Path) -> None:
     """The process stands still for longer than Gemini may be silent: its answer is in the socket, nothing is lost."""
     policy = Policy(stall_after=0.6, stable_after=0.1)
-    async with running_relay(tmp_path, emulator={"speed": 1.0}, policy=policy, overloaded_lag=0.02) as relay:
+    async with running_relay(tmp_path, emulator={"speed": 1.0}, policy=policy, overloaded_lag=0.005) as relay:
         session = await relay.create()
         async with Client(relay.socket(session)) as client:
             await client.wait("session:started")
