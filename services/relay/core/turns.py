@@ -27,10 +27,24 @@ class _Progress:
     heard: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     answered_from: Mark | None = None
+    sent_by_then: Mark | None = None
     spoke_on: Mark | None = None
     began: Mark | None = None
     whole: bool = False
     interrupted: bool = False
+
+    @property
+    def together(self) -> Mark | None:
+        """Where the input of an answer to two utterances ends; None where the answer was to the first alone.
+
+        Gemini that hears the next utterance before its answer has begun puts the answer off without a word, and then
+        gives one to both. Had it heard that only afterwards, it would have been interrupted. So an answer that nobody
+        interrupted is to both, where all or some of the second had been sent by then.
+        """
+        sent, spoke_on = self.sent_by_then, self.spoke_on
+        if self.interrupted or sent is None or spoke_on is None or sent <= spoke_on:
+            return None
+        return sent
 
     @property
     def stage(self) -> Stage:
@@ -115,6 +129,8 @@ class Talk:
         Without a pause before it, after a turn that the client spoke into, it is what the client was saying already.
         """
         self._begins(after)
+        if self._turn.together is not None:  # the answer goes on, so the second utterance is in it, and this is a third
+            self._turn.answered_from, self._turn.spoke_on = self._turn.together, None
         goes_on, self._speaks_into = self._speaks_into and not paused, False
         another = self.unanswered or self._turn.answered_from is not None or (waiting and self._speaking)
         another = another and not goes_on
@@ -152,6 +168,7 @@ class Talk:
         self._unheard, self._doubts = False, True
         if self._turn.answered_from is None:
             self._turn.answered_from = max(self.boundary, min(sent, self._turn.spoke_on or sent))
+            self._turn.sent_by_then = sent
             self._speaking = self._speaks_into = False
 
     def said(self, text: str) -> None:
@@ -185,12 +202,14 @@ class Talk:
             return None
         if done.stage is Stage.QUIET:
             return None
-        self.boundary, self.began = done.answered_from or sent, done.began
+        together = done.together
+        self.boundary, self.began = together or done.answered_from or sent, done.began
         self.last += 1
         self.unanswered = bool(self._next.heard)
         self._speaks_into = done.interrupted
         self._turn, self._next = self._next, _Progress()
-        self._turn.began = self._turn.began or done.spoke_on
+        self._turn.began = self._turn.began or (done.spoke_on if together is None else None)
+        self._speaking = self._speaking and done.answered_from is not None
         self._unheard = False
         return Turn(
             number=self.last,

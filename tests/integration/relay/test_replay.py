@@ -114,3 +114,35 @@ async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay
         await gemini.until(lambda: len(second.inputs) == 1500)
         await speaking
         assert second.audio == said
+
+
+@pytest.mark.parametrize("interrupted", [False, True], ids=["one answer to both", "an answer to the first"])
+async def test_two_utterances_that_are_heard_at_once(relay: RunningRelay, gemini: Gemini, interrupted: bool) -> None:  # noqa: FBT001 - a case
+    """What Gemini's answer was to is sent to nobody again, and what it was not to is sent to the next connection."""
+    session = await relay.create()
+    speaker = Speaker(73)
+    first, second = spoken(speaker, 20), spoken(speaker, 30)
+    async with Client(relay.socket(session)) as client:
+        await client.wait("session:started")
+        await client.speak([*first, *[SILENCE] * 60])
+        await gemini.until(lambda: len(gemini.sessions[0].inputs) == 80)
+        await gemini.sessions[0].say(serverContent={"inputTranscription": {"text": "One."}})
+        await client.wait("transcript", role="user")
+        await client.speak(second)
+        await gemini.until(lambda: len(gemini.sessions[0].inputs) == 110)
+        await gemini.sessions[0].socket.close()
+        await client.wait("session:rotated")
+        hearing = gemini.sessions[1]
+        await gemini.until(lambda: len(hearing.inputs) == 110)
+        await hearing.say(serverContent={"inputTranscription": {"text": "One. Two."}})
+        await hearing.say(serverContent={"outputTranscription": {"text": "I see."}})
+        await hearing.say(serverContent={"interrupted" if interrupted else "generationComplete": True})
+        await hearing.say(serverContent={"turnComplete": True})
+        await hearing.handle()
+        covered = await client.wait("covered", turn=1)
+        assert covered["seq"] == (80 if interrupted else 110)
+        await hearing.socket.close()
+        await client.wait("session:rotated")
+        await client.speak([SILENCE])
+        await gemini.until(lambda: len(gemini.sessions) > 2 and gemini.sessions[2].audio[-1:] == [SILENCE])
+        assert gemini.sessions[2].audio == [*(second if interrupted else []), SILENCE]

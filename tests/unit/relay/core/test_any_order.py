@@ -213,10 +213,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.transcribe()
 
     @precondition(lambda self: self.live and self.live.heard and self.live.answering is None)
-    @rule(words=st.booleans())
-    def gemini_answers(self, words: bool) -> None:  # noqa: FBT001
-        """To all that it has heard of this utterance: where the next one begins, its ear and the relay's agree."""
-        self.world.answer()
+    @rule(words=st.booleans(), together=st.booleans())
+    def gemini_answers(self, words: bool, together: bool = False) -> None:  # noqa: FBT001, FBT002
+        """To all that it has heard of this utterance, or of two: where one begins, its ear and the relay's agree."""
+        self.world.answer(together=together)
         if words:
             self.world.post(on.AgentSaid("word "))
 
@@ -242,10 +242,12 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.live and self.live.answering and not self.live.calls)
     @rule()
     def gemini_has_said_all(self) -> None:
-        """The answer is whole."""
+        """The answer is whole, unless what is in its ear already stops it."""
         connection = self.live
         assert connection is not None
-        if not connection.interrupted:
+        if connection.hears_on:
+            self.world.interrupt()
+        elif not connection.interrupted:
             connection.whole = True
             self.world.post(on.GenerationCompleted())
 

@@ -322,13 +322,14 @@ def test_a_store_that_stays_away_ends_it_in_the_end() -> None:
 
 
 def test_two_utterances_that_waited_are_two_turns() -> None:
-    """After a gap both are sent at once: the answer is to the first, and the second is still to be sent after a cut."""
+    """After a gap both are sent at once: the second stops the answer to the first, and is to be sent after a cut."""
     scene = Scene().live().turn().gets_handle("h1")
     first, second = Mark(scene.position, scene.position), Mark(scene.position + 10, scene.position + 10)
     scene.let(on.SpeechBegan(first, waiting=True), on.SpeechBegan(second, waiting=True))
     scene.position += 20
     scene.let(on.UserHeard("first"))
-    scene.answers().completes()
+    scene.answers().let(on.Interrupted())
+    scene.completes()
     assert scene.core.talk.boundary == second
 
 

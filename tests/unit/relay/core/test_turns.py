@@ -106,7 +106,7 @@ def test_typed_text_into_an_answer_is_the_next_turns() -> None:
 
 @pytest.mark.parametrize("answering", [False, True], ids=["before the answer", "into the answer"])
 def test_two_utterances_are_two_for_the_next_connection_too(answering: bool) -> None:  # noqa: FBT001
-    """It hears both at once, and answers the first: the second is not taken to be answered with it."""
+    """It hears both at once, and the second stops the answer to the first: only that is taken to be answered."""
     it = talk()
     it.began_to_speak(mark(45))
     it.heard("one")
@@ -115,17 +115,69 @@ def test_two_utterances_are_two_for_the_next_connection_too(answering: bool) -> 
     it.began_to_speak(mark(50))
     it.cut()
     it.answer_began(mark(60))
+    it.interrupted()
     assert it.complete(mark(60)) is not None
     assert it.boundary == mark(50)
 
 
+def test_an_answer_that_nobody_interrupts_is_to_both_utterances() -> None:
+    """Gemini had heard the second before it began to answer: neither waits any more, and nothing is heard again."""
+    it = talk()
+    it.began_to_speak(mark(45))
+    it.heard("one")
+    it.began_to_speak(mark(50))
+    it.cut()
+    it.heard("one, two")
+    it.answer_began(mark(60))
+    assert it.complete(mark(64)) == Turn(5, "one, two", "", interrupted=False, covered_seq=160)
+    assert (it.boundary, it.began, it.stage) == (mark(60), None, Stage.QUIET)
+
+
+def test_speech_into_an_answer_to_two_utterances_is_the_next_turns() -> None:
+    """Where the answer goes on for so long that a third begins, the second was in it."""
+    it = talk()
+    it.heard("one")
+    it.began_to_speak(mark(50))
+    it.answer_began(mark(60))
+    it.began_to_speak(mark(75))
+    it.interrupted()
+    it.complete(mark(80))
+    assert it.boundary == mark(60)
+    it.answer_began(mark(90))
+    it.complete(mark(90))
+    assert it.boundary == mark(90)
+
+
+def test_a_second_utterance_that_was_not_sent_yet_is_not_answered() -> None:
+    """It waits for the answer's end, wherever that is noticed."""
+    it = talk()
+    it.heard("one")
+    it.began_to_speak(mark(60))
+    it.answer_began(mark(60))
+    it.complete(mark(70))
+    assert it.boundary == mark(60)
+
+
+def test_an_utterance_that_was_passed_over_waits_no_more() -> None:
+    """Gemini chose to say nothing to it: what begins while there is no connection is one utterance, not a second."""
+    it = talk()
+    it.began_to_speak(mark(41))
+    it.heard("hm")
+    it.complete(mark(50))
+    it.began_to_speak(mark(52), waiting=True)
+    it.answer_began(mark(60))
+    it.complete(mark(60))
+    assert it.boundary == mark(60)
+
+
 def test_speech_after_a_cut_is_not_what_was_heard_before_it() -> None:
-    """The next connection hears that again, and then this."""
+    """The next connection hears that again, and then this, into its answer."""
     it = talk()
     it.heard("one")
     it.cut()
     it.began_to_speak(mark(50))
     it.answer_began(mark(60))
+    it.interrupted()
     it.complete(mark(60))
     assert it.boundary == mark(50)
 
@@ -283,6 +335,8 @@ def test_whoever_speaks_into_an_answer_says_one_thing_however_its_end_is_noticed
         it.began_to_speak(mark(55), paused=paused)
         it.heard(" else?")
         it.answer_began(mark(70))
+        if paused:
+            it.interrupted()
         done = it.complete(mark(72))
         assert done is not None
         assert (done.user_text, done.covered_seq) == ("what else?", 100 + end)

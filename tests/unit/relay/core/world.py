@@ -36,6 +36,7 @@ class Connection:
         answering: Those that are being answered.
         whole: The answer is.
         interrupted: Or nothing more of it will come.
+        hears_on: It was told more of the next utterance than was in its ear when it began to answer: it will stop.
         handle_to_come: The context for which a handle is due.
         calls: The tools that it waits for.
     """
@@ -48,6 +49,7 @@ class Connection:
     answering: list[int] | None = None
     whole: bool = False
     interrupted: bool = False
+    hears_on: bool = False
     handle_to_come: tuple[int, ...] | None = None
     calls: set[str] = field(default_factory=set)
 
@@ -301,6 +303,8 @@ class World:
         It is another than the last, by Gemini's ear too, where that one was transcribed before or is being answered,
         and where both wait for a connection. Whoever hears them once more hears the same.
         """
+        if self.connection is not None and self.connection.hears_on:
+            self.interrupt()  # long before another pause is over
         before = Mark(self.taken, self.said)
         self.say(inputs)
         waiting, connection = not self.sending, self.connection
@@ -331,14 +335,20 @@ class World:
         self.transcribed_next |= connection.interrupted
         self.post(on.UserHeard("word "))
 
-    def answer(self) -> None:
-        """Gemini begins to answer all that it has heard of this utterance."""
+    def answer(self, *, together: bool = False) -> None:
+        """Gemini begins to answer all that it has heard of this utterance, or of two where it heard the second in time.
+
+        What it hears of the second only when it answers the first already will interrupt that answer.
+        """
         connection = self.connection
         assert connection is not None
         begun, heard = self.next_utterance, connection.heard
-        last = heard[-1] if begun is None or begun < heard[0] else min(begun, heard[-1])
+        last = heard[-1] if begun is None or begun < heard[0] or together else min(begun, heard[-1])
+        if together and begun is not None and begun < last:
+            self.next_utterance = None
         connection.answering = [number for number in heard if number <= last]
         connection.heard = [number for number in heard if number > last]
+        connection.hears_on = bool(connection.heard)
         self.answered, self.speaking = last, False
         self.post(on.AnswerBegan(self.sent))
 
@@ -347,6 +357,7 @@ class World:
         connection = self.connection
         assert connection is not None
         connection.interrupted = self.speaking = True
+        connection.hears_on = False
         self.post(on.Interrupted())
 
     def turn_is_over(self, inputs: list[int]) -> None:
@@ -354,6 +365,7 @@ class World:
         connection = self.connection
         assert connection is not None
         self.answered = inputs[-1]
+        self.speaking = self.speaking and connection.answering is not None
         connection.context += inputs
         connection.answering, connection.whole, connection.interrupted = None, False, False
         connection.handle_to_come = tuple(connection.context)
