@@ -99,10 +99,13 @@ def facts_recalled(case: Case) -> Finding | None:
 
 
 def facts_recalled_after_cuts(case: Case) -> Finding | None:
-    """The same, of the questions that are the first after a cut."""
-    turns = case.record.turns
-    before = [0, *(turn.disturbances for turn in turns)]
-    return _recalls([turn for turn, known in zip(turns, before, strict=False) if turn.disturbances > known])
+    """The same, of the questions that are the first after a cut, however many lines later they come."""
+    first, known = [], 0
+    for turn in _questions(case.record.turns):
+        if turn.disturbances > known:
+            first.append(turn)
+            known = turn.disturbances
+    return _recalls(first)
 
 
 def regreetings(case: Case) -> Finding:

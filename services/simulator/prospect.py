@@ -72,11 +72,12 @@ class Prospect:
         """The facts of this run, in the order of their telling: the fewer, the shorter the run."""
         return tuple(self._facts)
 
-    def speak(self, disturbances: int) -> Line:
+    def speak(self, disturbances: int, *, asks: bool | None = None) -> Line:
         """The line of the next turn.
 
         Args:
             disturbances: How often, since the run began, a connection was replaced or came back.
+            asks: Whether it asks for a fact, where another process has chosen it: a cut may have come after the choice.
         """
         self._turn += 1
         self._move_on()
@@ -86,7 +87,9 @@ class Prospect:
         unasked = [fact for fact in told if not self._asked[fact.phrase]]
         untold = len(self._facts) - self._planted
         spare = self._turns - self._turn + 1 - len(unasked) - 2 * untold
-        if told and ((disturbed and (unasked or spare > 0)) or (spare <= 0 and not untold)):
+        if asks is None:
+            asks = bool(disturbed and (unasked or spare > 0)) or (spare <= 0 and not untold)
+        if told and asks:
             self._disturbances = disturbances
             return self._ask(min(told, key=lambda fact: self._asked[fact.phrase]), phase)
         return self._tell(phase) if untold else self._chat(phase)

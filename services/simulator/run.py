@@ -201,7 +201,7 @@ class TrainingRun:
         spec, record = self.run.spec, self.journal.record
         unfinished = len(record.turns) > len(record.completed)  # its answer may be told as soon as the socket opens
         await met.talk.until(lambda: met.hearing.open)
-        lines = [self._prospect.speak(turn.disturbances) for turn in record.turns]
+        lines = [self._prospect.speak(turn.disturbances, asks=bool(turn.asked)) for turn in record.turns]
         if spec.no_resume and self._goes_on and record.turns:
             return endings.orphaned(len(record.turns))
         self._tell_takeover(record.turns)

@@ -65,6 +65,19 @@ def test_a_question_follows_each_cut(seed: int, cuts: set[int]) -> None:
         assert questions([lines[cut - 1]]), lines[cut - 1]
 
 
+@given(seed=st.integers(0, 100), cuts=st.lists(st.integers(0, 2), min_size=40, max_size=40), at=st.integers(1, 39))
+def test_whoever_takes_over_says_what_the_first_would_have(seed: int, cuts: list[int], at: int) -> None:
+    """A cut may come between the choice of a line and its first word: in its turn's count, but no reason for it."""
+    first, second = Prospect(PERSONA, seed, 40), Prospect(PERSONA, seed, 40)
+    chosen_at = list(accumulate(cuts))
+    lines = [first.speak(disturbances) for disturbances in chosen_at[:at]]
+    counted = chosen_at[1 : at + 1]
+    said = zip(counted, lines, strict=True)
+    assert [second.speak(disturbances, asks=bool(line.asked)) for disturbances, line in said] == lines
+    afterwards = [disturbances + 100 for disturbances in chosen_at[at:]]
+    assert [second.speak(disturbances) for disturbances in afterwards] == [first.speak(more) for more in afterwards]
+
+
 def test_questions_go_round() -> None:
     """The fact asked for least often is asked for next: with enough cuts, each is asked for equally often."""
     lines = talk(200, cuts=set(range(21, 121)))

@@ -355,6 +355,16 @@ def test_why_a_fault_never_struck_is_told() -> None:
     ]
 
 
+def test_the_first_question_after_a_cut_may_come_some_lines_later() -> None:
+    """The prospect had chosen its line when the cut came; its next question is the one that follows the cut."""
+    tape = good()
+    cut = next(event for event in tape if event.HasField("reconnected"))
+    tape.remove(cut)
+    tape.insert(tape.index(of(tape, 5, "prospect_said")), cut)
+    forgotten_after_a_cut(tape)
+    assert set(failed(case(tape))) == {"facts_recalled", "facts_recalled_after_cuts"}
+
+
 def test_an_interrupted_answer_is_no_evidence_of_memory() -> None:
     """Whoever speaks into an answer cannot say what it would have held."""
     tape = good()
