@@ -30,6 +30,18 @@ class Shown(NamedTuple):
     turn: int = 0
 
 
+class _Began(NamedTuple):
+    """Where the count of the turn in progress began.
+
+    Args:
+        ledger: Before the turn was counted.
+        new: What had come into the context by then, but for what is told with each usage.
+    """
+
+    ledger: Ledger
+    new: list[Piece]
+
+
 class Accounts:
     """Counts the tokens of one conversation.
 
@@ -68,6 +80,7 @@ class Accounts:
         self._shown = Shown()
         self._scale: float | None = None
         self._left_behind = 0
+        self._began: _Began | None = None
 
     @property
     def context(self) -> int:
@@ -87,6 +100,7 @@ class Accounts:
             Piece(Category.MODEL, TEXT, told.agent_tokens),
         ]
         self._stale_out = self._withdrawn = self._uncounted = 0
+        self._began = None
         if covers_turn is not None:
             self._resumed(covers_turn, instructed)
             self._new = content
@@ -170,11 +184,15 @@ class Accounts:
         """
         if self._counted < turn:
             self._new += pieces
+        self._began = None
 
     def counted(
         self, turn: int, usage: Usage, pieces: Iterable[Piece], *, heard: float, answer: Sequence[Piece]
     ) -> None:
-        """A turn's usage has come.
+        """A turn's usage has come; or one more, for it may ride along with any message, as one that asks for a tool.
+
+        Each is billed, for each is a prompt. But the context is what the newest says, and what the turn has brought is
+        in that once: so it is counted anew from where the turn began.
 
         Args:
             turn: Its number.
@@ -185,13 +203,21 @@ class Accounts:
         """
         if 0 < self._uncounted < turn:  # that one's usage never came
             self._drop_live()
-        new = [*self._new, *pieces, of_audio(Category.USER, heard)]
-        self._shown = Shown(self._settle(usage, new), turn)
-        self.ledger = self.ledger.count(usage, new, answer, self._window)
+        again = self._began if turn == self._counted else None
+        new = [*(again.new if again else ()), *self._new]
+        whole = [*new, *pieces, of_audio(Category.USER, heard)]
+        if again:
+            self.ledger = replace(self._context_of(again.ledger), compressions=again.ledger.compressions)
+        else:
+            self._shown = Shown(self._settle(usage, whole), turn)
+        self._began = _Began(self.ledger, new)
+        self.ledger = self.ledger.count(usage, whole, answer, self._window)
         self._at[turn] = self.ledger
         self._at.pop(min(self._at) if len(self._at) > MOST_KEPT else 0, None)
         self._new, self._turn, self._counted = [], turn, turn
-        self._removed, self._uncounted = self._uncounted == turn, 0
+        if not again:
+            self._removed = self._uncounted == turn
+        self._uncounted = 0
 
     def take_shown(self) -> Shown:
         """What the newest usage has shown; once."""

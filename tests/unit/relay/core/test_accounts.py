@@ -64,6 +64,30 @@ def test_usage_may_come_after_the_turn(it: Accounts) -> None:
     assert it.ledger.held == Breakdown(instruction=100, user=60, model=100)
 
 
+def test_usage_may_come_more_than_once_in_a_turn(it: Accounts) -> None:
+    """As with a message that asks for a tool: each prompt is billed, and what the turn has brought is in it once."""
+    turn(it, 1, 100, 50)
+    asked, done = ToolCall("c1", "look", {"sku": "A-7"}), ToolCall("c1", "look", {"sku": "A-7"}, {"price": 5})
+    it.advised(400)
+    it.counted(2, usage(515, 150), written(40, [asked]), heard=2.0, answer=())
+    it.counted(2, usage(520, 150, 50), written(40, [done]), heard=2.0, answer=answered(2.0, 0))
+    it.turn_over(2, [])
+    assert it.ledger.held == Breakdown(instruction=100, user=110, model=100, feedback_live=400, tools=10)
+    assert it.ledger.estimate == it.ledger.held
+    assert it.ledger.billed == 200 + 665 + 720
+    assert it.ledger.compressions == 0
+
+
+def test_a_turn_that_begins_again_is_another_one(it: Accounts) -> None:
+    """What it had been counted for was on a connection that is gone."""
+    turn(it, 1, 100, 50)
+    it.counted(2, usage(110, 100), written(40, ()), heard=0.0, answer=())
+    it.opened(1, Told())
+    it.counted(2, usage(110, 100, 50), written(40, ()), heard=0.0, answer=answered(2.0, 0))
+    assert it.ledger.held == Breakdown(instruction=100, user=60, model=100)
+    assert it.ledger.estimate == it.ledger.held
+
+
 def test_a_handle_takes_the_context_back(it: Accounts) -> None:
     """What the handle does not cover is told as text; what was billed stays billed."""
     turn(it, 1, 100, 50)

@@ -73,6 +73,20 @@ def test_the_usage_has_the_last_word(text: int, state: FeedbackState, detail: st
     assert it.one(do.Checkpoint).feedback == (change,)
 
 
+@pytest.mark.parametrize(("text", "shown"), [(140, "seen in the usage"), (540, "no removal")])
+def test_the_last_word_is_had_after_a_turn_that_was_counted_twice(text: int, shown: str) -> None:
+    """A usage that rides along with a tool call makes no advice stale, and no removal too small to be seen."""
+    it = scene(REPLACE)
+    it.let(*given(replace(ADVICE, text="x" * 1600)))
+    asked(it).calls("c1")
+    it.let(on.UsageCounted(Usage(507, 0, {"TEXT": 507})), on.ToolResultGiven("c1", {"price": 5}))
+    it.let(on.AgentSaid("five"), on.UsageCounted(Usage(540, 20, {"TEXT": 540}, 0, {"AUDIO": 20})))
+    it.completes().stores()
+    asked(it).answers()
+    it.let(on.UsageCounted(Usage(text + 20, 20, {"TEXT": text, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    assert shown in it.one(do.TellWatchers).notice.change.detail
+
+
 def test_the_next_advice_takes_the_place_of_the_last() -> None:
     """Where the client speaks into the answer: one update, not two."""
     it = scene(REPLACE)
