@@ -125,7 +125,10 @@ class ClientServer:
 
     def answer(self, target: str) -> tuple[HTTPStatus, str] | None:
         """What a request for this path and query gets before any upgrade; None for one that goes on to the socket."""
-        path = urlsplit(target).path
+        try:
+            path = urlsplit(target).path
+        except ValueError:  # such as "//["
+            path = ""
         if path == protocol.PATH:
             return None
         if path == READY_PATH:

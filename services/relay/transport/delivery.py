@@ -27,6 +27,7 @@ class Delivery:
         self._over: asyncio.Future[None] | None = None
         self._early: deque[tuple[bytes, bool]] = deque()
         self._ended = False
+        self._leaving = False  # closed here
 
     async def deliver(self, take: Take) -> None:
         """Give every message to `take`, in order, until it has had the last it wants, or the connection has ended.
@@ -59,6 +60,8 @@ class Delivery:
     def _arrived(self, data: bytes, text: bool) -> None:  # noqa: FBT001 - as in the frame
         if self._take is not None:
             self._give(data, text)
+            return
+        if self._leaving:  # nobody will take it, and it must not pile up
             return
         self._early.append((data, text))
         if len(self._early) >= _MOST_EARLY:

@@ -197,6 +197,7 @@ class PicowsSocket(Delivery, WSListener):
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close, and wait until the peer has closed too, in a bounded time; then it is dropped."""
+        self._leaving = True
         if self.is_open:
             self._say_close(code, reason)
         await asyncio.shield(self._lost)

@@ -5,6 +5,7 @@ parsed them, and write where it would write; handshakes, limits, pings, closes a
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,8 @@ _MASKING: Final = Masking()
 """Of all connections to Gemini, so that none keeps masks of its own."""
 _MOST_PARTS: Final = 1024
 """Fragments of one message; a bound for messages that are cut into nothing."""
+_MOST_PINGS: Final = 1024
+"""Of a peer that reads nothing: the library writes a pong for each, whether it is taken or not."""
 
 
 class Straight(Delivery, Connection):
@@ -43,6 +46,7 @@ class Straight(Delivery, Connection):
         self._held = False
         self._framed = _MASKING.frame if self.protocol.side is Side.CLIENT else frame
         self._drop: asyncio.TimerHandle | None = None
+        self._pings = 0  # that came while the peer read nothing
 
     @property
     def is_open(self) -> bool:
@@ -55,6 +59,8 @@ class Straight(Delivery, Connection):
             self._frame(event)
         elif isinstance(event, Frame) and event.opcode is Opcode.PONG and is_sign(bytes(event.data)):
             self._answered(bytes(event.data))
+        elif isinstance(event, Frame) and event.opcode is Opcode.PING:
+            self._bound_pings()
         else:
             super().process_event(event)
 
@@ -96,6 +102,7 @@ class Straight(Delivery, Connection):
 
         The library bounds how long it waits for the peer's close, not how long it takes to send its own.
         """
+        self._leaving = True
         self.release()  # else the peer's close would not be seen
         with suppress(TimeoutError):
             async with asyncio.timeout(self.close_timeout):
@@ -139,6 +146,11 @@ class Straight(Delivery, Connection):
             self._parts.clear()
         self._arrived(data, self._text)
 
+    def _bound_pings(self) -> None:
+        self._pings = self._pings + 1 if self.paused else 0
+        if self._pings > _MOST_PINGS:
+            self.transport.abort()
+
     def _bound_parts(self) -> None:
         if len(self._parts) > _MOST_PARTS:
             self._parts.clear()
@@ -161,11 +173,13 @@ class ClientSocket(Straight, ServerConnection):
         """Ping for ever; a client that does not answer is closed. Safe to cancel.
 
         The library's own would drop every client of a process that was paused: it looks at the time before it looks at
-        the socket.
+        the socket. And it would wait for ever until a client that reads nothing takes the ping.
         """
         while True:
             await asyncio.sleep(self.ping_interval or 0)
-            pong = cast("asyncio.Future[float]", await self.ping())
+            if self.protocol.state is not State.OPEN:
+                return
+            pong = self._pinged()
             while not pong.done():
                 with suppress(TimeoutError):
                     async with patience(self.ping_timeout or 0, self._late):
@@ -175,6 +189,14 @@ class ClientSocket(Straight, ServerConnection):
                     self.send_data()
                     self.loop.call_later(self.close_timeout or 0, self.abort)
                     return
+
+    def _pinged(self) -> asyncio.Future[float]:
+        """Ask for a pong; gives what waits for it."""
+        mark, pong = os.urandom(4), self.loop.create_future()
+        self.pending_pings[mark] = pong, self.loop.time()
+        self.protocol.send_ping(mark)
+        self.send_data()
+        return pong
 
     @property
     def target(self) -> str:
@@ -192,6 +214,14 @@ class UpstreamSocket(Straight, ClientConnection):
     """A socket that the relay has opened."""
 
 
+class _Dial(connect):
+    """Follows no redirect: the key would go wherever it points."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """An answer like any other refusal."""
+        return exc
+
+
 async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
     """Connect. Cancelling is safe: the connection is dropped.
 
@@ -200,7 +230,7 @@ async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
         DialError: The handshake was refused, or was none.
     """
     try:
-        socket = await connect(
+        socket = await _Dial(
             url,
             additional_headers=how.headers,
             ssl=how.tls,

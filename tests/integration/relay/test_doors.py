@@ -120,6 +120,13 @@ async def test_another_path_is_404(relay: RunningRelay) -> None:
     assert refused.value.response.status_code == 404
 
 
+async def test_a_target_that_cannot_be_read_is_404(relay: RunningRelay) -> None:
+    """It is a request like any other, not a fault of the relay's."""
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://{relay.where.client_address}//[", proxy=None)
+    assert refused.value.response.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("message", "told"),
     [

@@ -57,6 +57,21 @@ async def test_a_refusal(transport: Transport, status: int) -> None:
         assert refused.value.status == status
 
 
+async def test_a_redirect_is_not_followed(transport: Transport) -> None:
+    """The key that is sent with the request would go wherever it points."""
+    async with server(upgrade) as (elsewhere, asked):
+
+        def answer(peer: Peer, _head: str) -> None:
+            peer.writer.write(f"HTTP/1.1 302 No\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode())
+            peer.writer.close()
+
+        async with server(answer) as (url, _):
+            with pytest.raises(DialError) as refused:
+                await transport.dial(url, dialling(headers={"x-goog-api-key": "secret"}))
+        assert refused.value.status == 302
+        assert asked == []
+
+
 def _babbles(peer: Peer, _head: str) -> None:
     peer.writer.write(b"what do you want?\r\n\r\n")
     peer.writer.write_eof()

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.relay.sockets import ClosedError, Socket
-from tests.support.peer import BINARY, PATIENCE, PING, PONG, TEXT, Pair
+from services.relay.sockets import ClosedError, Socket, Transport
+from tests.support.peer import BINARY, LARGEST, PATIENCE, PING, PONG, TEXT, Pair, encoded, paired
 
 CHUNK = bytes(20_000)
 FEW = 16_000_000
@@ -154,3 +154,57 @@ async def test_pings_of_one_who_reads_nothing(pair: Pair) -> None:
     transport.resume_reading()  # type: ignore[attr-defined]  # the same
     while (frame := await pair.peer.read()) != (PONG, b"99", True):
         assert frame.opcode in (BINARY, PONG)
+
+
+async def test_pings_without_end_of_one_who_reads_nothing(pair: Pair) -> None:
+    """Their answers are not kept without a bound: there is one answer for all of them, or the peer is dropped."""
+    pair.peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+    await _fill(pair)
+    pair.peer.writer.write(encoded(PING, bytes(125), fin=True, rsv=0, masks=pair.peer.masks) * 3_000)
+    pair.peer.write(TEXT, b"seen")
+    dropped = await _either(pair)
+    sending = asyncio.create_task(pair.socket.send(b"the last", text=True)) if not dropped else None
+    pair.peer.writer.transport.resume_reading()  # type: ignore[attr-defined]  # the same
+    pongs = 0
+    while sending is not None and (frame := await pair.peer.read()).data != b"the last":
+        pongs += frame.opcode == PONG
+    assert pongs <= 1_500
+    if sending is not None:
+        await sending
+
+
+async def _either(pair: Pair) -> bool:
+    """Wait for a message, or the end; whether it was the end."""
+    async with asyncio.timeout(PATIENCE):
+        await pair.socket.deliver(lambda _data, _text: True)
+    return not pair.socket.is_open
+
+
+async def test_who_reads_nothing_is_dropped_by_the_keepalive(transport: Transport) -> None:
+    """It cannot answer, for it has not even got the ping."""
+    async with paired(transport, "server", ping_interval=0.3) as pair:
+        pair.peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport that reads
+        await _fill(pair)
+        async with asyncio.timeout(PATIENCE):
+            await pair.socket.deliver(lambda _data, _text: False)
+        assert pair.socket.close_code == 1006
+
+
+async def test_what_comes_into_a_close_is_not_kept(pair: Pair) -> None:
+    """Nobody will take it, and the peer may send as much as it can until it is dropped."""
+    closing = asyncio.create_task(pair.socket.close(1008, "no"))
+    await asyncio.sleep(0)
+    for _ in range(100):
+        pair.peer.write(BINARY, bytes(LARGEST))
+    await pair.peer.closed()
+    pair.peer.close(1008)
+    async with asyncio.timeout(PATIENCE):
+        await closing
+    came: list[bytes] = []
+
+    def take(data: bytes, _text: bool) -> bool:  # noqa: FBT001 - as a socket gives it
+        came.append(data)
+        return False
+
+    await pair.socket.deliver(take)
+    assert came == []
