@@ -66,11 +66,23 @@ class Prospect:
         self._said: Counter[str] = Counter()
         self._turn = 0
         self._disturbances = 0
+        self._thinks = False
 
     @property
     def facts(self) -> Sequence[Fact]:
         """The facts of this run, in the order of their telling: the fewer, the shorter the run."""
         return tuple(self._facts)
+
+    def think(self) -> tuple[str, float]:
+        """The phase of the next turn, and seconds of silence before it, beside the ordinary pause.
+
+        What is said in it is chosen only after that, by `speak`.
+        """
+        if not self._thinks:
+            self._turn += 1
+            self._move_on()
+            self._thinks = True
+        return self._persona.phases[self._phase].name, self._silence()
 
     def speak(self, disturbances: int, *, asks: bool | None = None) -> Line:
         """The line of the next turn.
@@ -79,8 +91,8 @@ class Prospect:
             disturbances: How often, since the run began, a connection was replaced or came back.
             asks: Whether it asks for a fact, where another process has chosen it: a cut may have come after the choice.
         """
-        self._turn += 1
-        self._move_on()
+        self.think()
+        self._thinks = False
         disturbed = disturbances > self._disturbances
         phase = self._persona.phases[self._phase]
         told = self._facts[: self._planted]

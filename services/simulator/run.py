@@ -217,12 +217,14 @@ class TrainingRun:
     async def _turn(self, met: Meeting, number: int) -> None:
         """One turn: think, speak, hear the answer."""
         record, manner = self.journal.record, self._cast.persona.manner
-        line = self._prospect.speak(record.disturbances)
-        await met.trouble.begin(number, line.phase)
+        phase, silence = self._prospect.think()
+        await met.trouble.begin(number, phase)
         speaks_into = bool(record.turns) and not record.turns[-1].completed
         if not speaks_into:
             usual = self._tools.settings.pause if manner.pause is None else manner.pause
-            await met.talk.pause(usual + line.silence)
+            await met.talk.pause(usual + silence)
+        await self._remember(met, number)
+        line = self._prospect.speak(record.disturbances)  # what was cut while it thought, it asks after
         if self._words is not None:
             line = await self._words.word(line, record.turns)
         said = pb.ProspectSaid(
@@ -231,7 +233,6 @@ class TrainingRun:
             told=facts({fact.phrase: fact.value for fact in line.told}),
             asked=facts({fact.phrase: fact.value for fact in line.asked}),
         )
-        await self._remember(met, number)
         self.journal.add(said, turn=number)
         await self.journal.flush()
         async with asyncio.timeout(self._tools.settings.turn_timeout):

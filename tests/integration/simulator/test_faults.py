@@ -88,6 +88,25 @@ async def test_a_fault_that_never_struck_fails_the_run(stack: Stack) -> None:
     assert_passed(forgiven)
 
 
+async def test_the_next_line_asks_after_a_cut_while_the_prospect_thinks(stack: Stack) -> None:
+    """What it says is chosen when it begins to speak, so nothing comes between a cut and the question."""
+    plan = "name: thoughtful\nfaults: [{at: emulator, do: close, when: turn, turn: 4, code: 1011, reason: Internal.}]"
+    document = (persona.SHIPPED / "enthusiastic.yaml").read_text("utf-8")
+    document += "\nmanner: {long_pause: 60, long_pause_every: 5}\n"
+    async with asyncio.timeout(SECONDS), stack() as (simulator, _):
+        run = await simulator.run(
+            turns=9,
+            fault_plan="thoughtful",
+            fault_plan_document=plan,
+            persona="enthusiastic",
+            persona_document=document,
+        )
+    assert_passed(run)
+    (mark,) = (mark for mark in run.report.rotations if mark.reason == "upstream_closed")
+    lines = [line for line in run.transcript if line.prospect_time.ToDatetime() > mark.time.ToDatetime()]
+    assert (lines[0].turn, [fact.phrase for fact in lines[0].asked]) == (5, [run.transcript[0].told[0].phrase])
+
+
 async def test_what_waits_for_a_second_strikes_then(stack: Stack) -> None:
     """By the clock, wherever the talk is."""
     plan = "name: later\nfaults: [{at: client, do: cut, when: wait, second: 0.5}]"
