@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from services.common.errors import Reason, ServiceError
 from services.relay.client import protocol
 from services.relay.client.outbox import Outbox
 from services.relay.client.speech import Sound, SpeechDetector
@@ -14,6 +15,8 @@ from services.relay.upstream.inputs import Inputs
 
 _NOTHING_SAID: Final = bytes(640)
 """20 ms of silence."""
+MOST_WRITTEN: Final = 1024 * 1024
+"""Bytes of what a client may write before Gemini has answered any of it: it is kept until then, and never trimmed."""
 
 
 class Intake:
@@ -50,7 +53,8 @@ class Intake:
             Whether the client ended the conversation; otherwise its socket is at its end.
 
         Raises:
-            ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol.
+            ServiceError: MALFORMED_MESSAGE: the client sent what is not this protocol. LIMIT_REACHED: it wrote too
+                much.
         """
 
         def take(data: bytes, text: bool) -> bool:  # noqa: FBT001 - as a socket gives it
@@ -104,6 +108,8 @@ class Intake:
         if not self._is_news():
             return
         number = self._next - 1
+        if self._inputs.written >= MOST_WRITTEN:
+            raise ServiceError(Reason.LIMIT_REACHED, "more was written than is kept until it is answered")
         match message:
             case protocol.ToolResult(id=call_id, result=result):
                 self._inputs.skip(number)

@@ -64,6 +64,11 @@ class Inputs:
         return self._reel.weight
 
     @property
+    def written(self) -> int:
+        """Bytes that are kept of what is not audio, and is never dropped."""
+        return self._reel.written
+
+    @property
     def newest(self) -> Mark:
         """The newest input, sent or not."""
         return Mark(self._reel.last, self.last_seq)

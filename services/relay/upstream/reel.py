@@ -19,6 +19,8 @@ from services.relay.client.speech import Sound
 
 OVERHEAD: Final = 64
 """What an input counts for besides its payload, so that empty ones are bounded too."""
+WRITTEN_OVERHEAD: Final = 1024
+"""The same for what is never trimmed, so that there are few of them."""
 _PACKED: Final = 25
 """Frames in a piece."""
 
@@ -92,6 +94,13 @@ class _Piece:
         self.weight -= weight
         return weight
 
+    @property
+    def written(self) -> int:
+        """What its messages weigh that are still kept; none of audio."""
+        if self.is_audio:
+            return 0
+        return sum(len(item.payload) + WRITTEN_OVERHEAD for item in self._inputs[self.next - self._start :])
+
     def _weight(self, index: int) -> int:
         return self._inputs[index].weight if self._inputs else self._ends[index + 1] - self._ends[index] + OVERHEAD
 
@@ -108,6 +117,11 @@ class Reel:
         self.last = 0
         self.weight = 0
         self._pieces: deque[_Piece] = deque()
+
+    @property
+    def written(self) -> int:
+        """What is kept weighs that is not audio."""
+        return sum(piece.written for piece in self._pieces)
 
     def append(self, item: Input) -> int:
         """Add an input; gives its position."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.client.speech import Sound
-from services.relay.upstream.reel import OVERHEAD, Input, Reel
+from services.relay.upstream.reel import OVERHEAD, WRITTEN_OVERHEAD, Input, Reel
 
 STEPS = st.lists(
     st.one_of(
@@ -47,6 +47,8 @@ def test_it_is_a_list_with_positions(steps: list[tuple[str, int]]) -> None:
                         dropped += 1
                 assert reel.trim(number) == dropped
         assert reel.weight == sum(item.weight for item in model.values())
+        written = [len(item.payload) for item in model.values() if not item.is_audio]
+        assert reel.written == sum(written) + len(written) * WRITTEN_OVERHEAD
         for after in (0, number, reel.last // 2, reel.last - 1, reel.last):
             held = [(position, item) for position, item in model.items() if position > after]
             assert list(reel.items(after)) == held
