@@ -262,10 +262,9 @@ class Metrics:
         if window:
             self.window_share.observe(usage.prompt / window)
         cached, uncached, responses = self._billed[yes_or_no(test)]
-        uncached.inc(usage.prompt - usage.cached)
-        if usage.cached:
-            cached.inc(usage.cached)
-        responses.inc(usage.response)
+        for series, tokens in zip((cached, uncached, responses), usage.billed, strict=True):
+            if tokens:
+                series.inc(tokens)
 
     def reconnected(self, row: Row, *, test: bool) -> None:
         """Count a connection that was made again, or given up."""

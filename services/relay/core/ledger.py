@@ -91,7 +91,7 @@ class Ledger:
         usage: The newest turn's own; None where a new session has not answered yet.
         cached: Billed: tokens of prompts that came from Gemini's cache.
         uncached: Billed: tokens of prompts that did not.
-        responses: Billed: tokens of answers.
+        responses: Billed: tokens of answers, and of what was thought before them.
         expected: What the newest prompt should have been, by the estimate.
         given: Tokens of all advice that was ever given: what `append` would hold now.
         saved: By how much less was billed than with `append`.
@@ -175,14 +175,15 @@ class Ledger:
         prompt = self.estimate.plus(pieces)
         held, shrunk = self._reconciled(usage, pieces)
         cheaper = max(0, self.given - prompt.feedback_live - prompt.feedback_stale)
+        cached, uncached, responses = usage.billed
         return replace(
             self,
             held=_exactly(held, usage.prompt).plus([Piece(Category.MODEL, ANY, usage.response)]),
             estimate=prompt.plus(answer),
             usage=usage,
-            cached=self.cached + usage.cached,
-            uncached=self.uncached + usage.prompt - usage.cached,
-            responses=self.responses + usage.response,
+            cached=self.cached + cached,
+            uncached=self.uncached + uncached,
+            responses=self.responses + responses,
             expected=prompt.total,
             saved=self.saved + (min(cheaper, max(0, window - usage.prompt)) if window else cheaper),
             compressions=self.compressions + shrunk,

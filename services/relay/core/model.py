@@ -121,6 +121,8 @@ class Usage:
             not tell them apart.
         cached: How much of the prompt came from Gemini's cache.
         answer_by_modality: The answer again, in the same way.
+        thoughts: What the model thought before it answered: billed like an answer, and no part of it.
+        tool_results: What tools that Gemini runs itself gave it to read: billed like a prompt, and no part of it.
     """
 
     prompt: int
@@ -128,6 +130,13 @@ class Usage:
     by_modality: Mapping[str, int] = field(default_factory=dict)
     cached: int = 0
     answer_by_modality: Mapping[str, int] = field(default_factory=dict)
+    thoughts: int = 0
+    tool_results: int = 0
+
+    @property
+    def billed(self) -> tuple[int, int, int]:
+        """Tokens of prompts that came from the cache, of those that did not, and of answers."""
+        return self.cached, self.prompt - self.cached + self.tool_results, self.response + self.thoughts
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,8 @@ class _UsageMetadata(_Camel):
     cached_content_token_count: int = 0
     response_token_count: int = 0
     candidates_token_count: int = 0  # Vertex's name for the response
+    thoughts_token_count: int = 0  # beside the response and the prompt: google-genai, `types.UsageMetadata`
+    tool_use_prompt_token_count: int = 0
 
 
 class _ServerMessage(_Camel):
@@ -264,6 +266,8 @@ def _usage(usage: _UsageMetadata) -> on.UsageCounted:
             _by_modality(usage.prompt_tokens_details),
             usage.cached_content_token_count,
             _by_modality(details),
+            usage.thoughts_token_count,
+            usage.tool_use_prompt_token_count,
         )
     )
 

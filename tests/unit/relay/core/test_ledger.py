@@ -68,6 +68,12 @@ def test_cached_and_uncached_are_billed_apart() -> None:
     assert (ledger.cached, ledger.uncached, ledger.responses, ledger.billed) == (90, 210, 30, 330)
 
 
+def test_thoughts_are_billed_and_not_kept() -> None:
+    """So are the results of Gemini's own tools: no later prompt is expected to hold them."""
+    ledger = Ledger().count(Usage(100, 20, thoughts=300, tool_results=50), [])
+    assert (ledger.uncached, ledger.responses, ledger.billed, ledger.context) == (150, 320, 470, 120)
+
+
 def test_compression_takes_from_the_talk() -> None:
     """User, model, tools and stale feedback shrink in proportion; the instruction and live feedback stay."""
     held = Breakdown(instruction=100, user=400, model=400, feedback_live=50, feedback_stale=100, tools=100)

@@ -148,6 +148,21 @@ def test_usage_with_details() -> None:
     assert usage(read({"usageMetadata": metadata})) == (120, 30)
 
 
+def test_usage_of_thoughts() -> None:
+    """Counted beside prompt and response (google-genai, `types.UsageMetadata`), and billed with them."""
+    metadata = {
+        "promptTokenCount": 120,
+        "cachedContentTokenCount": 20,
+        "responseTokenCount": 30,
+        "thoughtsTokenCount": 300,
+        "toolUsePromptTokenCount": 50,
+        "totalTokenCount": 500,
+    }
+    (counted,) = read({"usageMetadata": metadata})
+    assert isinstance(counted, on.UsageCounted)
+    assert counted.usage.billed == (20, 150, 330)
+
+
 def test_usage_comes_before_the_turn_that_it_rides_with() -> None:
     """It is that turn's: it must be counted before the turn is stored."""
     received = read({**content(turnComplete=True), "usageMetadata": {"promptTokenCount": 5}})
