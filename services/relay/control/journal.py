@@ -1,6 +1,7 @@
 """What happened to a conversation, for those who watch it: `WatchSession`'s events, numbered, kept for a while.
 
-What is kept is what the core said, and when. An event is made of it for those who ask, who are few.
+What is kept is what the core said, and when. An event is made of it for those who ask, who are few. A ledger is packed:
+as objects the ledgers of an hour of talk would weigh more than all else that is kept of a conversation.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from google.protobuf import duration_pb2
 
+from filo.handles.v1 import resources_pb2 as resources
 from filo.relay.v1 import relay_pb2 as pb
 from services.common.clock import Clock
 from services.relay.core import notices as tell
@@ -19,8 +21,8 @@ from services.relay.ledgers import ledger_message
 from services.relay.log import Log
 from services.relay.store import CONTINUITY
 
-_KEPT: Final = 1_000
-"""Events that a watcher whose stream broke can still get."""
+_KEPT: Final = 256
+"""Events that a watcher whose stream broke can still get: of some hundred turns."""
 _EPOCH_BITS: Final = 32
 
 
@@ -68,8 +70,9 @@ class Journal:
 
     def observe(self, notice: tell.Notice | tell.FeedbackChanged) -> None:
         """Note what a client or only a watcher is told, if a watcher is to know it."""
-        render = _EVENTS.get(type(notice))
-        if render is not None:
+        if isinstance(notice, tell.TokensCounted):
+            self._add(ledger_message(notice.ledger).SerializeToString(), _ledger)
+        elif (render := _EVENTS.get(type(notice))) is not None:
             self._add(notice, render)
 
     def client_joined(self, continuity: Continuity | None) -> None:
@@ -112,6 +115,10 @@ def _joined(continuity: Continuity | None) -> pb.WatchSessionResponse:
     return pb.WatchSessionResponse(client_joined=pb.ClientJoined(continuity=survived))
 
 
+def _ledger(packed: bytes) -> pb.WatchSessionResponse:
+    return pb.WatchSessionResponse(ledger=resources.Ledger.FromString(packed))
+
+
 def _rotated(notice: tell.Rotated) -> pb.WatchSessionResponse:
     gap = duration_pb2.Duration()
     gap.FromNanoseconds(int(notice.gap * 1e9))
@@ -134,7 +141,6 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Any], pb.WatchSessionResponse]]] = M
         tell.TurnRestarted: lambda n: pb.WatchSessionResponse(
             turn_restarted=pb.TurnRestarted(turn=n.turn, reason=n.reason)
         ),
-        tell.TokensCounted: lambda n: pb.WatchSessionResponse(ledger=ledger_message(n.ledger)),
         tell.UpstreamTrouble: lambda n: pb.WatchSessionResponse(
             upstream_trouble=pb.UpstreamTrouble(message=n.message, retryable=n.retryable)
         ),
@@ -142,4 +148,4 @@ _EVENTS: Final[Mapping[type[Any], Callable[[Any], pb.WatchSessionResponse]]] = M
         tell.ConversationOver: lambda n: pb.WatchSessionResponse(ended=pb.Ended(reason=n.reason)),
     }
 )
-"""The notices that a watcher is told, and how; the others are the client's own business."""
+"""The notices that a watcher is told besides the ledger, and how; the others are the client's own business."""
