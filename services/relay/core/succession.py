@@ -27,7 +27,7 @@ from services.relay.core.rotation import (
     wanted_when_cut,
 )
 from services.relay.core.states import Phase, Signal, step
-from services.relay.core.upstream_close import Decision, Situation, classify_upstream_close
+from services.relay.core.upstream_close import UNSAID, Decision, Situation, classify_upstream_close
 
 
 class Succession:
@@ -256,7 +256,7 @@ class Succession:
             self._reopen(now, planned=True)
         elif self.phase is not Phase.PARKED:
             situation = self.connection.situation
-            self._refusals += situation is Situation.RESUMING
+            self._refusals += situation is Situation.RESUMING and event.code != UNSAID
             decision = classify_upstream_close(event.code, event.reason, situation, self._refusals)
             if self.connection.stable(now):
                 self._budget.progress()

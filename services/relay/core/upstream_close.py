@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+UNSAID: Final = 1006
+"""A cut, or a connection that could not be made: nobody said why."""
+
 
 class Decision(StrEnum):
     """What the conversation does next."""

@@ -181,6 +181,17 @@ def test_refusals_are_counted_in_a_row() -> None:
         scene.let(on.UpstreamReady())
 
 
+def test_a_dial_that_was_not_answered_is_no_refusal() -> None:
+    """Nobody said anything of the handle: neither where Gemini is away, nor where the relay itself was late."""
+    scene = Scene(resumed())
+    scene.let(on.ClientJoined(RELAY))
+    for late in (True, False):
+        scene.let(on.UpstreamClosed(1006, "cannot connect: TimeoutError", late=late))
+    for _ in range(2):
+        scene.lost(1011, "Internal error encountered.")
+        assert opened(scene)[0] == "old"
+
+
 def test_a_refused_key_is_the_end() -> None:
     """No attempt helps: the client is told so, the conversation is stored and given back."""
     scene = Scene()
