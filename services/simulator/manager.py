@@ -139,4 +139,4 @@ def _rule(given: Fields) -> Rule:
 
 
 def _said_one(text: str, words: Sequence[str]) -> bool:
-    return any(re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in words)
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)

@@ -48,6 +48,16 @@ def test_a_rule_fits_when_all_of_it_is_true(condition: Condition, *, fits: bool)
     assert condition.fits(turn(8, "And the PRICE?", "demo", "A pilot is free.")) is fits
 
 
+@pytest.mark.parametrize(
+    ("word", "said", "fits"),
+    [("10%", "A 10% discount?", True), ("C++", "We use C++ here.", True), ("price?", "The price?", True),
+     ("10%", "A 110% effort.", False)],
+)  # fmt: skip
+def test_a_word_may_begin_or_end_with_a_sign(word: str, said: str, fits: bool) -> None:  # noqa: FBT001
+    """It is whole where no letter or digit is next to it."""
+    assert Condition(words=(word,)).fits(Turn(1, prospect=said)) is fits
+
+
 async def test_the_first_rule_that_fits_speaks() -> None:
     """About the newest turn, for the one after it; its advice in order, over and over; else there is silence."""
     rules = manager.parse(RULES, "test.yaml")
