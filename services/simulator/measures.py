@@ -6,6 +6,7 @@ apply.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
@@ -33,6 +34,7 @@ class Case:
         window: The window of the agent's model in tokens; 0 where it is not known.
         pace: How much faster than real time the prospect spoke.
         promises: The faults that had to strike.
+        ended: When the talk ended, by the clock; None where it is not known.
     """
 
     spec: pb.RunSpec
@@ -42,6 +44,7 @@ class Case:
     window: int = 0
     pace: float = 1.0
     promises: Sequence[Promise] = ()
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +197,14 @@ def longest_gap(case: Case) -> Finding | None:
 
 
 def longest_silence(case: Case) -> Finding | None:
-    """From the end of the prospect's line to the agent's first sound, by the clock."""
+    """From the end of the prospect's line to the agent's first sound, or to the end where none came, by the clock."""
     waits = []
     for turn in case.record.turns:
-        if turn.began is None or turn.answering is None:
+        heard = turn.answering if turn.answering or turn.completed else case.ended
+        if turn.began is None or heard is None:
             continue
         spoken = 0.0 if case.spec.channel == pb.CHANNEL_TEXT else voice.frame_count(turn.prospect) * voice.FRAME_SECONDS
-        waited = (turn.answering - turn.began).total_seconds() - spoken / case.pace
+        waited = (heard - turn.began).total_seconds() - spoken / case.pace
         waits.append((max(0.0, waited), turn.number))
     if not waits:
         return None

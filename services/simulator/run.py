@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 
 import msgspec
 import structlog
@@ -82,6 +82,7 @@ class TrainingRun:
         self._stopping = False
         self._scope: asyncio.Timeout | None = None
         self._settled: Settled | None = None
+        self._ended: datetime | None = None
         self._met: Meeting | None = None
 
     def stop(self) -> None:
@@ -159,6 +160,7 @@ class TrainingRun:
             window=report.window(spec.model),
             pace=spec.speed * persona.manner.pace,
             promises=self._cast.promises(spec),
+            ended=self._ended,
         )
         return [*verdicts.judge(case), *found.judged]
 
@@ -176,6 +178,7 @@ class TrainingRun:
             tasks = [group.create_task(work) for work in beside]
             self._met = met
             ending = await self._turns(met)
+            self._ended = self._tools.clock.now().replace(tzinfo=None)
             await self._settle(met, ending)
             for task in tasks:
                 task.cancel()

@@ -365,6 +365,18 @@ def test_the_first_question_after_a_cut_may_come_some_lines_later() -> None:
     assert set(failed(case(tape))) == {"facts_recalled", "facts_recalled_after_cuts"}
 
 
+def test_an_answer_that_never_came_is_a_silence_to_the_end() -> None:
+    """A run that may end early does not pass over the silence that ended it."""
+    tape = good()
+    unanswered(tape)
+    began = of(tape, 8, "prospect_said").time.ToDatetime()
+    judged = case(tape, thresholds={"turns_completed": 0.5})
+    assert not failed(judged)
+    (check,) = failed(replace(judged, ended=began + timedelta(seconds=60))).values()
+    assert (check.name, check.evidence[0].turn) == ("longest_silence_s", 8)
+    assert 50 < check.value < 60
+
+
 def test_an_interrupted_answer_is_no_evidence_of_memory() -> None:
     """Whoever speaks into an answer cannot say what it would have held."""
     tape = good()
