@@ -88,7 +88,7 @@ class Dialogue:
         self._tell(tell.Transcript(Role.USER, event.text, self.talk.heard(event.text)))
 
     def _answer_began(self, event: on.AnswerBegan) -> None:
-        self.talk.answer_began(event.sent)
+        self.talk.answer_began(event.sent, event.quiet)
 
     def _agent_said(self, event: on.AgentSaid) -> None:
         self.talk.said(event.text)

@@ -171,9 +171,11 @@ class AnswerBegan:
 
     Args:
         sent: The newest input that had been sent to this connection.
+        quiet: Seconds without the client's voice at the end of that.
     """
 
     sent: Mark
+    quiet: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,13 @@ the client's speech, so what had been sent belongs to this turn and what is sent
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from services.relay.core.model import START, Mark, Turn
 from services.relay.core.tools import Tools
+
+_ENDED: Final = 0.1
+"""Seconds; what fewer of them without a voice follow has not ended for any voice activity detection."""
 
 
 class Stage(StrEnum):
@@ -37,9 +41,9 @@ class _Progress:
     def together(self) -> Mark | None:
         """Where the input of an answer to two utterances ends; None where the answer was to the first alone.
 
-        Gemini that hears the next utterance before its answer has begun puts the answer off without a word, and then
-        gives one to both. Had it heard that only afterwards, it would have been interrupted. So an answer that nobody
-        interrupted is to both, where all or some of the second had been sent by then.
+        Gemini that hears the next utterance before its answer has begun puts the answer off without a word, until that
+        one has ended too, and then gives one to both. Had it heard the second only afterwards, it would have been
+        interrupted. So an answer that nobody interrupted is to both, where the second had been sent to its end by then.
         """
         sent, spoke_on = self.sent_by_then, self.spoke_on
         if self.interrupted or sent is None or spoke_on is None or sent <= spoke_on:
@@ -163,12 +167,12 @@ class Talk:
         self._turn.heard.append(text)
         return self.number
 
-    def answer_began(self, sent: Mark) -> None:
-        """The first output of the answer has come."""
+    def answer_began(self, sent: Mark, quiet: float = 0.0) -> None:
+        """The first output of the answer has come; before that input there were so many seconds without a voice."""
         self._unheard, self._doubts = False, True
         if self._turn.answered_from is None:
             self._turn.answered_from = max(self.boundary, min(sent, self._turn.spoke_on or sent))
-            self._turn.sent_by_then = sent
+            self._turn.sent_by_then = sent if quiet >= _ENDED else None
             self._speaking = self._speaks_into = False
 
     def said(self, text: str) -> None:

@@ -39,12 +39,13 @@ class Inputs:
         last_seq: The newest input's number.
         sent: The newest input that was sent to the connection in use, or passed over.
         spoken: Seconds of the client's voice that the connection in use was sent.
+        quiet: Seconds without a voice that it was sent after that.
     """
 
     def __init__(self, covered_seq: int, replay_seconds: float) -> None:
         self.last_seq = covered_seq
         self.sent = Mark(0, covered_seq)
-        self.spoken = 0.0
+        self.spoken = self.quiet = 0.0
         self._reel = Reel()
         self._changed = asyncio.Event()
         self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * OVERHEAD))
@@ -87,7 +88,7 @@ class Inputs:
         """
         self._index = already
         self._advised_at = 0
-        self.spoken = 0.0
+        self.spoken = self.quiet = 0.0
         self._transparent = transparent
         self._marks.clear()
 
@@ -239,6 +240,9 @@ class Inputs:
             self._marks.append((self._index, self.sent))
         if item.sound is Sound.VOICE:
             self.spoken += len(item.payload) / _BYTES_A_SECOND
+            self.quiet = 0.0
+        elif item.is_audio:
+            self.quiet += len(item.payload) / _BYTES_A_SECOND
 
 
 async def cancelled(task: asyncio.Task[None] | None) -> None:

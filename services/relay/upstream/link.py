@@ -162,7 +162,7 @@ class UpstreamLink:
                     meter.sounded(len(item.pcm))
                     self._outbox.play(item.pcm)
                 elif not isinstance(item, wire.SetupComplete):
-                    self._post(meter.see(item, self._inputs.spoken))
+                    self._post(meter.see(item, self._inputs.spoken, self._inputs.quiet))
             return False
 
         await upstream.deliver(take)

@@ -24,19 +24,21 @@ class Meter:
         """So many bytes of the agent's voice came."""
         self._sounded += size
 
-    def see(self, event: on.Event, voice: float) -> on.Event:
+    def see(self, event: on.Event, voice: float, quiet: float = 0.0) -> on.Event:
         """An event of the connection.
 
         Args:
             event: What was read.
             voice: Seconds of the client's voice that the connection was sent so far.
+            quiet: Seconds without a voice that it was sent after that.
 
         Returns:
-            The same, with what was measured if it counts tokens.
+            The same, with what was measured if it counts tokens, or begins an answer.
         """
         match event:
             case on.AnswerBegan():
                 self._to = voice if self._to is None else self._to
+                return replace(event, quiet=quiet)
             case on.UsageCounted():
                 heard = (voice if self._to is None else self._to) - self._from
                 return replace(event, heard=max(0.0, heard), spoken=self._sounded / _BYTES_A_SECOND)

@@ -116,12 +116,23 @@ async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay
         assert second.audio == said
 
 
-@pytest.mark.parametrize("interrupted", [False, True], ids=["one answer to both", "an answer to the first"])
-async def test_two_utterances_that_are_heard_at_once(relay: RunningRelay, gemini: Gemini, interrupted: bool) -> None:  # noqa: FBT001 - a case
+@pytest.mark.parametrize(
+    ("rest", "interrupted"),
+    [(10, False), (10, True), (0, False)],
+    ids=["one answer to both", "an answer to the first", "a short answer in the middle of the second"],
+)
+async def test_two_utterances_that_are_heard_at_once(
+    relay: RunningRelay,
+    gemini: Gemini,
+    rest: int,
+    interrupted: bool,  # noqa: FBT001 - a case
+) -> None:
     """What Gemini's answer was to is sent to nobody again, and what it was not to is sent to the next connection."""
     session = await relay.create()
     speaker = Speaker(73)
-    first, second = spoken(speaker, 20), spoken(speaker, 30)
+    first, second = spoken(speaker, 20), [*spoken(speaker, 30), *[SILENCE] * rest]
+    said = 80 + len(second)
+    together = bool(rest) and not interrupted
     async with Client(relay.socket(session)) as client:
         await client.wait("session:started")
         await client.speak([*first, *[SILENCE] * 60])
@@ -129,20 +140,21 @@ async def test_two_utterances_that_are_heard_at_once(relay: RunningRelay, gemini
         await gemini.sessions[0].say(serverContent={"inputTranscription": {"text": "One."}})
         await client.wait("transcript", role="user")
         await client.speak(second)
-        await gemini.until(lambda: len(gemini.sessions[0].inputs) == 110)
+        await gemini.until(lambda: len(gemini.sessions[0].inputs) == said)
         await gemini.sessions[0].socket.close()
         await client.wait("session:rotated")
         hearing = gemini.sessions[1]
-        await gemini.until(lambda: len(hearing.inputs) == 110)
+        await gemini.until(lambda: len(hearing.inputs) == said)
         await hearing.say(serverContent={"inputTranscription": {"text": "One. Two."}})
         await hearing.say(serverContent={"outputTranscription": {"text": "I see."}})
         await hearing.say(serverContent={"interrupted" if interrupted else "generationComplete": True})
         await hearing.say(serverContent={"turnComplete": True})
         await hearing.handle()
         covered = await client.wait("covered", turn=1)
-        assert covered["seq"] == (80 if interrupted else 110)
+        assert covered["seq"] == (said if together else 80)
         await hearing.socket.close()
         await client.wait("session:rotated")
-        await client.speak([SILENCE])
-        await gemini.until(lambda: len(gemini.sessions) > 2 and gemini.sessions[2].audio[-1:] == [SILENCE])
-        assert gemini.sessions[2].audio == [*(second if interrupted else []), SILENCE]
+        last = spoken(speaker, 1)
+        await client.speak(last)
+        await gemini.until(lambda: len(gemini.sessions) > 2 and gemini.sessions[2].audio[-1:] == last)
+        assert gemini.sessions[2].audio == [*([] if together else second), *last]

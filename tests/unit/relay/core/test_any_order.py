@@ -213,10 +213,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.transcribe()
 
     @precondition(lambda self: self.live and self.live.heard and self.live.answering is None)
-    @rule(words=st.booleans(), together=st.booleans())
-    def gemini_answers(self, words: bool, together: bool = False) -> None:  # noqa: FBT001, FBT002
+    @rule(words=st.booleans(), together=st.booleans(), quiet=st.booleans())
+    def gemini_answers(self, words: bool, together: bool = False, quiet: bool = True) -> None:  # noqa: FBT001, FBT002
         """To all that it has heard of this utterance, or of two: where one begins, its ear and the relay's agree."""
-        self.world.answer(together=together)
+        self.world.answer(together=together, quiet=quiet)
         if words:
             self.world.post(on.AgentSaid("word "))
 

@@ -128,7 +128,7 @@ def test_an_answer_that_nobody_interrupts_is_to_both_utterances() -> None:
     it.began_to_speak(mark(50))
     it.cut()
     it.heard("one, two")
-    it.answer_began(mark(60))
+    it.answer_began(mark(60), quiet=0.5)
     assert it.complete(mark(64)) == Turn(5, "one, two", "", interrupted=False, covered_seq=160)
     assert (it.boundary, it.began, it.stage) == (mark(60), None, Stage.QUIET)
 
@@ -138,7 +138,7 @@ def test_speech_into_an_answer_to_two_utterances_is_the_next_turns() -> None:
     it = talk()
     it.heard("one")
     it.began_to_speak(mark(50))
-    it.answer_began(mark(60))
+    it.answer_began(mark(60), quiet=0.5)
     it.began_to_speak(mark(75))
     it.interrupted()
     it.complete(mark(80))
@@ -148,12 +148,13 @@ def test_speech_into_an_answer_to_two_utterances_is_the_next_turns() -> None:
     assert it.boundary == mark(90)
 
 
-def test_a_second_utterance_that_was_not_sent_yet_is_not_answered() -> None:
-    """It waits for the answer's end, wherever that is noticed."""
+@pytest.mark.parametrize(("sent", "quiet"), [(60, 0.5), (65, 0.0)], ids=["not sent", "in the middle of it"])
+def test_a_second_utterance_that_was_not_sent_to_its_end_is_not_answered(sent: int, quiet: float) -> None:
+    """However short the answer, what was on its way to Gemini is the next turn's."""
     it = talk()
     it.heard("one")
     it.began_to_speak(mark(60))
-    it.answer_began(mark(60))
+    it.answer_began(mark(sent), quiet=quiet)
     it.complete(mark(70))
     assert it.boundary == mark(60)
 

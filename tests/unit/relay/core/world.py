@@ -335,10 +335,11 @@ class World:
         self.transcribed_next |= connection.interrupted
         self.post(on.UserHeard("word "))
 
-    def answer(self, *, together: bool = False) -> None:
+    def answer(self, *, together: bool = False, quiet: bool = True) -> None:
         """Gemini begins to answer all that it has heard of this utterance, or of two where it heard the second in time.
 
-        What it hears of the second only when it answers the first already will interrupt that answer.
+        What it hears of the second only when it answers the first already will interrupt that answer; unless the
+        client is in the middle of it and the answer short, and most of it comes later.
         """
         connection = self.connection
         assert connection is not None
@@ -348,9 +349,10 @@ class World:
             self.next_utterance = None
         connection.answering = [number for number in heard if number <= last]
         connection.heard = [number for number in heard if number > last]
-        connection.hears_on = bool(connection.heard)
+        quiet = quiet or together
+        connection.hears_on = bool(connection.heard) and quiet
         self.answered, self.speaking = last, False
-        self.post(on.AnswerBegan(self.sent))
+        self.post(on.AnswerBegan(self.sent, quiet=1.0 if quiet else 0.0))
 
     def interrupt(self) -> None:
         """The client speaks into the answer."""
