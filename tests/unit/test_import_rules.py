@@ -20,6 +20,7 @@ VIOLATIONS = {
     "The client stands alone": ("filo/client/bad.py", "services.common.close_codes"),
     "The relay's core decides, it does no I/O": ("services/relay/core/bad.py", "asyncio"),
     "What decides elsewhere does no I/O either": ("services/handles/policy.py", "asyncio"),
+    "Only the relay's transports know WebSocket libraries": ("services/relay/upstream/bad.py", "websockets"),
     "Only one module knows OpenTelemetry": ("services/relay/bad.py", "opentelemetry.trace"),
 }
 
@@ -64,4 +65,4 @@ def test_a_violation_is_caught(tree: Path, rule: str) -> None:
 def test_the_core_is_kept_from_every_kind_of_io(tree: Path, module: str) -> None:
     """No clock, no randomness, no sockets, no libraries that do I/O, not even Filo's own plumbing."""
     (tree / "services/relay/core/bad.py").write_text(f"import {module}\n", encoding="utf-8")
-    assert broken(tree) == {"The relay's core decides, it does no I/O"}
+    assert "The relay's core decides, it does no I/O" in broken(tree)
