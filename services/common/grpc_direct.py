@@ -5,11 +5,12 @@ stream costs more anyway, and keeps them.
 """
 
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from typing_extensions import override
+
+from services.common.grpc_channel import StandInChannel
 
 Call = Callable[..., Awaitable[Any]]
 """What a stub calls: a request, then options by name."""
@@ -18,7 +19,7 @@ Around = Callable[[str, Call], Call]
 """Gives what shall be called in place of a method, ``/package.Service/Call``."""
 
 
-class DirectChannel(grpc.aio.Channel):
+class DirectChannel(StandInChannel):
     """A channel with something around its unary calls.
 
     Args:
@@ -45,16 +46,6 @@ class DirectChannel(grpc.aio.Channel):
     @override
     def stream_stream(self, *method: Any, **how: Any) -> Any:
         return self._channel.stream_stream(*method, **how)
-
-    @override
-    async def __aenter__(self) -> Self:
-        return self
-
-    @override
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     @override
     async def close(self, grace: float | None = None) -> None:

@@ -6,19 +6,19 @@ changed: the next call goes there, and calls under way end where they began.
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import grpc
 from typing_extensions import override
 
+from services.common.grpc_channel import StandInChannel
 from services.common.tls import Material, Pem
 
 _GRACE: Final = 3600.0
 """Seconds that calls under way get on the old connection: it was let in once and for all."""
 
 
-class ReloadingChannel(grpc.aio.Channel):
+class ReloadingChannel(StandInChannel):
     """Looks like one channel, is always the newest.
 
     Args:
@@ -42,16 +42,6 @@ class ReloadingChannel(grpc.aio.Channel):
             self._retiring[retiring] = old
             retiring.add_done_callback(self._retiring.pop)
         return self._channel
-
-    @override
-    async def __aenter__(self) -> Self:
-        return self
-
-    @override
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     @override
     async def close(self, grace: float | None = None) -> None:

@@ -1,6 +1,7 @@
 """Handing messages on: to whoever takes them, or kept, a few, until somebody does."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,7 +14,7 @@ _SIGN: Final = b"filo"
 """How the pings begin that ask for a sign, so that their pongs are told from those of any other."""
 
 
-class Delivery:
+class Delivery(ABC):
     """What the sockets of all transports have in common; they tell it what arrives, and when nothing more will.
 
     Attributes:
@@ -49,13 +50,13 @@ class Delivery:
         finally:
             self._take = self._over = None
 
+    @abstractmethod
     def hold(self) -> None:
         """Read no more for the moment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def release(self) -> None:
         """Read on."""
-        raise NotImplementedError
 
     def _arrived(self, data: bytes, text: bool) -> None:  # noqa: FBT001 - as in the frame
         if self._take is not None:
