@@ -13,6 +13,7 @@ from services.cli.settings import settings
 from services.common.config import parse_address, parse_duration
 from services.common.grpc_server import LIVE
 from services.relay.client.protocol import PATH
+from services.relay.client.server import READY_PATH
 from services.relay.config import DrainPolicy
 from tests.deploy import kube
 from tests.deploy.kube import (
@@ -134,11 +135,15 @@ def test_every_server_is_probed(overlay: str) -> None:
     """By gRPC health on its own port; who is not ready (the store is away, it drains) is alive, and is not killed."""
     for workload in kube.of(overlay, "Deployment"):
         (container,) = pod_of(workload)["spec"]["containers"]
-        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
-            assert container[kind]["grpc"]["port"] == ports(container)["health"]
-            alive = kind != "readinessProbe"
-            assert container[kind]["grpc"].get("service") == (LIVE if alive else None)
-        ready, alive = container["readinessProbe"], container["livenessProbe"]
+        probes = {kind: container[kind] for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
+        health, ready = ports(container)["health"], probes.pop("readinessProbe")
+        for probe in probes.values():
+            assert probe["grpc"] == {"port": health, "service": LIVE}
+        if workload["metadata"]["name"] == "filo-relay":  # health does not know that a relay is full, or overloaded
+            assert ready["httpGet"] == {"path": READY_PATH, "port": ports(container)["clients"]}
+        else:
+            assert ready["grpc"] == {"port": health}
+        alive = probes["livenessProbe"]
         assert alive["periodSeconds"] * alive["failureThreshold"] > ready["periodSeconds"] * ready["failureThreshold"]
 
 
