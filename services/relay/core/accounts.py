@@ -186,6 +186,10 @@ class Accounts:
             self._new += pieces
         self._began = None
 
+    def awaits(self, turn: int) -> bool:
+        """Whether the usage of a turn that is over has not come yet."""
+        return self._counted < turn
+
     def counted(
         self, turn: int, usage: Usage, pieces: Iterable[Piece], *, heard: float, answer: Sequence[Piece]
     ) -> None:

@@ -130,11 +130,21 @@ class Dialogue:
     def _usage_counted(self, event: on.UsageCounted) -> None:
         if not event.usage.prompt:
             return
-        turn = self.talk.last if self.talk.stage is Stage.QUIET else self.talk.number
+        over = self._is_of_the_turn_before
+        turn, pieces = (self.talk.last, []) if over else (self.talk.number, self._pieces)
         answer = answered(event.spoken, self.talk.answered)
-        self.accounts.counted(turn, event.usage, self._pieces, heard=event.heard, answer=answer)
+        self.accounts.counted(turn, event.usage, pieces, heard=event.heard, answer=answer)
         self.coverage.ledger = self.accounts.ledger
         self._tell(tell.TokensCounted(turn, self.coverage.ledger))
+
+    @property
+    def _is_of_the_turn_before(self) -> bool:
+        """Whether a usage that comes now is that of the completed turn: it may come late, when the client speaks on.
+
+        Before anything of an answer there is nothing that could be billed for the turn in progress.
+        """
+        stage = self.talk.stage
+        return stage is Stage.QUIET or (stage is Stage.LISTENING and self.accounts.awaits(self.talk.last))
 
     def _handle_updated(self, event: on.HandleUpdated) -> None:
         if event.secret is not None and self.talk.stage is not Stage.ANSWERING:

@@ -87,6 +87,18 @@ def test_the_last_word_is_had_after_a_turn_that_was_counted_twice(text: int, sho
     assert shown in it.one(do.TellWatchers).notice.change.detail
 
 
+def test_the_last_word_is_had_after_a_usage_that_came_late() -> None:
+    """The client speaks again when the turn is counted that the advice was for: it is compared all the same."""
+    it = scene(REPLACE)
+    it.let(*given(replace(ADVICE, text="x" * 1600)))
+    stored(asked(it).answers().completes())
+    it.let(on.SpeechBegan(), on.UsageCounted(Usage(527, 20, {"TEXT": 507, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    it.let(on.UserHeard("question"))
+    it.answers()
+    it.let(on.UsageCounted(Usage(140, 20, {"TEXT": 100, "AUDIO": 40}, 0, {"AUDIO": 20})))
+    assert "seen in the usage" in it.one(do.TellWatchers).notice.change.detail
+
+
 def test_the_next_advice_takes_the_place_of_the_last() -> None:
     """Where the client speaks into the answer: one update, not two."""
     it = scene(REPLACE)
