@@ -19,6 +19,7 @@ from services.cli.telling import Work, show_facts, tell
 from services.common import logs
 from services.common.clock import SystemClock
 from services.common.errors import Reason, ServiceError
+from services.common.lifecycle import StartupError
 from services.handles import database, operating, rotation
 from services.handles.codec import UnreadableError
 from services.handles.config import Settings
@@ -85,7 +86,7 @@ def rotate_keys(environ: Mapping[str, str], *, new_key: bool, as_json: bool) -> 
     """Seal with a new key from now on, and re-encrypt what older ones sealed."""
 
     async def work() -> dict[str, Any]:
-        settings = _settings(environ)
+        settings = _where_one_is(environ)
         if new_key:
             rotation.add_key(settings.key_file)
         async with database.opened(settings) as opened:
@@ -155,9 +156,25 @@ def _settings(environ: Mapping[str, str]) -> Settings:
     return Settings.from_env(environ)
 
 
+def _where_one_is(environ: Mapping[str, str]) -> Settings:
+    """The settings, of a database that is there: looking at nothing would make an empty one.
+
+    Raises:
+        ConfigError: The settings are wrong.
+        StartupError: There is no database file.
+    """
+    settings = _settings(environ)
+    if settings.embedded and not settings.database_file.exists():
+        raise StartupError(
+            f"there is no database {settings.database_file}; run this where the service runs, or set FILO_DATA_DIR or"
+            " FILO_HANDLES_DATABASE_URL as it has them"
+        )
+    return settings
+
+
 def _run(environ: Mapping[str, str], act: Act, show: Callable[[Any, Screen], None], *, as_json: bool) -> int:
     async def work() -> Any:  # noqa: ANN401 - what JSON has
-        settings = _settings(environ)
+        settings = _where_one_is(environ)
         async with database.opened(settings) as opened:
             return await act(opened, settings, SystemClock().now())
 

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -183,6 +184,20 @@ async def test_what_is_not_there_is_told(stored: Stored, tool: Tool, monkeypatch
     assert "name:" in await tool(handles_tools.show, "x", as_json=True, code=2)
     wrong = {**stored.environ, "FILO_HANDLES_LEASE": "long"}
     assert await asyncio.to_thread(handles_tools.ls, wrong, 1, as_json=True) == 2
+
+
+async def test_nothing_is_made_where_no_database_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From another directory than the service's: an empty list would say that nothing is stored."""
+    environ = {"FILO_DATA_DIR": str(tmp_path)}
+    for act in (
+        partial(handles_tools.ls, environ, 1),
+        partial(handles_tools.sweep, environ),
+        partial(handles_tools.rotate_keys, environ, new_key=True),
+        partial(handles_tools.finish_rotation, environ),
+    ):
+        assert await asyncio.to_thread(act, as_json=False) == 2
+        assert f"there is no database {tmp_path / 'handles.db'}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_line_reaches_the_tools(monkeypatch: pytest.MonkeyPatch) -> None:
