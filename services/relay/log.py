@@ -28,23 +28,21 @@ class Log(Generic[T]):
 
     Forgetting takes items from the front. Trimming, when the log grows too heavy, takes the oldest items that have a
     weight and leaves a hole, so that an item without weight (a typed word among audio) is never lost.
+
+    Attributes:
+        weight: Of what is held.
     """
 
     def __init__(self) -> None:
         self._entries: deque[_Entry[T]] = deque()
         self._first = 1
-        self._weight = 0
+        self.weight = 0
         self._changed = asyncio.Event()
 
     @property
     def last(self) -> int:
         """The position of the newest item ever appended; 0 before the first."""
         return self._first + len(self._entries) - 1
-
-    @property
-    def weight(self) -> int:
-        """The weight of what is held."""
-        return self._weight
 
     def append(self, item: T, weight: int = 0) -> int:
         """Add an item; whoever waits is not woken by it.
@@ -57,8 +55,8 @@ class Log(Generic[T]):
             Its position.
         """
         self._entries.append(_Entry(item, weight))
-        self._weight += weight
-        return self.last
+        self.weight += weight
+        return self._first + len(self._entries) - 1
 
     def after(self, position: int) -> tuple[int, T] | None:
         """The first item held after a position, or None."""
@@ -93,11 +91,11 @@ class Log(Generic[T]):
         dropped = 0
         end = len(self._entries) if through is None else min(len(self._entries), through + 1 - self._first)
         for index in range(end):
-            if self._weight <= heaviest:
+            if self.weight <= heaviest:
                 break
             entry = self._entries[index]
             if entry.weight:
-                self._weight -= entry.weight
+                self.weight -= entry.weight
                 entry.item, entry.weight = None, 0
                 dropped += 1
         while self._entries and self._entries[0].item is None:
@@ -114,5 +112,5 @@ class Log(Generic[T]):
         await self._changed.wait()
 
     def _drop_first(self) -> None:
-        self._weight -= self._entries.popleft().weight
+        self.weight -= self._entries.popleft().weight
         self._first += 1

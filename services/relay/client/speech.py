@@ -79,7 +79,7 @@ class SpeechDetector:
         """
         self._silent = False
         samples = memoryview(frame).cast("h")
-        peak = max(samples[::_STRIDE].tolist(), default=0)
+        peak = max(samples[::_STRIDE].tolist() or (0,))
         if peak < LOUD:
             self.sound = Sound.SILENCE if peak < SILENT else Sound.FAINT
             self._quiet += len(samples)

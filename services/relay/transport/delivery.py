@@ -40,7 +40,7 @@ class Delivery(ABC):
         self._take = take
         try:
             while self._early and not self._over.done():
-                self._give(*self._early.popleft())
+                self._arrived(*self._early.popleft())
             if len(self._early) < _MOST_EARLY:
                 self.release()
             if not self._ended:
@@ -59,26 +59,24 @@ class Delivery(ABC):
         """Read on."""
 
     def _arrived(self, data: bytes, text: bool) -> None:  # noqa: FBT001 - as in the frame
-        if self._take is not None:
-            self._give(data, text)
-            return
+        if self._take is None or self._over is None:
+            self._wait(data, text)
+        elif not self._over.done():
+            try:
+                last = self._take(data, text)
+            except Exception as error:  # noqa: BLE001 - handed on to whoever waits in `deliver`
+                self._over.set_exception(error)
+            else:
+                if last:
+                    self._take = None
+                    self._over.set_result(None)
+
+    def _wait(self, data: bytes, text: bool) -> None:  # noqa: FBT001 - as in the frame
         if self._leaving:  # nobody will take it, and it must not pile up
             return
         self._early.append((data, text))
         if len(self._early) >= _MOST_EARLY:
             self.hold()
-
-    def _give(self, data: bytes, text: bool) -> None:  # noqa: FBT001 - as in the frame
-        if self._take is None or self._over is None or self._over.done():
-            return
-        try:
-            last = self._take(data, text)
-        except Exception as error:  # noqa: BLE001 - handed on to whoever waits in `deliver`
-            self._over.set_exception(error)
-        else:
-            if last:
-                self._take = None
-                self._over.set_result(None)
 
     def _end(self) -> None:
         """Nothing more will arrive."""

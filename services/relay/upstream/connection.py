@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from services.common.lateness import Late, forgivable, patience
 from services.relay.core.model import START
-from services.relay.sockets import NO_CLOSE_FRAME, ClosedError, DialError, Dialling, Socket, Transport
+from services.relay.sockets import NO_CLOSE_FRAME, ClosedError, DialError, Dialling, Socket, Take, Transport
 from services.relay.upstream import wire
 from services.relay.upstream.backend import Backend, CredentialsError
 from services.relay.upstream.gate import Gate, Purpose, Ticket
@@ -207,7 +207,7 @@ def _refused(error: DialError) -> UpstreamLostError:
 async def _set_up(upstream: "Upstream", setup: bytes, content: bytes) -> "Upstream":
     complete = False
 
-    def take(frame: bytes) -> bool:
+    def take(frame: bytes, _text: bool) -> bool:  # noqa: FBT001 - as a socket gives it
         nonlocal complete
         complete = any(isinstance(item, wire.SetupComplete) for item in wire.Reader().read(frame, START))
         return complete
@@ -250,13 +250,13 @@ class Upstream:
         """Send one message at once; false where that would have to wait, or is of no use any more."""
         return self._socket.send_now(message, text=True)
 
-    async def deliver(self, take: Callable[[bytes], bool]) -> None:
+    async def deliver(self, take: Take) -> None:
         """Give every message to `take` until it has had the last it wants, or the connection ends, however it ends.
 
         Raises:
             Exception: Whatever `take` raised.
         """
-        await self._socket.deliver(lambda message, _text: take(message))
+        await self._socket.deliver(take)
 
     @property
     def is_open(self) -> bool:

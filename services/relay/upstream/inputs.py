@@ -54,7 +54,7 @@ class Inputs:
         self._control: deque[tuple[bytes, bool]] = deque()
         self._index = 0
         self._advised_at = 0
-        self._resting: Callable[[bytes], bool] | None = None
+        self._resting: tuple[Upstream, Lease | None] | None = None
         self._relief: Callable[[], None] | None = None
         self._transparent = False
         self._marks: deque[tuple[int, Mark]] = deque()
@@ -210,7 +210,7 @@ class Inputs:
 
     async def _rest(self, upstream: Upstream, lease: Lease | None) -> None:
         """Nothing is left to send: what comes next may go straight to the connection."""
-        self._resting = lambda message: (lease is None or not lease.in_doubt) and upstream.send_now(message)
+        self._resting = upstream, lease
         try:
             self._changed.clear()
             await self._changed.wait()
@@ -221,14 +221,19 @@ class Inputs:
         """Send the newest input at once, with no task in between, if nothing waits before it; whether that was done."""
         if self._resting is None or not self._sending or self._control or position != self.sent.position + 1:
             return False
-        if not self._resting(wire.audio(item.payload) if item.is_audio else item.payload):
+        upstream, lease = self._resting
+        if lease is not None and lease.in_doubt:
+            return False
+        if not upstream.send_now(wire.audio(item.payload) if item.is_audio else item.payload):
             return False
         self._note(position, item)
         return True
 
     async def _send(self, upstream: Upstream, position: int, item: Input) -> None:
         self._note(position, item)
-        await upstream.send(wire.audio(item.payload) if item.is_audio else item.payload)
+        message = wire.audio(item.payload) if item.is_audio else item.payload
+        if not upstream.send_now(message):
+            await upstream.send(message)
         if self._reel.last - self.sent.position < _RELIEVED:
             self._relieve()
 

@@ -121,14 +121,16 @@ class UpstreamLink:
         history = effect.handle is None and bool(content)
         transparent = self._dialler.transparent
         standby, self._standby = self._standby, None
+        first = setup(
+            self._agent,
+            handle=effect.handle,
+            history=history,
+            transparent=transparent,
+            compression=self._dialler.compression,
+        )
+        await _others()
         upstream = await self._dialler.dial(
-            setup(
-                self._agent,
-                handle=effect.handle,
-                history=history,
-                transparent=transparent,
-                compression=self._dialler.compression,
-            ),
+            first,
             await standby.take(effect.wanted_by) if standby else None,
             wire.content(content, complete=history) if content else b"",
             effect.wanted_by,
@@ -137,10 +139,13 @@ class UpstreamLink:
         return upstream
 
     async def _carry(self, upstream: Upstream) -> None:
-        self._open = upstream
-        feeding = asyncio.create_task(self._inputs.feed(upstream, self._lease))
+        feeding: asyncio.Task[None] | None = None
         try:
+            await _others()
+            self._open = upstream
+            feeding = asyncio.create_task(self._inputs.feed(upstream, self._lease))
             self._post(on.UpstreamReady(self._told))
+            await _others()
             await self._read(upstream)
         finally:
             self._open = None
@@ -150,7 +155,7 @@ class UpstreamLink:
     async def _read(self, upstream: Upstream) -> None:
         reader, meter = wire.Reader(), Meter()
 
-        def take(frame: bytes) -> bool:
+        def take(frame: bytes, _text: bool) -> bool:  # noqa: FBT001 - as a socket gives it
             self._heard_at = self._clock.monotonic()
             try:
                 received = reader.read(frame, self._inputs.sent, self._inputs.consumed)
@@ -166,3 +171,8 @@ class UpstreamLink:
             return False
 
         await upstream.deliver(take)
+
+
+async def _others() -> None:
+    """Let the other conversations go on: a rotation is several pieces of work, and they need not wait for the whole."""
+    await asyncio.sleep(0)

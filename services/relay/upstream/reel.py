@@ -60,15 +60,14 @@ class _Piece:
         self._seqs = array("q")
         self._sounds: tuple[Sound, ...] = ()
 
-    def takes(self, item: Input, position: int) -> bool:
-        """Whether this input can be added; it cannot where others before it were here and are trimmed."""
-        return position == self.end and item.is_audio == self.is_audio and position - self._start < _PACKED
-
-    def add(self, item: Input, weight: int) -> None:
-        """Put it at the end."""
+    def add(self, item: Input, position: int, weight: int) -> bool:
+        """Put an input at the end, if it can be: not where others before it were here and are trimmed."""
+        if position != self.end or item.is_audio != self.is_audio or position - self._start >= _PACKED:
+            return False
         self._inputs.append(item)
         self.weight += weight
         self.end += 1
+        return True
 
     def pack(self) -> None:
         """Nothing more is added: keep audio as one piece of bytes."""
@@ -127,9 +126,9 @@ class Reel:
         """Add an input; gives its position."""
         weight = item.weight
         self.last += 1
-        if not self._pieces or not self._pieces[-1].takes(item, self.last):
+        if not self._pieces or not self._pieces[-1].add(item, self.last, weight):
             self._begin(item)
-        self._pieces[-1].add(item, weight)
+            self._pieces[-1].add(item, self.last, weight)
         self.weight += weight
         return self.last
 

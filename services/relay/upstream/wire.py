@@ -25,8 +25,7 @@ class SetupComplete:
     """The first message of a connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentAudio:
+class AgentAudio(msgspec.Struct, frozen=True, gc=False):
     """PCM16 little-endian mono 24 kHz."""
 
     pcm: bytes
