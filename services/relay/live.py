@@ -61,7 +61,9 @@ class LiveConversation:
         self.finished = asyncio.Event()
         self.core = Conversation(attached.attachment, around.settings.policy, around.clock.monotonic())
         self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes)
-        self.inputs = Inputs(attached.attachment.covered_seq, around.settings.replay_seconds)
+        self.inputs = Inputs(
+            attached.attachment.covered_seq, around.settings.replay_seconds, lambda: self.core.talk.unanswered
+        )
         self._around = around
         self._instruction = attached.conversation.agent.system_instruction
         self._log = structlog.stdlib.get_logger("filo.relay").bind(

@@ -17,6 +17,14 @@ _BYTES_A_SECOND: Final = 32_000
 _FRAMES_A_SECOND: Final = 50
 SILENCE_KEPT: Final = 2.0
 """Seconds of silence that are sent again before what sounds: room for a beginning too soft to be heard here."""
+_SILENCE_HELD: Final = 5.0
+"""Seconds of silence at the beginning that are held at least. Older silence that Gemini has said nothing about is let
+go: it would not be sent again. By then Gemini has told if it has heard more in it than this relay."""
+_LOOKED_EVERY: Final = 2.0
+"""Seconds of audio after which it is looked whether there is such silence."""
+_A_VOICE: Final = 1.0
+"""Seconds of a client's voice by which it is known that it is no silence to this relay's ear: its microphone is loud
+enough."""
 PRESSED: Final = 500
 """Inputs that wait while there is a connection (ten seconds of audio): from here on the client has to wait too."""
 _RELIEVED: Final = 100
@@ -34,6 +42,7 @@ class Inputs:
     Args:
         covered_seq: The newest client sequence number that is stored already.
         replay_seconds: How much audio is kept, oldest out first.
+        heard: Whether Gemini has heard something since the newest turn ended. It has a finer ear than this relay.
 
     Attributes:
         last_seq: The newest input's number.
@@ -42,13 +51,16 @@ class Inputs:
         quiet: Seconds without a voice that it was sent after that.
     """
 
-    def __init__(self, covered_seq: int, replay_seconds: float) -> None:
+    def __init__(self, covered_seq: int, replay_seconds: float, heard: Callable[[], bool] = lambda: True) -> None:
         self.last_seq = covered_seq
         self.sent = Mark(0, covered_seq)
         self.spoken = self.quiet = 0.0
         self._reel = Reel()
         self._changed = asyncio.Event()
-        self._most = int(replay_seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * OVERHEAD))
+        self._most = _weight(replay_seconds)
+        self._look_at = min(self._most, _weight(_LOOKED_EVERY))
+        self._heard = heard
+        self._loud_enough = False
         self._sending = False
         self._ever_sent = 0
         self._control: deque[tuple[bytes, bool]] = deque()
@@ -88,6 +100,7 @@ class Inputs:
         """
         self._index = already
         self._advised_at = 0
+        self._listen()
         self.spoken = self.quiet = 0.0
         self._transparent = transparent
         self._marks.clear()
@@ -116,7 +129,24 @@ class Inputs:
         position = self._reel.append(item)
         if not self._passed_on(position, item):
             self._changed.set()
-        return self._reel.trim(self._most) if self._reel.weight > self._most else 0
+        return self._lighten() if self._reel.weight > self._look_at else 0
+
+    def _listen(self) -> bool:
+        """Whether the client's voice is known to be none that this relay takes for silence."""
+        self._loud_enough = self._loud_enough or self.spoken >= _A_VOICE
+        return self._loud_enough
+
+    def _lighten(self) -> int:
+        """Let go of silence that would not be sent again; then of the oldest audio, if it is still too much of it.
+
+        Returns:
+            How many frames were dropped that may be missed.
+        """
+        if self._listen() and not self._heard():
+            self._reel.forget_silence(self._ever_sent, _weight(_SILENCE_HELD))
+        dropped = self._reel.trim(self._most)
+        self._look_at = min(self._most, self._reel.weight + _weight(_LOOKED_EVERY))
+        return dropped
 
     @property
     def pressed(self) -> bool:
@@ -172,6 +202,7 @@ class Inputs:
     def forget(self, through: int) -> None:
         """Inputs up to this position are covered."""
         self._reel.forget(through)
+        self._lighten()
 
     def send_control(self, message: bytes, *, advice: bool = False) -> None:
         """Send a message that is not a client's input, before the inputs that wait.
@@ -248,6 +279,11 @@ class Inputs:
             self.quiet = 0.0
         elif item.is_audio:
             self.quiet += len(item.payload) / _BYTES_A_SECOND
+
+
+def _weight(seconds: float) -> int:
+    """What so much audio weighs."""
+    return int(seconds * (_BYTES_A_SECOND + _FRAMES_A_SECOND * OVERHEAD))
 
 
 async def cancelled(task: asyncio.Task[None] | None) -> None:

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Final
 
 from msgspec import Struct
@@ -45,13 +45,27 @@ class _Piece:
     Attributes:
         next: The position of the first of them that is still kept.
         end: The position after the last.
+        silent: It is packed, and all of it is silence.
         weight: Of those that are kept.
     """
 
-    __slots__ = ("_ends", "_inputs", "_pcm", "_seqs", "_sounds", "_start", "end", "is_audio", "next", "weight")
+    __slots__ = (
+        "_ends",
+        "_inputs",
+        "_pcm",
+        "_seqs",
+        "_sounds",
+        "_start",
+        "end",
+        "is_audio",
+        "next",
+        "silent",
+        "weight",
+    )
 
     def __init__(self, position: int, *, is_audio: bool) -> None:
         self.is_audio = is_audio
+        self.silent = False
         self.next = self.end = self._start = position
         self.weight = 0
         self._inputs: list[Input] = []
@@ -77,6 +91,7 @@ class _Piece:
             self._ends = array("I", accumulate([len(item.payload) for item in inputs], initial=0))
             self._seqs = array("q", [item.seq for item in inputs])
             self._sounds = tuple([item.sound for item in inputs])
+            self.silent = self._sounds.count(Sound.SILENCE) == len(self._sounds)
 
     def at(self, position: int) -> Input:
         """The input at a position."""
@@ -156,6 +171,22 @@ class Reel:
             self.weight -= pieces.popleft().weight
         while pieces and pieces[0].next <= through:
             self.weight -= pieces[0].drop()
+
+    def forget_silence(self, through: int, kept: int) -> None:
+        """Drop the silence that it begins with, whole pieces of it.
+
+        Args:
+            through: Nothing after this position is dropped.
+            kept: Bytes of silence that stay, the newest.
+        """
+        silent = list(takewhile(lambda piece: piece.silent and piece.end <= through + 1, self._pieces))
+        spare = sum(piece.weight for piece in silent) - kept
+        for piece in silent:
+            if piece.weight > spare:
+                break
+            spare -= piece.weight
+            self.weight -= piece.weight
+            self._pieces.popleft()
 
     def trim(self, heaviest: int) -> int:
         """Drop the oldest audio until the rest is light enough; gives how many frames."""

@@ -61,6 +61,35 @@ async def test_after_a_long_silence_little_is_sent_again(relay: RunningRelay, ge
         assert covered["seq"] == 1550, "what was passed over counts as heard"
 
 
+async def test_a_voice_after_silence_that_is_kept_no_longer(relay: RunningRelay, gemini: Gemini) -> None:
+    """Half a minute of it after a turn, half a sentence, a cut: the silence is let go of, and no frame of the voice."""
+    session = await relay.create()
+    speaker = Speaker(74)
+    async with Client(relay.socket(session)) as client:
+        await client.wait("session:started")
+        (first,) = gemini.sessions
+        await client.speak(spoken(speaker, 100))
+        await gemini.until(lambda: len(first.inputs) == 100)
+        await first.turn("A word of it, and another one.")
+        await client.wait("turn:complete", turn=1)
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+        await client.speak([SILENCE] * 1500)
+        await gemini.until(lambda: len(first.inputs) == 1600)
+        assert live.inputs.weight < 10 * 50 * 704, "of thirty seconds less than ten are kept"
+        said = spoken(speaker, 50)
+        await client.speak(said[:30])
+        await gemini.until(lambda: len(first.inputs) == 1630)
+        first.socket.transport.abort()
+        await client.speak(said[30:])
+        await client.wait("session:rotated")
+        second = gemini.sessions[1]
+        kept = round(SILENCE_KEPT / voice.FRAME_SECONDS)
+        await gemini.until(lambda: len(second.inputs) >= kept + 50)
+        assert second.audio == [SILENCE] * kept + said
+    assert relay.metric("filo_relay_replay_dropped_total") == 0
+
+
 async def test_a_replay_is_no_faster_than_the_upstream(relay: RunningRelay, gemini: Gemini) -> None:
     """Half a minute of speech for a connection that reads slowly: what it has not taken waits here, with the rest."""
     session = await relay.create()

@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from services.relay.client.speech import Sound
 from services.relay.core.model import START, Mark
 from services.relay.upstream import wire
@@ -269,6 +272,115 @@ async def test_only_what_follows_the_mark_is_looked_at() -> None:
     inputs.forget(20)
     assert await sent_again(inputs, Mark(20, 30)) == said(*silence[-KEPT:])
     assert await sent_again(inputs, Mark(100, 110)) == said(*silence[80:])
+
+
+TALK = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(list(Sound)), st.integers(1, 900)),
+        st.tuples(st.just("write"), st.just(0)),
+        st.tuples(st.just("turn over"), st.integers(0, 400)),
+        st.tuples(st.just("cut"), st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TALK)
+def test_silence_that_is_let_go_is_never_missed(talk: list[tuple[Sound | str, int]]) -> None:
+    """Whatever is said and cut, each connection is sent what it would be sent if nothing were ever let go."""
+    asyncio.run(play(talk, Inputs(0, 120.0, heard=lambda: True), Inputs(0, 120.0, heard=lambda: False)))
+
+
+async def play(talk: list[tuple[Sound | str, int]], whole: Inputs, lean: Inputs) -> None:
+    """The same happens to both; after each cut both send the same."""
+    boundary = START
+    for inputs in (whole, lean):
+        take(inputs, Sound.VOICE, 60)
+        await sent_again(inputs, START)
+    for what, number in talk:
+        if isinstance(what, Sound):
+            take(whole, what, number)
+            take(lean, what, number)
+        elif what == "write":
+            for inputs in (whole, lean):
+                inputs.take(b"typed", inputs.last_seq + 1, is_audio=False)
+        elif what == "turn over":
+            boundary = max(boundary, Mark(max(0, whole.sent.position - number), max(0, whole.sent.seq - number)))
+            whole.forget(boundary.position)
+            lean.forget(boundary.position)
+        else:
+            was = [await sent_again(inputs, boundary) for inputs in (whole, lean)]
+            assert was[0] == was[1]
+            assert whole.sent == lean.sent
+        assert lean.weight <= whole.weight
+        assert lean.written == whole.written
+
+
+async def relayed(inputs: Inputs, sound: Sound, seconds: float) -> None:
+    """The client sends so much to a connection that takes everything."""
+    inputs.start(inputs.newest)
+    async with feeding(inputs, Memory()):
+        await settle()
+        take(inputs, sound, round(seconds * 50))
+    inputs.stop()
+
+
+SECOND = 50 * (640 + 64)
+
+
+async def test_a_minute_of_silence_is_not_kept() -> None:
+    """A client whose microphone stays open while the agent speaks costs some seconds, not the whole answer."""
+    inputs = Inputs(0, 120.0, heard=lambda: False)
+    await relayed(inputs, Sound.VOICE, 2.0)
+    inputs.forget(inputs.newest.position)
+    heaviest = 0
+    for _ in range(60):
+        await relayed(inputs, Sound.SILENCE, 1.0)
+        heaviest = max(heaviest, inputs.weight)
+    assert 5 * SECOND <= inputs.weight <= heaviest <= 9 * SECOND
+    assert await sent_again(inputs, Mark(100, 100)) == said(*range(3100 - KEPT + 1, 3101))
+
+
+async def test_silence_of_an_answer_goes_when_the_turn_is_over() -> None:
+    """Until then it stands behind the voice that is answered."""
+    inputs = Inputs(0, 120.0, heard=lambda: False)
+    await relayed(inputs, Sound.VOICE, 3.0)
+    await relayed(inputs, Sound.SILENCE, 20.0)
+    assert inputs.weight == 23 * SECOND
+    inputs.forget(150)
+    assert 5 * SECOND <= inputs.weight <= 6 * SECOND
+
+
+async def test_silence_in_which_gemini_hears_something_is_kept() -> None:
+    """All that was said since the turn before, for as long as it has not answered it."""
+    heard = False
+    inputs = Inputs(0, 120.0, heard=lambda: heard)
+    await relayed(inputs, Sound.VOICE, 2.0)
+    inputs.forget(100)
+    await relayed(inputs, Sound.SILENCE, 4.0)
+    heard = True
+    await relayed(inputs, Sound.SILENCE, 30.0)
+    assert inputs.weight == 34 * SECOND
+    assert len(await sent_again(inputs, Mark(100, 100), heard=True)) == 34 * 50
+
+
+async def test_of_a_client_whose_voice_was_never_heard_all_is_kept() -> None:
+    """Its microphone may be so faint that its voice is silence to this relay; a bang is no voice."""
+    inputs = Inputs(0, 120.0, heard=lambda: False)
+    await relayed(inputs, Sound.VOICE, 0.2)
+    inputs.forget(10)
+    await relayed(inputs, Sound.SILENCE, 30.0)
+    assert inputs.weight == 30 * SECOND
+
+
+async def test_silence_that_no_connection_has_got_is_kept() -> None:
+    """What comes while there is none is sent, silent or not."""
+    inputs = Inputs(0, 120.0, heard=lambda: False)
+    await relayed(inputs, Sound.VOICE, 2.0)
+    inputs.forget(100)
+    take(inputs, Sound.SILENCE, 30 * 50)
+    assert inputs.weight == 30 * SECOND
 
 
 async def test_the_clients_voice_is_counted_for_each_connection() -> None:

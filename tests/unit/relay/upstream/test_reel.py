@@ -70,3 +70,26 @@ def test_a_frame_costs_little_more_than_its_bytes() -> None:
     reel.forget(count)
     assert reel.weight == 0
     assert reel.after(0) is None
+
+
+@given(st.lists(st.integers(0, 200), max_size=4), st.integers(0, 400), st.integers(0, 60 * (OVERHEAD + 4)))
+def test_silence_at_the_beginning_goes_in_whole_pieces(runs: list[int], through: int, kept: int) -> None:
+    """Only what it begins with, only up to a position, only what is packed, and never so much that less is left."""
+    reel = Reel()
+    silent = next((sum(runs[:at]) for at in range(1, len(runs) + 1, 2)), 0)  # runs of silence and of voice in turns
+    for number, run in enumerate(runs):
+        for _ in range(run):
+            reel.append(
+                Input(reel.last + 1, bytes(4), is_audio=True, sound=(Sound.VOICE, Sound.SILENCE)[number % 2 == 0])
+            )
+    before = list(reel.items(0))
+    reel.forget_silence(through, kept)
+    after = list(reel.items(0))
+    gone = len(before) - len(after)
+    assert before[gone:] == after
+    assert reel.weight == sum(item.weight for _, item in after)
+    assert gone <= min(silent, through)
+    assert not gone or (silent - gone) * (OVERHEAD + 4) >= kept, "so much of it stays"
+    assert (min(silent, through) - gone) * (OVERHEAD + 4) < kept + 2 * 25 * (OVERHEAD + 4), (
+        "no more than a piece or two"
+    )
