@@ -14,6 +14,10 @@ SILENT: Final = 250
 """A peak amplitude below this is nothing that anybody could take for a voice: 42 dB under the loudest."""
 _STRIDE: Final = 8
 """Every eighth sample is enough to see a peak of a voice."""
+_UPPER: Final = slice(1, None, 2 * _STRIDE)
+"""The upper bytes of those samples."""
+_LOUD: Final = bytes(range(LOUD // 256 + 1, 128))
+"""Upper bytes with which a sample is loud, whatever the lower byte is."""
 _MOMENT: Final = 4_800
 """Samples of quiet that are no more than a pause between two words: 0.3 s."""
 _PAUSE: Final = 16_000
@@ -78,11 +82,10 @@ class SpeechDetector:
             frame: PCM16 little-endian mono 16 kHz, an even number of bytes.
         """
         self._silent = False
-        samples = memoryview(frame).cast("h")
-        peak = max(samples[::_STRIDE].tolist() or (0,))
+        peak = _peak(frame)
         if peak < LOUD:
             self.sound = Sound.SILENCE if peak < SILENT else Sound.FAINT
-            self._quiet += len(samples)
+            self._quiet += len(frame) // 2
             return False
         self.sound = Sound.VOICE
         pause = self._quiet >= _PAUSE
@@ -91,3 +94,11 @@ class SpeechDetector:
             self.paused, self._ended = pause, False
         self._quiet = 0
         return began
+
+
+def _peak(frame: bytes) -> int:
+    """The peak of the samples that are looked at; of a loud frame often no more than that it is loud."""
+    upper = frame[_UPPER]
+    if len(upper.translate(None, _LOUD)) < len(upper):
+        return LOUD
+    return max(memoryview(frame).cast("h")[::_STRIDE].tolist() or (0,))

@@ -96,8 +96,8 @@ def _turns(said: Iterable[tuple[str, str]], *, complete: bool = False) -> bytes:
     return _json({"clientContent": {"turns": turns, "turnComplete": complete}})
 
 
-class _Camel(msgspec.Struct, rename="camel"):
-    """A part of a server message; every field may be absent, as in proto3's JSON."""
+class _Camel(msgspec.Struct, rename="camel", gc=False):
+    """A part of a server message; every field may be absent, as in proto3's JSON. What is parsed has no cycles."""
 
 
 class _Blob(_Camel):

@@ -4,6 +4,8 @@ import struct
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.common import voice
 from services.relay.client.speech import LOUD, SILENT, Sound, SpeechDetector
@@ -88,6 +90,19 @@ def test_what_a_frame_sounds_like(amplitude: int, sound: Sound) -> None:
     ear = SpeechDetector()
     ear.began(tone(amplitude))
     assert ear.sound is sound
+
+
+NEAR = st.sampled_from((-769, -256, -1, 0, SILENT - 1, SILENT, 255, 256, 512, LOUD - 1, LOUD, 767, 768))
+"""Amplitudes on both sides of where something changes: what is heard, and the upper byte."""
+
+
+@given(st.lists(NEAR | st.integers(-32_768, 32_767), max_size=40))
+def test_the_loudest_of_every_eighth_sample_counts(samples: list[int]) -> None:
+    """However its bytes are looked at; those between are not heard."""
+    ear = SpeechDetector()
+    ear.began(b"".join(tone(sample, 1) + tone(32_767, 7) for sample in samples))
+    peak = max(samples, default=0)
+    assert ear.sound is (Sound.VOICE if peak >= LOUD else Sound.FAINT if peak >= SILENT else Sound.SILENCE)
 
 
 def test_a_client_that_says_when_it_speaks_is_believed() -> None:
