@@ -76,13 +76,13 @@ def test_a_frame_costs_little_more_than_its_bytes() -> None:
 def test_silence_at_the_beginning_goes_in_whole_pieces(runs: list[int], through: int, kept: int) -> None:
     """Only what it begins with, only up to a position, only what is packed, and never so much that less is left."""
     reel = Reel()
-    silent = next((sum(runs[:at]) for at in range(1, len(runs) + 1, 2)), 0)  # runs of silence and of voice in turns
     for number, run in enumerate(runs):
         for _ in range(run):
             reel.append(
                 Input(reel.last + 1, bytes(4), is_audio=True, sound=(Sound.VOICE, Sound.SILENCE)[number % 2 == 0])
             )
     before = list(reel.items(0))
+    silent = next((at for at, (_, item) in enumerate(before) if item.sound is Sound.VOICE), len(before))
     reel.forget_silence(through, kept)
     after = list(reel.items(0))
     gone = len(before) - len(after)
