@@ -166,6 +166,7 @@ class Dialling:
         tls: Whom to trust; None for a connection in the clear.
         largest: Bytes of a message.
         send_buffer: Bytes that the kernel takes for a peer that does not read.
+        receive_buffer: Bytes that it takes of a peer before they are read here.
         close_timeout: Seconds in which the peer must answer a close.
     """
 
@@ -173,6 +174,7 @@ class Dialling:
     tls: ssl.SSLContext | None
     largest: int
     send_buffer: int
+    receive_buffer: int
     close_timeout: float
 
 

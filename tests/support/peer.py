@@ -219,6 +219,7 @@ def dialling(**changes: object) -> Dialling:
         "tls": None,
         "largest": LARGEST,
         "send_buffer": 65536,
+        "receive_buffer": 65536,
         "close_timeout": CLOSE_TIMEOUT,
     }
     return Dialling(**{**usual, **changes})  # type: ignore[arg-type]  # fields of it

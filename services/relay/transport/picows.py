@@ -160,7 +160,7 @@ async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
     made: list[kernel.socket] = []
 
     async def connected(to: WSParsedURL) -> kernel.socket:
-        made.append(await _connected(to.host, to.port, how.send_buffer))
+        made.append(await _connected(to.host, to.port, how))
         return made[0]
 
     def accepted(_request: WSUpgradeRequest, response: WSUpgradeResponse) -> PicowsSocket:
@@ -201,7 +201,7 @@ async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
     return socket
 
 
-async def _connected(host: str, port: int, send_buffer: int) -> kernel.socket:
+async def _connected(host: str, port: int, how: sockets.Dialling) -> kernel.socket:
     """A socket that is connected to the first address that can be reached."""
     loop = asyncio.get_running_loop()
     failures: list[OSError] = []
@@ -209,7 +209,8 @@ async def _connected(host: str, port: int, send_buffer: int) -> kernel.socket:
         made = kernel.socket(family, kind, protocol)
         try:
             made.setblocking(False)  # noqa: FBT003 - its only argument
-            made.setsockopt(kernel.SOL_SOCKET, kernel.SO_SNDBUF, send_buffer)
+            made.setsockopt(kernel.SOL_SOCKET, kernel.SO_SNDBUF, how.send_buffer)
+            made.setsockopt(kernel.SOL_SOCKET, kernel.SO_RCVBUF, how.receive_buffer)
             await loop.sock_connect(made, address)
         except OSError as error:
             made.close()

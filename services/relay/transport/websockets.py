@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from socket import SO_SNDBUF, SOL_SOCKET
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import cast
 
 from websockets.asyncio.client import connect
@@ -52,7 +52,9 @@ async def dial(url: str, how: sockets.Dialling) -> sockets.Socket:
         raise sockets.DialError(str(error)) from error
     except InvalidHandshake as error:
         raise sockets.DialError(str(error) or type(error).__name__) from error
-    socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, how.send_buffer)
+    below = socket.transport.get_extra_info("socket")
+    below.setsockopt(SOL_SOCKET, SO_SNDBUF, how.send_buffer)
+    below.setsockopt(SOL_SOCKET, SO_RCVBUF, how.receive_buffer)
     return cast("UpstreamSocket", socket)
 
 

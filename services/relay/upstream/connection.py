@@ -18,6 +18,9 @@ _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 _SEND_BUFFER: Final = 64 * 1024
 """Bytes that the kernel takes for an upstream that does not read: a second of audio or two. Left to itself it takes
 megabytes, minutes that nobody can call back and that a tool's result would have to wait behind."""
+_RECEIVE_BUFFER: Final = 64 * 1024
+"""Bytes that the kernel takes of Gemini before they are read: a second of its voice, and what Linux begins with. It
+would let that grow with every burst, and what one read brings is what a TLS connection keeps room for to its end."""
 _POLICY_VIOLATION: Final = 1008
 _UNAUTHORIZED: Final = (401, 403)
 _SHARED_TROUBLE: Final = frozenset({NO_CLOSE_FRAME, 1011, 1012, 1013})
@@ -188,7 +191,14 @@ class Dialler:
 
     async def _connect(self) -> "Upstream":
         headers = await self._backend.headers()
-        how = Dialling(headers, self._tls, _LARGEST_MESSAGE, _SEND_BUFFER, self._close_timeout)
+        how = Dialling(
+            headers,
+            self._tls,
+            largest=_LARGEST_MESSAGE,
+            send_buffer=_SEND_BUFFER,
+            receive_buffer=_RECEIVE_BUFFER,
+            close_timeout=self._close_timeout,
+        )
         return Upstream(await self._transport.dial(self._url, how))
 
 

@@ -1,8 +1,12 @@
 """How the relay connects, and what it finds: the same with every library."""
 
 import asyncio
+import os
+import socket as kernel
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +24,25 @@ async def test_what_is_asked(transport: Transport) -> None:
         assert "x-goog-api-key: secret" in asked
         assert f"Host: {url.removeprefix('ws://')}" in asked
         assert not any(line.lower().startswith(("sec-websocket-ext", "sec-websocket-prot")) for line in asked)
+        socket.abort()
+
+
+def _buffers() -> set[tuple[int, int]]:
+    """Of every TCP socket of this process: bytes that the kernel keeps of what is sent, and of what comes."""
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), kernel.socket(fileno=os.dup(int(descriptor.name))) as below:
+            if below.family is kernel.AF_INET:
+                sizes = (below.getsockopt(kernel.SOL_SOCKET, what) for what in (kernel.SO_SNDBUF, kernel.SO_RCVBUF))
+                found.add((next(sizes), next(sizes)))
+    return found
+
+
+async def test_what_the_kernel_keeps(transport: Transport) -> None:
+    """As much as was asked for, each way; Linux doubles it for its own bookkeeping, and lets it grow no more."""
+    async with server(upgrade) as (url, _):
+        socket = await transport.dial(url, dialling(send_buffer=41_000, receive_buffer=43_000))
+        assert (82_000, 86_000) in _buffers()
         socket.abort()
 
 
