@@ -86,6 +86,7 @@ class Straight(Delivery, Connection):
         super().connection_lost(exc)
         if self._drop is not None:
             self._drop.cancel()
+        self.protocol.parser.close()  # it and the protocol hold each other, for the garbage collector to find
         self._end()
 
     def send_now(self, message: bytes, *, text: bool) -> bool:

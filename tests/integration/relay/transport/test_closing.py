@@ -1,7 +1,10 @@
 """How a socket of the relay's ends: by either side, in a bounded time, with every library."""
 
 import asyncio
+import gc
 import time
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -168,3 +171,25 @@ async def test_the_relay_drops_it(pair: Pair) -> None:
     assert pair.socket.close_code == NO_CLOSE_FRAME
     assert not pair.socket.is_open
     await pair.peer.ended()
+
+
+@pytest.mark.parametrize("side", ["client", "tls"])
+async def test_what_has_ended_is_gone(transport: Transport, side: str) -> None:
+    """A relay replaces connections all day: none of it waits for the garbage collector, which stops everybody."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with paired(transport, side) as pair:
+            left = [weakref.ref(pair.socket), weakref.ref(getattr(pair.socket, "protocol", pair.socket))]
+            pair.peer.close(1000, b"")
+            await end(pair.socket)
+            pair.peer.cut()
+            await pair.socket.close()
+            del pair
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while any(held() is not None for held in left):  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0.01)
+        assert [held() for held in left] == [None, None]
+    finally:
+        gc.enable()
