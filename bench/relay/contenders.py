@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from bench.relay.floor import PATH
+from bench.relay.floor import PATH, RESTLESS_PATH
 from filo.handles.v1.resources_pb2 import MODE_SALES_AGENT, AgentConfig, Owner
 from filo.relay.v1 import relay_pb2 as pb
 from filo.relay.v1 import relay_pb2_grpc as rpc
@@ -158,8 +158,8 @@ def _python(name: str, module: str) -> Callable[[AsyncExitStack, Upstream], Awai
             stack, RELAY_CORE, (sys.executable, "-m", module, upstream.url), environ, b" ready: "
         )
 
-        async def url() -> str:
-            return f"ws://127.0.0.1:{port}/"
+        async def url(instruction: str = _INSTRUCTION) -> str:
+            return f"ws://127.0.0.1:{port}{RESTLESS_PATH if instruction == RESTLESS else '/'}"
 
         return Contender(name, process, url)
 

@@ -1,8 +1,12 @@
-"""The floor of Filo's transport: websockets, msgspec and uvloop, with no conversation logic at all."""
+"""The floor of Filo's transport: websockets, msgspec and uvloop, with no conversation logic at all.
+
+When Gemini says goAway it closes the connection and makes another one, which is the least that a rotation can be.
+"""
 
 import argparse
 import asyncio
 import base64
+import ssl
 from typing import Final
 
 import msgspec
@@ -13,6 +17,9 @@ from websockets.exceptions import ConnectionClosed
 
 SETUP: Final = '{"setup":{"model":"models/any","generationConfig":{"responseModalities":["AUDIO"]}}}'
 PATH: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=any"
+RESTLESS_SETUP: Final = '{"setup":{"model":"models/any","systemInstruction":{"parts":[{"text":"restlessly"}]}}}'
+RESTLESS_PATH: Final = "/restlessly"
+"""Where a client asks for a conversation whose connections Gemini's stand-in ends when it is told to."""
 HEAD: Final = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
 TAIL: Final = b'"}}}'
 
@@ -33,10 +40,16 @@ class _Content(msgspec.Struct, rename="camel"):
     model_turn: _Turn | None = None
 
 
+class _GoAway(msgspec.Struct):
+    pass
+
+
 class _Message(msgspec.Struct, rename="camel"):
     server_content: _Content | None = None
+    go_away: _GoAway | None = None
 
 
+_TLS: Final = ssl.create_default_context()
 DECODER: Final = msgspec.json.Decoder(_Message)
 
 
@@ -47,24 +60,38 @@ async def _up(client: ServerConnection, upstream: ClientConnection) -> None:
 
 
 async def _down(client: ServerConnection, upstream: ClientConnection) -> None:
+    """Pass on what Gemini says, until it says goAway."""
     while True:
-        content = DECODER.decode(await upstream.recv(decode=False)).server_content
+        message = DECODER.decode(await upstream.recv(decode=False))
+        content = message.server_content
         for part in content.model_turn.parts if content and content.model_turn else ():
             if part.inline_data is not None:
                 await client.send(part.inline_data.data)
+        if message.go_away is not None:
+            return
 
 
 async def relay(client: ServerConnection, url: str) -> None:
     """Pass on what comes, both ways, until either side goes."""
-    async with connect(url + PATH, compression=None, ping_interval=None, max_size=2**24, proxy=None) as upstream:
-        await upstream.send(SETUP)
-        tasks = [asyncio.create_task(_up(client, upstream)), asyncio.create_task(_down(client, upstream))]
+    restless = client.request is not None and client.request.path == RESTLESS_PATH
+    while await _connected(client, url, RESTLESS_SETUP if restless else SETUP):
+        pass
+
+
+async def _connected(client: ServerConnection, url: str, setup: str) -> bool:
+    """Carry the conversation over one connection; tells whether it wants another one."""
+    async with connect(
+        url + PATH, ssl=_TLS, compression=None, ping_interval=None, max_size=2**24, proxy=None
+    ) as upstream:
+        await upstream.send(setup)
+        up, down = asyncio.create_task(_up(client, upstream)), asyncio.create_task(_down(client, upstream))
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+            return down.done() and not up.done() and down.exception() is None
         finally:
-            for task in tasks:
+            for task in (up, down):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(up, down, return_exceptions=True)
 
 
 async def _main(upstream: str) -> None:

@@ -9,6 +9,7 @@ context is that it resumes. The emulator is faithful instead, and costs far more
 import base64
 import json
 import re
+import time
 from typing import Final
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
@@ -40,6 +41,10 @@ _AUDIO: Final = (b'{"realtimeInput"', b'{"realtime_inpu')
 _READY: Final = b'{"setupComplete":{}}'
 _HANDLE: Final = re.compile(rb'"handle-\d+-(\d+)"')
 _GO_AWAY: Final = b'{"goAway":{"timeLeft":"0s"}}'
+_GOLDEN: Final = 0.618
+"""Its multiples are spread evenly."""
+_PACE: Final = 60.0
+"""Messages of audio a second that a restless connection says at most: nobody speaks faster because a replay came."""
 
 
 class Gemini(WSListener):
@@ -49,7 +54,8 @@ class Gemini(WSListener):
         turn: Audio messages in a turn; `TURN`, but where turns themselves are measured.
         heard: Audio messages that reached Gemini, on all connections.
         born: Connections so far; each is in another place of its turn, as conversations are.
-        restless_after: A restless connection says goAway after so many audio messages; None for never.
+        restless_after: A restless connection says goAway after about so many seconds, each after others; None for
+            never.
         departures: How many did.
         turns: Turns that have ended, on all connections.
     """
@@ -57,7 +63,7 @@ class Gemini(WSListener):
     turn = TURN
     heard = 0
     born = 0
-    restless_after: int | None = None
+    restless_after: float | None = None
     departures = 0
     turns = 0
 
@@ -67,6 +73,9 @@ class Gemini(WSListener):
         self._mine = 0
         self._turn = 0
         self._restless = False
+        self._since = 0.0
+        self._patience = 0.5 + Gemini.born * _GOLDEN % 1  # of a mean of 1
+        self._said = 0
         self._new = True
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -80,7 +89,7 @@ class Gemini(WSListener):
             self._answer(transport)
         elif b'"setup"' in head:
             setup = frame.get_payload_as_bytes()
-            self._restless = b"restlessly" in setup
+            self._restless, self._since = b"restlessly" in setup, time.monotonic()
             if (resumed := _HANDLE.search(setup)) is not None:
                 self._turn, self._new = int(resumed[1]), False
             transport.send(WSMsgType.TEXT, _READY)
@@ -89,17 +98,26 @@ class Gemini(WSListener):
     def _answer(self, transport: WSTransport) -> None:
         Gemini.heard += 1
         self._mine += 1
-        transport.send(WSMsgType.TEXT, REPLY)
-        if self._restless and Gemini.restless_after is not None and self._mine >= Gemini.restless_after:
-            self._restless = False
-            Gemini.departures += 1
-            transport.send(WSMsgType.TEXT, _GO_AWAY)
+        if not self._restless:
+            transport.send(WSMsgType.TEXT, REPLY)
+        else:
+            self._answer_restlessly(transport, time.monotonic() - self._since)
         if self._new or (self._mine + self._ahead) % Gemini.turn == 0:
             self._new = False
             self._turn += 1
             Gemini.turns += 1
             transport.send(WSMsgType.TEXT, _turn_over(self._turn))
             self._handle(transport)
+
+    def _answer_restlessly(self, transport: WSTransport, age: float) -> None:
+        """Answer what is not sent again faster than anybody speaks, and leave when it is time."""
+        if self._said <= age * _PACE:
+            self._said += 1
+            transport.send(WSMsgType.TEXT, REPLY)
+        if Gemini.restless_after is not None and age >= Gemini.restless_after * self._patience:
+            self._restless = False
+            Gemini.departures += 1
+            transport.send(WSMsgType.TEXT, _GO_AWAY)
 
     def _handle(self, transport: WSTransport) -> None:
         update = {"sessionResumptionUpdate": {"newHandle": f"handle-{id(self)}-{self._turn}", "resumable": True}}

@@ -40,20 +40,14 @@ def _drawn(lines: Iterable[Sequence[str]]) -> str:
 def rotating(report: Mapping[str, Any]) -> str:
     """What the others feel of rotations, as Markdown."""
     lines: list[Sequence[str]] = [
-        ("the others", "rotations a second", "p50, ms", "p99, ms", "least to most"),
+        ("relay", "rotations a second", "others' p50, ms", "others' p99, ms", "CPU a rotation, ms"),
         ("---",) * 5,
     ]
-    for name, rate in (("calm", 0.0), ("rotating", report["rate"]["median"])):
-        p50, p99 = report[f"{name}_p50"], report[f"{name}_p99"]
-        lines.append(
-            (
-                name,
-                f"{rate:.0f}",
-                f"{p50['median']:.2f}",
-                f"{p99['median']:.2f}",
-                f"{p99['min']:.2f} to {p99['max']:.2f}",
-            )
-        )
+    for name, loads in report["others"].items():
+        for found in loads.values():
+            rate = f"{found['rate']['median']:.1f}"
+            costs = _cell(found.get("rotation_ms"), 1)
+            lines.append((name, rate, _cell(found["p50"], 2), _cell(found["p99"], 2), costs))
     return _drawn(lines)
 
 

@@ -130,7 +130,8 @@ class Scene:
 
 async def _nothing() -> AsyncIterator[Turn]:
     """No turns."""
-    for turn in ():
+    none: tuple[Turn, ...] = ()
+    for turn in none:
         yield turn
 
 
