@@ -96,6 +96,12 @@ class Talk:
         return Stage.LISTENING if stage is Stage.QUIET and self._speaking else stage
 
     @property
+    def heard_more(self) -> bool:
+        """Whether Gemini has heard something that it has not begun to answer."""
+        answers = self._turn.answered_from is not None and not self._turn.interrupted
+        return bool(self._next.heard) if answers else self.unanswered
+
+    @property
     def speaks_on(self) -> bool:
         """Whether the client is speaking, rather than waiting for an answer to what it wrote."""
         return self._speaking and not self._turn.typed

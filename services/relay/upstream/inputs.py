@@ -17,9 +17,9 @@ _BYTES_A_SECOND: Final = 32_000
 _FRAMES_A_SECOND: Final = 50
 SILENCE_KEPT: Final = 2.0
 """Seconds of silence that are sent again before what sounds: room for a beginning too soft to be heard here."""
-_SILENCE_HELD: Final = 5.0
-"""Seconds of silence at the beginning that are held at least. Older silence that Gemini has said nothing about is let
-go: it would not be sent again. By then Gemini has told if it has heard more in it than this relay."""
+_SILENCE_HELD: Final = 3.0
+"""Seconds of silence that are held before what sounds, and after it: more than are sent again before it, and than any
+voice activity detection waits for. By then Gemini has told if it has heard more in it than this relay."""
 _LOOKED_EVERY: Final = 2.0
 """Seconds of audio after which it is looked whether there is such silence."""
 _A_VOICE: Final = 1.0
@@ -42,7 +42,7 @@ class Inputs:
     Args:
         covered_seq: The newest client sequence number that is stored already.
         replay_seconds: How much audio is kept, oldest out first.
-        heard: Whether Gemini has heard something since the newest turn ended. It has a finer ear than this relay.
+        heard: Whether Gemini has heard something that it has not begun to answer. It has a finer ear than this relay.
 
     Attributes:
         last_seq: The newest input's number.
@@ -137,7 +137,7 @@ class Inputs:
         return self._loud_enough
 
     def _lighten(self) -> int:
-        """Let go of silence that would not be sent again; then of the oldest audio, if it is still too much of it.
+        """Let go of silence that nobody would miss; then of the oldest audio, if it is still too much of it.
 
         Returns:
             How many frames were dropped that may be missed.

@@ -25,6 +25,25 @@ def answered(text: str = "hello", at: int = 50) -> Talk:
     return it
 
 
+def test_what_gemini_has_heard_and_does_not_answer() -> None:
+    """From the first word that it hears to its answer; and what it hears during that is to be answered too."""
+    it = talk()
+    assert not it.heard_more
+    it.heard("How much?")
+    assert it.heard_more
+    it.answer_began(mark(50))
+    assert not it.heard_more
+    it.interrupted()
+    assert it.heard_more, "by then it has heard what it was interrupted by"
+    it.heard("No, how many?")
+    it.complete(mark(60))
+    assert it.heard_more
+    it.answer_began(mark(70))
+    assert not it.heard_more
+    it.cut()
+    assert it.heard_more, "the answer is withdrawn"
+
+
 def test_a_turn_ends_where_its_answer_began() -> None:
     """What was sent before the first output is this turn's input, what comes later is the next one's."""
     it = talk()
