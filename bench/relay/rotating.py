@@ -58,22 +58,18 @@ async def _crowd(contender: Contender) -> _Crowd:
 
 async def _under(load: float | None, crowd: _Crowd, seconds: float) -> dict[str, float]:
     """What the steady ones feel meanwhile."""
-    process = crowd.contender.process
-    if process is None:
-        raise ValueError("there is nothing to measure")
     Gemini.restless_after = load
     await paced(crowd.all, 1.0)
     for caller in crowd.all:
         del caller.took[:]
-    left, cpu = Gemini.departures, process.cpu()
+    left = -Gemini.departures
     await paced(crowd.all, seconds)
-    left, cpu = Gemini.departures - left, process.cpu() - cpu
+    left += Gemini.departures
     Gemini.restless_after = None
     took = [value for caller in crowd.steady for value in caller.took]
     await paced(crowd.all, 1.5)  # until the last of the rotations is over
     return {
         "rate": left / seconds,
-        "cpu": cpu / seconds,
         "p50": measure.quantile(took, 0.5) * 1e3,
         "p99": measure.quantile(took, 0.99) * 1e3,
     }
@@ -89,14 +85,8 @@ async def _measured(crowds: list[_Crowd], rounds: int, seconds: float) -> Found:
     gc.freeze()
     for number in range(rounds):
         for crowd in crowds[::-1] if number % 2 else crowds:
-            calm = 0.0
             for name, load in LOADS.items():
                 values = await _under(load, crowd, seconds)
-                cpu = values.pop("cpu")
-                if load is None:
-                    calm = cpu
-                else:
-                    values["rotation_ms"] = (cpu - calm) / max(values["rate"], 1.0) * 1e3
                 for key, value in values.items():
                     found[crowd.contender.name][name][key].append(value)
                 print(crowd.contender.name, name, {key: round(value, 2) for key, value in values.items()}, flush=True)

@@ -40,14 +40,13 @@ def _drawn(lines: Iterable[Sequence[str]]) -> str:
 def rotating(report: Mapping[str, Any]) -> str:
     """What the others feel of rotations, as Markdown."""
     lines: list[Sequence[str]] = [
-        ("relay", "rotations a second", "others' p50, ms", "others' p99, ms", "CPU a rotation, ms"),
-        ("---",) * 5,
+        ("relay", "rotations a second", "others' p50, ms", "others' p99, ms"),
+        ("---",) * 4,
     ]
     for name, loads in report["others"].items():
         for found in loads.values():
             rate = f"{found['rate']['median']:.1f}"
-            costs = _cell(found.get("rotation_ms"), 1)
-            lines.append((name, rate, _cell(found["p50"], 2), _cell(found["p99"], 2), costs))
+            lines.append((name, rate, _cell(found["p50"], 2), _cell(found["p99"], 2)))
     return _drawn(lines)
 
 
