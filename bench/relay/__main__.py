@@ -23,11 +23,11 @@ from typing import Any, Final
 import uvloop
 from picows import ws_create_server
 
-from bench.relay import measure
+from bench.relay import keeping, measure
 from bench.relay.caller import called
 from bench.relay.contenders import CONTENDERS, LOAD_CORE, Contender, Upstream, ready
 from bench.relay.gemini import Gemini
-from bench.relay.table import ratios, table
+from bench.relay.table import kept, ratios, table
 from services.emulator import tls
 
 RESULTS: Final = Path(__file__).parents[1] / "results" / "relay.json"
@@ -61,12 +61,12 @@ async def _round(contender: Contender, seconds: float) -> dict[str, float]:
     }
 
 
-async def gemini(stack: ExitStack) -> Upstream:
-    """Gemini's stand-in, in this process, on the second core."""
+async def gemini(stack: ExitStack, kind: type[Gemini] = Gemini) -> Upstream:
+    """Gemini's stand-in, in this process, on the second core; `kind` is how its connections are."""
     os.sched_setaffinity(0, {int(LOAD_CORE)})
     certificates = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     secure = tls.server_context(certificates, "127.0.0.1", datetime.now(UTC))
-    server = await ws_create_server(lambda _request: Gemini(), "127.0.0.1", 0, ssl=secure)
+    server = await ws_create_server(lambda _request: kind(), "127.0.0.1", 0, ssl=secure)
     stack.callback(server.close)
     return Upstream(f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}", certificates / tls.CA_FILE)
 
@@ -92,11 +92,23 @@ async def _measure(contenders: list[Contender], wanted: argparse.Namespace) -> F
     return found
 
 
+async def _kept(upstream: Upstream, wanted: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
+    """What a conversation keeps, by relay and by how its client talks."""
+    found: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
+    for name in wanted.only.split(",") if wanted.memory else ():
+        for talk, how in keeping.TALKS.items() if name in keeping.TELLING else ():
+            title, start = keeping.TELLING[name]
+            found[title][talk] = await keeping.kept(start, upstream, how, wanted.memory)
+            print(f"{title}, {talk}: {found[title][talk]['busy']:.0f} KiB", flush=True)
+    return found
+
+
 async def bench(wanted: argparse.Namespace) -> dict[str, Any]:
     """Measure what is wanted; gives the report."""
     with ExitStack() as stack:
+        keeps = await _kept(await gemini(stack, keeping.Polite), wanted)
         upstream = await gemini(stack)
-        async with ready(wanted.only.split(","), upstream) as contenders:
+        async with ready(wanted.only.split(",") if wanted.rounds else (), upstream) as contenders:
             found = await _measure(contenders, wanted)
     return {
         "rounds": wanted.rounds,
@@ -104,6 +116,7 @@ async def bench(wanted: argparse.Namespace) -> dict[str, Any]:
         "conversations": measure.CONVERSATIONS,
         "memory_conversations": wanted.memory,
         "load_average": os.getloadavg()[0],
+        "kept": keeps,
         "contenders": {name: {key: spread(values) for key, values in row.items()} for name, row in found.items()},
     }
 
@@ -112,7 +125,7 @@ def main() -> None:
     """Measure, print the table, write the result."""
     parser = argparse.ArgumentParser(description=__doc__, prog="bench.relay")
     parser.add_argument("--only", default=",".join(CONTENDERS), help="which, for example Filo,floor")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0 for what is kept alone")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each measurement")
     parser.add_argument("--memory", type=int, default=80, help="conversations whose memory is measured; 0 for none")
     parser.add_argument("--write", type=Path, default=RESULTS, help="where the result goes, as JSON")
@@ -120,8 +133,7 @@ def main() -> None:
     report = uvloop.run(bench(wanted))
     wanted.write.parent.mkdir(parents=True, exist_ok=True)
     wanted.write.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(table(report))
-    print(ratios(report))
+    print(table(report), ratios(report), kept(report), sep="\n")
 
 
 if __name__ == "__main__":

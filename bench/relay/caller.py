@@ -7,6 +7,7 @@ import random
 import ssl
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -18,8 +19,25 @@ FRAME: Final = 0.02
 """Seconds of one audio message."""
 _VOICE: Final = random.Random(7).randbytes(640)  # noqa: S311 - 20 ms of PCM16 at 16 kHz, loud all over
 _SILENCE: Final = bytes(640)
-_SPOKEN, _PAUSE = 175, 75
-"""Messages of speech, then of silence, in each turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How clients talk; each begins in another place of it.
+
+    Args:
+        spoken: Messages of speech,
+        pause: then of silence, again and again.
+        instruction: The conversation's, by which Gemini's stand-in knows how to answer; None for the usual one.
+    """
+
+    spoken: int = 175
+    pause: int = 75
+    instruction: str | None = None
+
+
+_STRIDE: Final = 97
+"""Messages by which each client is ahead of the one before it, where it listens."""
 
 
 def _wrapped(pcm: bytes) -> bytes:
@@ -44,6 +62,8 @@ class Caller(WSListener):
 
     Args:
         contender: Whose.
+        talk: How it talks.
+        ahead: So many messages of its talk are passed over.
 
     Attributes:
         sent: Audio messages.
@@ -54,7 +74,9 @@ class Caller(WSListener):
         lost: Why the connection ended, if it did.
     """
 
-    def __init__(self, contender: Contender) -> None:
+    def __init__(self, contender: Contender, talk: Talk, ahead: int = 0) -> None:
+        self._talk = talk
+        self._ahead = ahead
         self.sent = 0
         self.got = 0
         self.took: list[float] = []
@@ -109,7 +131,7 @@ class Caller(WSListener):
 
     def send(self) -> None:
         """One audio message now."""
-        spoken = self.sent % (_SPOKEN + _PAUSE) < _SPOKEN
+        spoken = (self.sent + self._ahead) % (self._talk.spoken + self._talk.pause) < self._talk.spoken
         self.sent += 1
         self._under_way.append(time.perf_counter())
         self._transport.send(self._kind, self._voice if spoken else self._silence)
@@ -119,6 +141,11 @@ class Caller(WSListener):
         self._again = depth > 0
         for _ in range(depth):
             self.send()
+
+    @property
+    def instruction(self) -> str | None:
+        """Of its conversation; None for the usual one."""
+        return self._talk.instruction
 
     @property
     def under_way(self) -> int:
@@ -132,7 +159,7 @@ class Caller(WSListener):
             self._transport.disconnect()
 
 
-async def called(contender: Contender, count: int) -> list[Caller]:
+async def called(contender: Contender, count: int, talk: Talk | None = None) -> list[Caller]:
     """That many clients, each in a conversation of its own that has begun: its first message is answered.
 
     A few come at a time, and the next one when one of them has begun: nobody is opened faster than they are taken.
@@ -143,11 +170,12 @@ async def called(contender: Contender, count: int) -> list[Caller]:
     """
     door = asyncio.Semaphore(_AT_ONCE)
 
-    async def come() -> Caller:
+    async def come(number: int) -> Caller:
+        caller = Caller(contender, talk, number * _STRIDE) if talk else Caller(contender, Talk())
         async with door, asyncio.timeout(_TAKEN):
-            return await _begun(contender)
+            return await _begun(contender, caller)
 
-    coming = [asyncio.create_task(come()) for _ in range(count)]
+    coming = [asyncio.create_task(come(number)) for number in range(count)]
     try:
         return [await caller for caller in coming]
     finally:
@@ -155,8 +183,8 @@ async def called(contender: Contender, count: int) -> list[Caller]:
             caller.cancel()
 
 
-async def _begun(contender: Contender) -> Caller:
-    url, caller = await contender.url(), Caller(contender)
+async def _begun(contender: Contender, caller: Caller) -> Caller:
+    url = await (contender.url() if caller.instruction is None else contender.url(caller.instruction))
     await ws_connect(lambda: caller, url, ssl_context=_TRUSTING if contender.speaks_gemini else None)
     await caller.ready.wait()
     if caller.lost is None:

@@ -66,9 +66,12 @@ class Process:
         return total / 1e9
 
     def memory(self) -> int:
-        """Bytes that are its own: resident, without what it shares with others."""
+        """Bytes that are its own: resident, without the files that it has mapped.
+
+        Of those each process is told its share, so their size changes when a stranger that maps them comes or goes.
+        """
         for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith("Pss_Anon:"):
                 return int(line.split()[1]) * 1024
         raise ValueError(f"no memory is told of process {self.pid}")
 

@@ -104,10 +104,13 @@ class Gemini(WSListener):
             self._answer_restlessly(transport, time.monotonic() - self._since)
         if self._new or (self._mine + self._ahead) % Gemini.turn == 0:
             self._new = False
-            self._turn += 1
-            Gemini.turns += 1
-            transport.send(WSMsgType.TEXT, _turn_over(self._turn))
-            self._handle(transport)
+            self._turn_ends(transport)
+
+    def _turn_ends(self, transport: WSTransport) -> None:
+        self._turn += 1
+        Gemini.turns += 1
+        transport.send(WSMsgType.TEXT, _turn_over(self._turn))
+        self._handle(transport)
 
     def _answer_restlessly(self, transport: WSTransport, age: float) -> None:
         """Answer what is not sent again faster than anybody speaks, and leave when it is time."""

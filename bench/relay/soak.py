@@ -8,9 +8,7 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import time
-import urllib.request
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -21,49 +19,21 @@ from bench.relay import measure, table
 from bench.relay.__main__ import gemini
 from bench.relay.caller import Caller, called, paced
 from bench.relay.contenders import Contender, filo
+from bench.relay.told import Told, lag_quantile
 
 RESULTS: Final = Path(__file__).parents[1] / "results" / "relay-soak.json"
 _PATIENCE: Final = 20.0
 """Seconds in which the last messages must be answered."""
-_SERIES: Final = re.compile(r"^(filo_\w+)(?:\{(.*?)\})? ([0-9.e+-]+)$", re.MULTILINE)
-_LAG: Final = re.compile(r'le="([^"]+)"')
-
-
-class Told:
-    """What a relay tells of itself at a moment.
-
-    Args:
-        metrics: Where, ``host:port``.
-    """
-
-    def __init__(self, metrics: str) -> None:
-        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=30) as answer:
-            self._series = _SERIES.findall(answer.read().decode())
-
-    def sum(self, name: str, label: str = "") -> float:
-        """Of all series of a name, with this in their labels."""
-        return sum(float(value) for found, labels, value in self._series if found == name and label in labels)
-
-    def lags(self) -> dict[float, float]:
-        """The event loop's, by the upper bound in seconds."""
-        return {
-            float(found[1]): float(value)
-            for name, labels, value in self._series
-            if name == "filo_event_loop_lag_seconds_bucket" and (found := _LAG.search(labels))
-        }
-
-
-def lag_quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
-    """The upper bound of the bucket in which this share of the lags ends, milliseconds."""
-    counts = {bound: after[bound] - before.get(bound, 0.0) for bound in after}
-    total = max(counts.values(), default=0.0)
-    return min((bound for bound, count in counts.items() if count >= share * total), default=float("inf")) * 1e3
 
 
 async def bench(wanted: argparse.Namespace) -> dict[str, Any]:
     """Open, talk, look; gives the report."""
     samples: list[dict[str, float]] = []
-    settings = {"FILO_RELAY_CONVERSATIONS": str(wanted.open + 10), "FILO_RELAY_MAX_AGE": f"{wanted.age:g}s"}
+    settings = {
+        "FILO_RELAY_CONVERSATIONS": str(wanted.open + 10),
+        "FILO_RELAY_MAX_AGE": f"{wanted.age:g}s",
+        "FILO_RELAY_AGE_PATIENCE": f"{min(60.0, wanted.age / 9):g}s",
+    }
     with ExitStack() as outer:
         upstream = await gemini(outer)
         async with AsyncExitStack() as stack:
@@ -114,6 +84,7 @@ async def _sample(relay: Contender, talking: list[Caller], seconds: float) -> di
     return {
         "minute": seconds / 60,
         "mib": (relay.process.memory() if relay.process else 0) / 2**20,
+        "kept_mib": (told.sum("filo_relay_replay_bytes") + told.sum("filo_relay_outbox_bytes")) / 2**20,
         "p50_ms": measure.quantile(took, 0.5) * 1e3,
         "p99_ms": measure.quantile(took, 0.99) * 1e3,
         "rotations": told.sum("filo_relay_rotations_total"),

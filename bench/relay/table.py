@@ -37,6 +37,20 @@ def _drawn(lines: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def kept(report: Mapping[str, Any]) -> str:
+    """Each talk on each transport as Markdown, KiB a conversation."""
+    rows: list[Sequence[str]] = [
+        ("relay", "the client", "begun", "voice kept upwards", "voice kept downwards", "all else of talk", "together"),
+    ]
+    rows.append(("---",) * len(rows[0]))
+    for name, talks in report["kept"].items():
+        for talk, found in talks.items():
+            rest = found["busy"] - found["idle"] - found["up"] - found["down"]
+            sizes = (found["idle"], found["up"], found["down"], rest, found["busy"])
+            rows.append((name, talk, *(f"{size:,.0f}" for size in sizes)))
+    return _drawn(rows)
+
+
 def rotating(report: Mapping[str, Any]) -> str:
     """What the others feel of rotations, as Markdown."""
     lines: list[Sequence[str]] = [
@@ -74,6 +88,7 @@ def growing(report: Mapping[str, Any]) -> str:
 _SOAK: Final = (
     ("minute", "minute", 1),
     ("mib", "memory, MiB", 0),
+    ("kept_mib", "of that voice kept, MiB", 0),
     ("p50_ms", "p50, ms", 0),
     ("p99_ms", "p99, ms", 0),
     ("rotations", "rotations so far", 0),
@@ -83,9 +98,10 @@ _SOAK: Final = (
 def soak(report: Mapping[str, Any]) -> str:
     """What a relay does over minutes, as Markdown."""
     samples = report["samples"]
-    lines: list[Sequence[str]] = [[title for _, title, _ in _SOAK], ["---"] * len(_SOAK)]
+    columns = [column for column in _SOAK if column[0] in samples[0]]
+    lines: list[Sequence[str]] = [[title for _, title, _ in columns], ["---"] * len(columns)]
     lines += [
-        [f"{sample[key]:,.{digits}f}" for key, _, digits in _SOAK] for sample in samples[:: max(1, len(samples) // 8)]
+        [f"{sample[key]:,.{digits}f}" for key, _, digits in columns] for sample in samples[:: max(1, len(samples) // 8)]
     ]
     return _drawn(lines)
 
