@@ -62,7 +62,7 @@ class LiveConversation:
         self.core = Conversation(attached.attachment, around.settings.policy, around.clock.monotonic())
         self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes)
         self.inputs = Inputs(
-            attached.attachment.covered_seq, around.settings.replay_seconds, lambda: self.core.talk.heard_more
+            attached.attachment.covered_seq, around.settings.replay_seconds, lambda: self.core.talk.heard_by_gemini
         )
         self._around = around
         self._instruction = attached.conversation.agent.system_instruction

@@ -96,10 +96,9 @@ class Talk:
         return Stage.LISTENING if stage is Stage.QUIET and self._speaking else stage
 
     @property
-    def heard_more(self) -> bool:
-        """Whether Gemini has heard something that it has not begun to answer."""
-        answers = self._turn.answered_from is not None and not self._turn.interrupted
-        return bool(self._next.heard) if answers else self.unanswered
+    def heard_by_gemini(self) -> bool:
+        """Whether Gemini has heard something that no completed turn holds: it says so, or answers it."""
+        return self.unanswered or self._turn.answered_from is not None
 
     @property
     def speaks_on(self) -> bool:

@@ -17,9 +17,9 @@ _BYTES_A_SECOND: Final = 32_000
 _FRAMES_A_SECOND: Final = 50
 SILENCE_KEPT: Final = 2.0
 """Seconds of silence that are sent again before what sounds: room for a beginning too soft to be heard here."""
-_SILENCE_HELD: Final = 3.0
-"""Seconds of silence that are held before what sounds, and after it: more than are sent again before it, and than any
-voice activity detection waits for. By then Gemini has told if it has heard more in it than this relay."""
+_SILENCE_HELD: Final = 10.0
+"""Seconds of silence at the beginning that are held at least. Older silence in which Gemini has heard nothing is let
+go: it would not be sent again. By then Gemini has told if it has heard more in it than this relay."""
 _LOOKED_EVERY: Final = 2.0
 """Seconds of audio after which it is looked whether there is such silence."""
 _A_VOICE: Final = 1.0
@@ -42,7 +42,7 @@ class Inputs:
     Args:
         covered_seq: The newest client sequence number that is stored already.
         replay_seconds: How much audio is kept, oldest out first.
-        heard: Whether Gemini has heard something that it has not begun to answer. It has a finer ear than this relay.
+        heard: Whether Gemini has heard something since the newest turn ended. It has a finer ear than this relay.
 
     Attributes:
         last_seq: The newest input's number.
@@ -58,7 +58,7 @@ class Inputs:
         self._reel = Reel()
         self._changed = asyncio.Event()
         self._most = _weight(replay_seconds)
-        self._look_at = min(self._most, _weight(_LOOKED_EVERY))
+        self._look_at = _weight(_LOOKED_EVERY)
         self._heard = heard
         self._loud_enough = False
         self._sending = False
@@ -129,24 +129,20 @@ class Inputs:
         position = self._reel.append(item)
         if not self._passed_on(position, item):
             self._changed.set()
-        return self._lighten() if self._reel.weight > self._look_at else 0
+        if self._reel.weight > self._look_at:
+            self._lighten()
+        return self._reel.trim(self._most) if self._reel.weight > self._most else 0
 
     def _listen(self) -> bool:
         """Whether the client's voice is known to be none that this relay takes for silence."""
         self._loud_enough = self._loud_enough or self.spoken >= _A_VOICE
         return self._loud_enough
 
-    def _lighten(self) -> int:
-        """Let go of silence that nobody would miss; then of the oldest audio, if it is still too much of it.
-
-        Returns:
-            How many frames were dropped that may be missed.
-        """
+    def _lighten(self) -> None:
+        """Let go of silence that would not be sent again, if there is any; look again after some more audio."""
         if self._listen() and not self._heard():
             self._reel.forget_silence(self._ever_sent, _weight(_SILENCE_HELD))
-        dropped = self._reel.trim(self._most)
-        self._look_at = min(self._most, self._reel.weight + _weight(_LOOKED_EVERY))
-        return dropped
+        self._look_at = self._reel.weight + _weight(_LOOKED_EVERY)
 
     @property
     def pressed(self) -> bool:

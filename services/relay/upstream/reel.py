@@ -7,10 +7,10 @@ client wrote.
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from itertools import accumulate, groupby
+from itertools import accumulate, takewhile
 from typing import Final
 
 from msgspec import Struct
@@ -173,18 +173,20 @@ class Reel:
             self.weight -= pieces[0].drop()
 
     def forget_silence(self, through: int, kept: int) -> None:
-        """Drop silence, whole pieces of it: what it begins with, and from the middle of what is long.
+        """Drop the silence that it begins with, whole pieces of it.
 
         Args:
             through: Nothing after this position is dropped.
-            kept: Bytes of each silence that stay at its end, and at its beginning too where something comes before it.
+            kept: Bytes of silence that stay, the newest.
         """
-        left: deque[_Piece] = deque()
-        for silent, run in groupby(self._pieces, lambda piece: piece.silent and piece.end <= through + 1):
-            pieces = list(run)
-            left += _shortened(pieces, kept if left else 0, kept) if silent else pieces
-        self._pieces = left
-        self.weight = sum(piece.weight for piece in left)
+        silent = list(takewhile(lambda piece: piece.silent and piece.end <= through + 1, self._pieces))
+        spare = sum(piece.weight for piece in silent) - kept
+        for piece in silent:
+            if piece.weight > spare:
+                break
+            spare -= piece.weight
+            self.weight -= piece.weight
+            self._pieces.popleft()
 
     def trim(self, heaviest: int) -> int:
         """Drop the oldest audio until the rest is light enough; gives how many frames."""
@@ -199,10 +201,3 @@ class Reel:
             if piece.next == piece.end:
                 del self._pieces[index]
         return dropped
-
-
-def _shortened(pieces: list[_Piece], first: int, last: int) -> list[_Piece]:
-    """What stays of pieces of which so many bytes at least are wanted at the beginning, and at the end."""
-    weights = list(accumulate([piece.weight for piece in pieces], initial=0))
-    begin, end = bisect_left(weights, first), bisect_right(weights, weights[-1] - last) - 1
-    return pieces if begin >= end else pieces[:begin] + pieces[end:]

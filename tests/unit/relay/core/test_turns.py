@@ -25,23 +25,23 @@ def answered(text: str = "hello", at: int = 50) -> Talk:
     return it
 
 
-def test_what_gemini_has_heard_and_does_not_answer() -> None:
-    """From the first word that it hears to its answer; and what it hears during that is to be answered too."""
+def test_what_gemini_has_heard_since_the_newest_turn() -> None:
+    """From its first word of that, or its answer where it tells no words, until the turn is complete."""
     it = talk()
-    assert not it.heard_more
+    assert not it.heard_by_gemini
     it.heard("How much?")
-    assert it.heard_more
+    assert it.heard_by_gemini
     it.answer_began(mark(50))
-    assert not it.heard_more
+    assert it.heard_by_gemini, "the answer may still be withdrawn"
     it.interrupted()
-    assert it.heard_more, "by then it has heard what it was interrupted by"
     it.heard("No, how many?")
     it.complete(mark(60))
-    assert it.heard_more
+    assert it.heard_by_gemini, "what it was interrupted by"
     it.answer_began(mark(70))
-    assert not it.heard_more
-    it.cut()
-    assert it.heard_more, "the answer is withdrawn"
+    it.complete(mark(70))
+    assert not it.heard_by_gemini
+    it.answer_began(mark(90))
+    assert it.heard_by_gemini
 
 
 def test_a_turn_ends_where_its_answer_began() -> None:

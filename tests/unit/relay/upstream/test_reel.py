@@ -1,7 +1,6 @@
 """The replay buffer's memory against a plain list."""
 
 import tracemalloc
-from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,28 +72,24 @@ def test_a_frame_costs_little_more_than_its_bytes() -> None:
     assert reel.after(0) is None
 
 
-@given(st.lists(st.integers(0, 200), max_size=5), st.integers(0, 600), st.integers(0, 60))
-def test_long_silence_goes_in_whole_pieces(runs: list[int], through: int, frames: int) -> None:
-    """Only up to a position, only from the beginning of all or the middle of a run; at its ends enough stays."""
-    reel, each = Reel(), OVERHEAD + 4
-    for number, run in enumerate(runs):  # of silence and of voice in turns
+@given(st.lists(st.integers(0, 200), max_size=4), st.integers(0, 400), st.integers(0, 60 * (OVERHEAD + 4)))
+def test_silence_at_the_beginning_goes_in_whole_pieces(runs: list[int], through: int, kept: int) -> None:
+    """Only what it begins with, only up to a position, only what is packed, and never so much that less is left."""
+    reel = Reel()
+    for number, run in enumerate(runs):
         for _ in range(run):
             reel.append(
                 Input(reel.last + 1, bytes(4), is_audio=True, sound=(Sound.VOICE, Sound.SILENCE)[number % 2 == 0])
             )
-    before = dict(reel.items(0))
-    reel.forget_silence(through, frames * each)
-    after = dict(reel.items(0))
-    assert after.items() <= before.items()
-    assert list(after) == sorted(after)
-    assert reel.weight == len(after) * each
-    gone = [at for at in before if at not in after]
-    assert all(before[at].sound is Sound.SILENCE and at <= through for at in gone)
-    voices = [0, *(at for at, item in before.items() if item.sound is Sound.VOICE), reel.last + 1]
-    for begins, ends in pairwise(voices):
-        mine = [at for at in gone if begins < at < ends]
-        assert not mine or not begins or mine[0] - begins > frames, "so much stays after a voice"
-        assert not mine or ends - mine[-1] > frames, "and before one"
-        assert mine == list(range(mine[0], mine[-1] + 1)) if mine else True
-        most = min(ends - 1, through) - begins
-        assert most - len(mine) < frames * (2 if begins else 1) + 4 * 25, "a piece or two more than that, at each end"
+    before = list(reel.items(0))
+    silent = next((at for at, (_, item) in enumerate(before) if item.sound is Sound.VOICE), len(before))
+    reel.forget_silence(through, kept)
+    after = list(reel.items(0))
+    gone = len(before) - len(after)
+    assert before[gone:] == after
+    assert reel.weight == sum(item.weight for _, item in after)
+    assert gone <= min(silent, through)
+    assert not gone or (silent - gone) * (OVERHEAD + 4) >= kept, "so much of it stays"
+    assert (min(silent, through) - gone) * (OVERHEAD + 4) < kept + 2 * 25 * (OVERHEAD + 4), (
+        "no more than a piece or two"
+    )
