@@ -71,6 +71,8 @@ class Accounts:
         ]
         self._window = window
         self._new: list[Piece] = [] if ledger.usage else [*self._setup]
+        self._over: list[Piece] = []  # of completed turns whose usage has not come
+        self._awaited = 0
         self._at: dict[int, Ledger] = {}
         self._turn = self._counted = turn
         self._instructed: set[int] = set()
@@ -85,7 +87,7 @@ class Accounts:
     @property
     def context(self) -> int:
         """Tokens of the context; until something was answered from it, what is known to have been put into it."""
-        return self.ledger.context or sum(piece.tokens for piece in self._new)
+        return self.ledger.context or sum(piece.tokens for piece in (*self._over, *self._new))
 
     def opened(self, covers_turn: int | None, told: Told, instructed: Iterable[tuple[int, int]] = ()) -> None:
         """A connection is ready.
@@ -99,8 +101,9 @@ class Accounts:
             Piece(Category.USER, TEXT, told.user_tokens),
             Piece(Category.MODEL, TEXT, told.agent_tokens),
         ]
-        self._stale_out = self._withdrawn = self._uncounted = 0
+        self._stale_out = self._withdrawn = self._uncounted = self._awaited = 0
         self._began = None
+        self._over = []
         if covers_turn is not None:
             self._resumed(covers_turn, instructed)
             self._new = content
@@ -137,25 +140,16 @@ class Accounts:
 
     def advised(self, tokens: int) -> None:
         """Advice has come into the context."""
-        if self._uncounted:  # the usage of the turn before never came
-            self._drop_live()
         self._new.append(Piece(Category.FEEDBACK_LIVE, TEXT, tokens))
 
     def overtaken(self) -> None:
         """The advice of the turn in progress has made way for newer one, and is still there."""
-        self._new = [
-            piece._replace(category=Category.FEEDBACK_STALE) if piece.category is Category.FEEDBACK_LIVE else piece
-            for piece in self._new
-        ]
+        self._new = _stale(self._new)
 
     def withdrawn(self, tokens: int) -> None:
         """Advice that no turn was answered with is taken out again."""
-        self._drop_live()
+        self._new = _without_live(self._new)
         self._withdrawn += tokens
-
-    def _drop_live(self) -> None:
-        self._new = [piece for piece in self._new if piece.category is not Category.FEEDBACK_LIVE]
-        self._uncounted = 0
 
     def served(self, turn: int, *, in_instruction: bool) -> None:
         """The live advice has served this turn; no other connection will have what is in the instruction."""
@@ -183,12 +177,19 @@ class Accounts:
             pieces: What the client wrote in it, and its tools.
         """
         if self._counted < turn:
-            self._new += pieces
+            self._over = [*self._settled_over(turn), *self._new, *pieces]
+            self._new, self._awaited = [], turn
         self._began = None
 
     def awaits(self, turn: int) -> bool:
-        """Whether the usage of a turn that is over has not come yet."""
-        return self._counted < turn
+        """Whether the usage of a turn that is over may still come."""
+        return turn == self._awaited > 0
+
+    def _settled_over(self, turn: int) -> list[Piece]:
+        """What completed turns before one have brought whose usage never came: their advice is stale, or gone."""
+        if 0 < self._uncounted < turn:
+            self._uncounted, self._over = 0, _without_live(self._over)
+        return _stale(self._over)
 
     def counted(
         self, turn: int, usage: Usage, pieces: Iterable[Piece], *, heard: float, answer: Sequence[Piece]
@@ -205,10 +206,8 @@ class Accounts:
             heard: Seconds of the client's voice in it.
             answer: What the answer should cost.
         """
-        if 0 < self._uncounted < turn:  # that one's usage never came
-            self._drop_live()
         again = self._began if turn == self._counted else None
-        new = [*(again.new if again else ()), *self._new]
+        new = self._brought(turn, again)
         whole = [*new, *pieces, of_audio(Category.USER, heard)]
         if again:
             self.ledger = replace(self._context_of(again.ledger), compressions=again.ledger.compressions)
@@ -218,10 +217,18 @@ class Accounts:
         self.ledger = self.ledger.count(usage, whole, answer, self._window)
         self._at[turn] = self.ledger
         self._at.pop(min(self._at) if len(self._at) > MOST_KEPT else 0, None)
-        self._new, self._turn, self._counted = [], turn, turn
+        self._over, self._awaited, self._turn, self._counted = [], 0, turn, turn
         if not again:
             self._removed = self._uncounted == turn
         self._uncounted = 0
+
+    def _brought(self, turn: int, again: _Began | None) -> list[Piece]:
+        """What a turn has brought, and those before it that were not counted; it is taken out of what waits."""
+        if turn == self._awaited:  # what came since then belongs to the next one
+            return self._over
+        before = again.new if again else self._settled_over(turn)
+        new, self._new = self._new, []
+        return [*before, *new]
 
     def take_shown(self) -> Shown:
         """What the newest usage has shown; once."""
@@ -262,6 +269,16 @@ def written(typed: int, calls: Iterable[ToolCall]) -> list[Piece]:
 def answered(spoken: float, characters: int) -> tuple[Piece, ...]:
     """What an answer should cost: by its sound, or where it had none, by its words."""
     return (of_audio(Category.MODEL, spoken) if spoken else Piece(Category.MODEL, TEXT, text_tokens(characters)),)
+
+
+def _stale(pieces: Iterable[Piece]) -> list[Piece]:
+    """The advice among them is stale."""
+    live, stale = Category.FEEDBACK_LIVE, Category.FEEDBACK_STALE
+    return [piece._replace(category=stale) if piece.category is live else piece for piece in pieces]
+
+
+def _without_live(pieces: Iterable[Piece]) -> list[Piece]:
+    return [piece for piece in pieces if piece.category is not Category.FEEDBACK_LIVE]
 
 
 def _scaled(pieces: Iterable[Piece], scale: float) -> Iterator[Piece]:

@@ -99,6 +99,31 @@ def test_the_last_word_is_had_after_a_usage_that_came_late() -> None:
     assert "seen in the usage" in it.one(do.TellWatchers).notice.change.detail
 
 
+@pytest.mark.parametrize(("wish", "stale"), [(JUST_IN_TIME, 407), (REPLACE, 0)])
+@pytest.mark.parametrize("late", ["before the voice", "after the next advice"])
+def test_a_usage_that_comes_late_leaves_the_next_advice_alone(wish: FeedbackPolicy, stale: int, late: str) -> None:
+    """It counts what was there when its turn ended; the advice that came since is counted with its own turn."""
+    it = scene(wish)
+    it.let(on.UsageCounted(Usage(120, 20, {"TEXT": 100, "AUDIO": 20}, 0, {"AUDIO": 20})))
+    it.let(*given(replace(ADVICE, text="x" * 1600)))
+    stored(asked(it).answers().completes())
+    it.let(*given(replace(OTHER, text="y" * 800)))
+    usage = on.UsageCounted(Usage(567, 20, {"TEXT": 507, "AUDIO": 60}, 0, {"AUDIO": 20}))
+    it.position += 10
+    first, second = (usage, on.SpeechBegan()) if late == "before the voice" else (on.SpeechBegan(), usage)
+    it.let(first)
+    it.let(second)
+    held = it.core.coverage.ledger.held
+    assert (held.feedback_live, held.feedback_stale) == (407, 0)
+    it.let(on.UserHeard("question"))
+    it.answers()
+    text = 303 + stale
+    it.let(on.UsageCounted(Usage(text + 100, 20, {"TEXT": text, "AUDIO": 100}, 0, {"AUDIO": 20})))
+    ledger = it.core.coverage.ledger
+    assert (ledger.held.feedback_stale, ledger.compressions, ledger.unverified) == (stale, 0, 0)
+    assert ledger.held.feedback_live == pytest.approx(200, abs=5)
+
+
 def test_the_next_advice_takes_the_place_of_the_last() -> None:
     """Where the client speaks into the answer: one update, not two."""
     it = scene(REPLACE)

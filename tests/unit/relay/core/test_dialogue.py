@@ -10,7 +10,7 @@ from services.relay.core.completions import Completions
 from services.relay.core.coverage import Coverage
 from services.relay.core.dialogue import Dialogue
 from services.relay.core.ledger import Ledger
-from services.relay.core.model import Mark, Role, RotationReason, ToolCall, Usage
+from services.relay.core.model import Mark, Role, RotationReason, Told, ToolCall, Usage
 from services.relay.core.turns import Talk
 
 SENT = Mark(9, 9)
@@ -131,6 +131,14 @@ def test_a_usage_that_comes_late_is_still_of_the_turn_before(it: Dialogue) -> No
         assert it.handle(on.UsageCounted(Usage(30, 5))) == [do.Tell(tell.TokensCounted(turn, it.coverage.ledger))]
     all_of(it, on.AnswerBegan(SENT), on.TurnCompleted(SENT), on.SpeechBegan(SENT), on.AnswerBegan(SENT))
     assert it.handle(on.UsageCounted(Usage(60, 5))) == [do.Tell(tell.TokensCounted(3, it.coverage.ledger))]
+
+
+def test_on_another_connection_no_usage_is_late(it: Dialogue) -> None:
+    """That of a turn whose connection was lost never comes; what comes is of the turn that is spoken now."""
+    all_of(it, on.AnswerBegan(SENT), on.TurnCompleted(SENT))
+    it.accounts.opened(1, Told())
+    it.handle(on.SpeechBegan(SENT))
+    assert it.handle(on.UsageCounted(Usage(30, 5))) == [do.Tell(tell.TokensCounted(2, it.coverage.ledger))]
 
 
 def test_a_handle_in_the_middle_of_an_answer_is_not_taken(it: Dialogue) -> None:
