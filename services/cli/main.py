@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
@@ -198,9 +199,21 @@ def _called() -> str:
     return "filo" if shutil.which("filo") else os.path.relpath(sys.argv[0])
 
 
-def main() -> None:
-    """The console script."""
-    app(prog_name="filo")
+def main() -> NoReturn:
+    """The console script.
+
+    All that a command opened is closed when it returns. What would follow is the interpreter's own end, in which gRPC
+    may wait a whole minute for a thread of its pool: rarely, and for nothing. So it is left out.
+    """
+    code: object = 0
+    try:
+        app(prog_name="filo")
+    except SystemExit as end:
+        code = end.code
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it is gone, or it is closed
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command line: what is accepted, what is refused, and with which exit code."""
 
+import subprocess
 import sys
 from collections.abc import Mapping
 from types import ModuleType
@@ -149,3 +150,14 @@ def test_the_help_of_a_service_lists_its_settings() -> None:
 def test_every_setting_of_every_service_is_explained(service: str) -> None:
     """Each variable that is read has a sentence in the docstring of its settings."""
     assert [setting.name for setting in settings.settings(service) if not setting.meaning] == []
+
+
+@pytest.mark.parametrize(("words", "code", "said"), [("version", 0, "filo "), ("nothing", 2, "No such command")])
+def test_nobody_waits_for_the_end_of_the_interpreter(words: str, code: int, said: str) -> None:
+    """What gRPC does there may take a minute; whatever was printed is out, through a pipe too, and the code is kept."""
+    late = "import atexit; atexit.register(lambda: print('too late'))"
+    program = f"{late}; import sys; sys.argv[1:] = ['{words}']; from services.cli import main; main.main()"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert said in ended.stdout + ended.stderr
+    assert "too late" not in ended.stdout
