@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import hmac
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from filo.handles.v1 import handles_pb2 as pb
@@ -48,6 +49,7 @@ class Registry:
         self._owners: dict[str, bytes] = {}
         self._tasks: dict[LiveConversation, asyncio.Task[None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._coming = Counter[str]()
         self.draining = False
         self._log = logs.get("relay")
 
@@ -61,8 +63,9 @@ class Registry:
 
     @property
     def full(self) -> bool:
-        """Whether no further conversation is let in."""
-        return sum(not live.over for live in self._live.values()) >= self._around.settings.conversations
+        """Whether no further conversation is let in: so many are held, or about to be."""
+        held = {name for name, live in self._live.items() if not live.over}
+        return len(held | self._coming.keys()) >= self._around.settings.conversations
 
     def find(self, name: str) -> LiveConversation | None:
         """The conversation, if it is held here and not over."""
@@ -103,13 +106,28 @@ class Registry:
         if self.draining:
             raise _going_away()
         owner = _owner(claims, request)
-        if self.full and claims.conversation not in self._live:
+        name = claims.conversation
+        if name not in self._live and name not in self._coming and self.full:
             most = self._around.settings.conversations
             detail = f"this relay holds as many conversations as it may, {most}; come again in {_COME_AGAIN:g} s"
             raise ServiceError(Reason.RELAY_FULL, detail, retry_after=_COME_AGAIN)
-        async with self._locks.setdefault(claims.conversation, asyncio.Lock()):
-            live = await self._held(claims, request, owner) or await self._attach(claims, request, owner, here)
+        with self._place(name):
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                live = await self._held(claims, request, owner) or await self._attach(claims, request, owner, here)
         return live, await self._missed(live, request)
+
+    @contextmanager
+    def _place(self, name: str) -> Iterator[None]:
+        """Keep a place for a conversation while a client is brought to it: others come meanwhile."""
+        self._coming[name] += 1
+        try:
+            yield
+        finally:
+            self._coming[name] -= 1
+            if not self._coming[name]:
+                del self._coming[name]
+                if name not in self._live:
+                    self._locks.pop(name, None)
 
     async def release(self, name: str, mode: resources.Mode.ValueType, owner: resources.Owner) -> bool:
         """Give a conversation back, for another relay to take; returns when the store has the last of it.

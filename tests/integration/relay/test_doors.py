@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from pathlib import Path
 
@@ -232,6 +233,26 @@ async def test_a_full_relay_says_when_to_come_again(tmp_path: Path) -> None:
             await client.send(type="end")
             await client.wait("conversation_end")
         async with Client(relay.socket(second)) as client:
+            await client.wait("session:started")
+
+
+async def test_a_crowd_gets_no_more_places_than_there_are(tmp_path: Path) -> None:
+    """As when a neighbour goes: all of them come before the first one is in. Each gets its place, or is told."""
+    async with running_relay(tmp_path, conversations=3) as relay:
+        sessions = [await relay.create() for _ in range(12)]
+        async with AsyncExitStack() as sockets:
+
+            async def come(session: pb.CreateSessionResponse) -> str:
+                socket = await sockets.enter_async_context(connect(relay.url(query_of(session)), proxy=None))
+                told = json.loads(await socket.recv())
+                return str(told.get("code", told["type"]))
+
+            told = await asyncio.gather(*map(come, sessions))
+            assert sorted(told) == [Reason.RELAY_FULL] * 9 + ["session:started"] * 3
+        for session, was in zip(sessions, told, strict=True):
+            if was == "session:started":
+                await relay.control.EndSession(pb.EndSessionRequest(conversation=session.conversation))
+        async with Client(relay.socket(sessions[told.index(Reason.RELAY_FULL)])) as client:
             await client.wait("session:started")
 
 
