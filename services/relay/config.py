@@ -64,7 +64,7 @@ class Settings:
         replay_seconds: Audio that is kept for a new connection, oldest out first.
         summary_model: The Gemini text model that summarises what `history_budget` leaves out, for example
             ``gemini-2.5-flash``; it is dropped where this is empty. Only with the Developer API.
-        outbox_bytes: What is kept for a client that is away or slow, oldest out first.
+        outbox_bytes: What is kept for a client that is away or slow, oldest audio out first, then the oldest notices.
         conversations: As many conversations may be held at once; who comes beyond is sent to another replica.
         overloaded_lag: While the event loop comes back so many seconds late, ``/ready`` says that no further client
             should come; 0 turns it off.

@@ -60,7 +60,7 @@ class LiveConversation:
         self.started = asyncio.Event()
         self.finished = asyncio.Event()
         self.core = Conversation(attached.attachment, around.settings.policy, around.clock.monotonic())
-        self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes)
+        self.outbox = Outbox(attached.epoch, around.settings.outbox_bytes, around.metrics.outbox_dropped.inc)
         self.inputs = Inputs(
             attached.attachment.covered_seq, around.settings.replay_seconds, lambda: self.core.talk.heard_by_gemini
         )

@@ -91,6 +91,9 @@ class Metrics:
             "Audio messages dropped from a replay buffer because it was full.",
             registry=registry,
         )
+        self.outbox_dropped = Counter(
+            "filo_relay_outbox_dropped_total", "Messages to clients dropped from a full outbox.", registry=registry
+        )
         self.checkpoint_failures = Counter(
             "filo_relay_checkpoint_failures_total",
             "Calls to the handle store that had to be repeated.",

@@ -115,6 +115,7 @@ RELAY: Final = Dashboard(
                     Unit.RATE,
                     (
                         Query(f"sum(rate(filo_relay_replay_dropped_total{{{NS}}}[{RATE}]))", "dropped"),
+                        Query(f"sum(rate(filo_relay_outbox_dropped_total{{{NS}}}[{RATE}]))", "dropped for clients"),
                         Query(f"sum(rate(filo_relay_inputs_duplicate_total{{{NS}}}[{RATE}]))", "sent again"),
                     ),
                     bad=1,

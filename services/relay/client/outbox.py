@@ -1,5 +1,6 @@
 """What a client is told, numbered within an epoch, kept for one that is away or comes back."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ _KEPT_FOR_SURE: Final = 16 * 1024
 """Bytes that are kept although the client's socket has got them: its program may not have read them yet."""
 _ASKED_EVERY: Final = 32 * 1024
 """Bytes after which a client is asked what it has got: two thirds of a second of speech."""
-_JSON_WEIGHT: Final = 256
 
 
 class Outbox:
@@ -21,17 +21,20 @@ class Outbox:
 
     Args:
         epoch: The holder's.
-        most: Bytes that are kept for a client that is away or slow, oldest out first.
+        most: Bytes of memory that are kept for a client that is away or slow: the oldest audio goes first, then the
+            oldest notices; the newest notice is kept in any case.
+        lost: Is told how many messages went because there was no more room.
 
     Attributes:
         listener: Takes audio with its number at once, if it can; set by a link whose client has got all there is.
     """
 
-    def __init__(self, epoch: int, most: int) -> None:
+    def __init__(self, epoch: int, most: int, lost: Callable[[int], None] = lambda _: None) -> None:
         self.epoch = epoch
         self._most = most
+        self._lost = lost
         self.listener: Callable[[int, bytes], bool] | None = None
-        self._log: Log[bytes | Mapping[str, Any]] = Log()
+        self._log: Log[bytes | str] = Log(expendable=bytes)
         self._asks_at = _ASKED_EVERY
 
     @property
@@ -46,8 +49,10 @@ class Outbox:
 
     def tell(self, message: Mapping[str, Any]) -> int:
         """Add a message; gives its number."""
-        n = self._log.append(message, _JSON_WEIGHT)
-        self._log.trim(self._most)
+        text = told.encode(message, self.epoch, self._log.last + 1)
+        n = self._log.append(text, sys.getsizeof(text))
+        if self._log.weight > self._most:
+            self._make_room()
         self._log.wake()
         return n
 
@@ -55,7 +60,8 @@ class Outbox:
         """Add a frame of the agent's voice, PCM16 of 24 kHz."""
         n = self._log.append(pcm, len(pcm))
         if self.listener is None or not self.listener(n, pcm):
-            self._log.trim(self._most)
+            if self._log.weight > self._most:
+                self._make_room()
             self._log.wake()
 
     def place_of(self, seen: Seen | None, *, first_here: bool) -> int:
@@ -79,8 +85,7 @@ class Outbox:
         entry = self._log.after(place)
         if entry is None:
             return None
-        n, item = entry
-        ready = item if isinstance(item, bytes) else told.encode(item, self.epoch, n)
+        n, ready = entry
         if n == place + 1:
             return n, [ready]
         return n, [told.encode({"type": "skipped", "messages": n - 1 - place}, self.epoch, n - 1), ready]
@@ -102,6 +107,13 @@ class Outbox:
         """The client's socket has got everything up to this number: it need not be kept, but for the newest of it."""
         self._log.trim(_KEPT_FOR_SURE, through=place)
         self._asks_at = self._log.weight + _ASKED_EVERY
+
+    def _make_room(self) -> None:
+        """Audio that nobody has heard in time is worth less than a notice: a tool call, the end of a turn."""
+        dropped = self._log.thin(self._most)
+        dropped += self._log.trim(self._most, through=self._log.last - 1)
+        if dropped:
+            self._lost(dropped)
 
     def wake(self) -> None:
         """Make `wait` return although nothing was added."""

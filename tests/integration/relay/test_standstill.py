@@ -1,9 +1,10 @@
 """A peer whose socket takes nothing more: what is waiting for it may not hold up who comes in its place."""
 
 import asyncio
+import base64
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.support.client import Client, Speaker
 from tests.support.gemini import Gemini, plain_gemini
 from tests.support.relay import LIBRARY, RunningRelay, running_relay
 
+LOST = "filo_relay_outbox_dropped_total"
+MEBIBYTE = 1024 * 1024
 BOUND = 4.0
 """Seconds: what the close may take, and room for a slow machine."""
 
@@ -85,6 +88,39 @@ async def test_a_client_that_takes_nothing_does_not_keep_the_next_one_waiting(
             await gemini.until(lambda: len(upstream.inputs) == 1, patience=15)
             assert time.monotonic() - began < BOUND
         dead.transport.abort()
+
+
+async def test_what_a_client_that_does_not_read_loses(tmp_path: Path, gemini: Gemini) -> None:
+    """It is counted; audio goes, and the tool call from the middle of it does not; the client is told how much went."""
+    pcm = {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(bytes(32 * 1024)).decode()}
+    audio = {"modelTurn": {"parts": [{"inlineData": pcm}]}}
+    async with (
+        running_relay(tmp_path, upstream_url=gemini.url, upstream_ca=None, outbox_bytes=MEBIBYTE) as relay,
+        Client(relay.socket(await relay.create())) as client,
+    ):
+        await client.wait("session:started")
+        (first,) = gemini.sessions
+        assert relay.metric(LOST) == 0
+        client.socket.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
+        client.socket.transport.pause_reading()
+
+        async def say_until(holds: Callable[[], bool]) -> None:
+            async with asyncio.timeout(30):
+                while not holds():
+                    await first.say(serverContent=audio)
+                    await asyncio.sleep(0.001)  # the relay reads it, in this process
+
+        await say_until(lambda: relay.where.registry.outbox_bytes() > 0.8 * MEBIBYTE)
+        assert relay.metric(LOST) == 0
+        await first.say(toolCall={"functionCalls": [{"id": "call-1", "name": "book", "args": {}}]})
+        await say_until(lambda: relay.metric(LOST) > 2 * MEBIBYTE / (32 * 1024))
+        assert relay.where.registry.outbox_bytes() <= MEBIBYTE
+        client.socket.transport.resume_reading()
+        await client.wait("tool_call")
+        await first.say(serverContent={"turnComplete": True})
+        await client.wait("turn:complete")
+        told = sum(message["messages"] for message in client.all("skipped"))
+        assert 0 < told <= relay.metric(LOST)
 
 
 async def test_an_upstream_that_takes_no_history_is_none(gemini: Gemini) -> None:

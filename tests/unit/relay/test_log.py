@@ -10,6 +10,7 @@ from services.relay.log import Log
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(0, 9)),
+        st.tuples(st.just("thin"), st.integers(0, 60)),
         st.tuples(st.just("forget"), st.integers(0, 60)),
         st.tuples(st.just("trim"), st.integers(0, 60), st.none() | st.integers(-1, 60)),
     ),
@@ -21,14 +22,15 @@ class Model:
     """What the log means: every position ever given, with its item while it is held."""
 
     def __init__(self) -> None:
-        self.held: dict[int, tuple[str, int]] = {}
+        self.held: dict[int, tuple[str | bytes, int]] = {}
         self.last = 0
 
-    def append(self, weight: int) -> str:
-        """Hold another item."""
+    def append(self, weight: int) -> str | bytes:
+        """Hold another item: expendable, bytes, if its weight is odd."""
         self.last += 1
-        self.held[self.last] = (f"i{self.last}", weight)
-        return f"i{self.last}"
+        item: str | bytes = b"%d" % self.last if weight % 2 else f"i{self.last}"
+        self.held[self.last] = (item, weight)
+        return item
 
     def forget(self, through: int) -> None:
         """Hold nothing up to this."""
@@ -45,6 +47,16 @@ class Model:
                 dropped += 1
         return dropped
 
+    def thin(self, heaviest: int) -> int:
+        """Drop the oldest expendable while it is too heavy."""
+        dropped = 0
+        for position in [at for at, (item, _) in sorted(self.held.items()) if isinstance(item, bytes)]:
+            if self.weight <= heaviest:
+                break
+            del self.held[position]
+            dropped += 1
+        return dropped
+
     @property
     def weight(self) -> int:
         """All of it."""
@@ -54,12 +66,14 @@ class Model:
 @given(STEPS)
 def test_it_is_a_list_with_positions(steps: list[tuple[str, int] | tuple[str, int, int | None]]) -> None:
     """Whatever is done to it, it holds what the model holds, in order, at the same positions."""
-    log: Log[str] = Log()
+    log: Log[str | bytes] = Log(expendable=bytes)
     model = Model()
     for step in steps:
         match step:
             case ("append", int(weight)):
                 assert log.append(model.append(weight), weight) == model.last
+            case ("thin", int(heaviest)):
+                assert log.thin(heaviest) == model.thin(heaviest)
             case ("forget", int(through)):
                 model.forget(through)
                 log.forget(through)
