@@ -15,9 +15,11 @@ import pytest
 from tests.unit.relay.held import Held
 
 WARM, COUNTED = 20, 50
-MOST_CALLS: Final = 1_925
-"""Calls, of Python and of C, for a turn's end, its handle and what is told of them, without its frames: a tenth more
-than they were when this was written."""
+CALLS: Final = 1_915
+"""Calls, of Python and of C, for a turn's end, its handle and what is told of them, without its frames. Measured:
+whoever changes what a turn does looks at the new number and writes it here, or does it otherwise."""
+SLACK: Final = 19
+"""A hundredth: what is done by the clock falls into one turn or another."""
 
 
 @pytest.fixture
@@ -45,8 +47,9 @@ class Count:
         self.calls += event in ("call", "c_call")
 
 
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the number is that of CPython 3.11")
 async def test_a_turn(held: Held) -> None:
-    """A bounded number of calls; two checkpoints, the second without the ledger that the store has; four notices."""
+    """No more calls than before; two checkpoints, the second without the ledger that the store has; four notices."""
     for _ in range(WARM):
         await held.turn()
     del held.stub.checkpoints[:], held.client.messages[:]
@@ -64,7 +67,7 @@ async def test_a_turn(held: Held) -> None:
             held.talk()
             await held.rest()
     turn = (whole.calls - frames.calls) / COUNTED
-    assert turn <= MOST_CALLS, f"{turn:.0f} calls a turn"
+    assert turn <= CALLS + SLACK, f"{turn:.1f} calls a turn"
 
 
 async def test_what_is_kept_of_a_turn(held: Held) -> None:
