@@ -3,14 +3,16 @@
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from services.common import voice
+from services.relay.live import LiveConversation
 from services.relay.upstream.inputs import SILENCE_KEPT
 from tests.support.client import Client, Speaker
-from tests.support.gemini import Gemini, plain_gemini
+from tests.support.gemini import Gemini, Session, plain_gemini
 from tests.support.relay import RunningRelay, running_relay
 
 SILENCE = voice.silence(1, 16_000)
@@ -40,15 +42,37 @@ def spoken(speaker: Speaker, frames: int) -> list[bytes]:
     return found[:frames]
 
 
-async def test_after_a_long_silence_little_is_sent_again(relay: RunningRelay, gemini: Gemini) -> None:
-    """Half a minute of silence, then a rotation: the next connection hears the last two seconds, and what comes."""
+@asynccontextmanager
+async def begun(relay: RunningRelay, gemini: Gemini) -> AsyncIterator[tuple[Client, Session, LiveConversation]]:
+    """A client in a conversation that has begun; its first connection; and the conversation as the relay holds it."""
     session = await relay.create()
-    speaker = Speaker(71)
     async with Client(relay.socket(session)) as client:
         await client.wait("session:started")
-        (first,) = gemini.sessions
-        await client.speak([SILENCE] * 1500)
-        await gemini.until(lambda: len(first.inputs) == 1500)
+        live = relay.where.registry.find(session.conversation)
+        assert live is not None
+        yield client, gemini.sessions[0], live
+
+
+async def says(client: Client, gemini: Gemini, frames: list[bytes]) -> None:
+    """The client says this, and all of it comes to the first connection."""
+    (first,) = gemini.sessions
+    count = len(first.inputs) + len(frames)
+    await client.speak(frames)
+    await gemini.until(lambda: len(first.inputs) == count)
+
+
+async def one_turn(client: Client, gemini: Gemini, speaker: Speaker) -> None:
+    """Two seconds of a loud voice, answered."""
+    await says(client, gemini, spoken(speaker, 100))
+    await gemini.sessions[0].turn("A word of it, and another one.")
+    await client.wait("turn:complete", turn=1)
+
+
+async def test_after_a_long_silence_little_is_sent_again(relay: RunningRelay, gemini: Gemini) -> None:
+    """Half a minute of silence, then a rotation: the next connection hears the last two seconds, and what comes."""
+    speaker = Speaker(71)
+    async with begun(relay, gemini) as (client, first, _):
+        await says(client, gemini, [SILENCE] * 1500)
         await first.go_away()
         await client.wait("session:rotated", continuity="handle")
         said = spoken(speaker, 50)
@@ -64,23 +88,13 @@ async def test_after_a_long_silence_little_is_sent_again(relay: RunningRelay, ge
 
 async def test_a_voice_after_silence_that_is_kept_no_longer(relay: RunningRelay, gemini: Gemini) -> None:
     """Half a minute of it after a turn, half a sentence, a cut: the silence is let go of, and no frame of the voice."""
-    session = await relay.create()
     speaker = Speaker(74)
-    async with Client(relay.socket(session)) as client:
-        await client.wait("session:started")
-        (first,) = gemini.sessions
-        await client.speak(spoken(speaker, 100))
-        await gemini.until(lambda: len(first.inputs) == 100)
-        await first.turn("A word of it, and another one.")
-        await client.wait("turn:complete", turn=1)
-        live = relay.where.registry.find(session.conversation)
-        assert live is not None
-        await client.speak([SILENCE] * 1500)
-        await gemini.until(lambda: len(first.inputs) == 1600)
+    async with begun(relay, gemini) as (client, first, live):
+        await one_turn(client, gemini, speaker)
+        await says(client, gemini, [SILENCE] * 1500)
         assert live.inputs.weight < 15 * 50 * 704, "of thirty seconds half at the most are kept"
         said = spoken(speaker, 50)
-        await client.speak(said[:30])
-        await gemini.until(lambda: len(first.inputs) == 1630)
+        await says(client, gemini, said[:30])
         first.socket.transport.abort()
         await client.speak(said[30:])
         await client.wait("session:rotated")
@@ -94,30 +108,18 @@ async def test_a_voice_after_silence_that_is_kept_no_longer(relay: RunningRelay,
 @pytest.mark.parametrize("how", ["told at once", "told at its end", "answered"])
 async def test_a_voice_softer_than_this_ear_after_a_loud_one(relay: RunningRelay, gemini: Gemini, how: str) -> None:
     """Ten seconds of it, which Gemini has heard; a cut before it is answered, or in the middle of the answer."""
-    session = await relay.create()
-    speaker, soft = (
-        Speaker(75),
-        [struct.pack("<320h", *[(7 * at + number) % 200 for at in range(320)]) for number in range(500)],
-    )
-    async with Client(relay.socket(session)) as client:
-        await client.wait("session:started")
-        (first,) = gemini.sessions
-        await client.speak(spoken(speaker, 100))
-        await gemini.until(lambda: len(first.inputs) == 100)
-        await first.turn("A word of it, and another one.")
-        await client.wait("turn:complete", turn=1)
+    soft = [struct.pack("<320h", *[(7 * at + number) % 200 for at in range(320)]) for number in range(500)]
+    async with begun(relay, gemini) as (client, first, _):
+        await one_turn(client, gemini, Speaker(75))
         early = 500 if how == "told at its end" else 100
-        await client.speak(soft[:early])
-        await gemini.until(lambda: len(first.inputs) == 100 + early)
+        await says(client, gemini, soft[:early])
         await first.say(serverContent={"inputTranscription": {"text": "a whispered question"}})
         await client.wait("transcript", role="user", turn=2)
-        await client.speak(soft[early:])
-        await gemini.until(lambda: len(first.inputs) == 600)
+        await says(client, gemini, soft[early:])
         if how == "answered":
             await first.say(serverContent={"outputTranscription": {"text": "Well,"}})
             await client.wait("transcript", role="agent", turn=2)
-        await client.speak([SILENCE] * 150)
-        await gemini.until(lambda: len(first.inputs) == 750)
+        await says(client, gemini, [SILENCE] * 150)
         first.socket.transport.abort()
         await client.wait("session:rotated")
         second = gemini.sessions[1]
@@ -127,20 +129,14 @@ async def test_a_voice_softer_than_this_ear_after_a_loud_one(relay: RunningRelay
 
 async def test_a_replay_is_no_faster_than_the_upstream(relay: RunningRelay, gemini: Gemini) -> None:
     """Half a minute of speech for a connection that reads slowly: what it has not taken waits here, with the rest."""
-    session = await relay.create()
     speaker = Speaker(72)
-    async with Client(relay.socket(session)) as client:
-        await client.wait("session:started")
-        (first,) = gemini.sessions
+    async with begun(relay, gemini) as (client, first, live):
         said = spoken(speaker, 1500)
-        await client.speak(said)
-        await gemini.until(lambda: len(first.inputs) == 1500)
+        await says(client, gemini, said)
         gemini.pause = 0.001
         await first.go_away("0s")
         await client.wait("session:rotated")
         (_, second) = gemini.sessions
-        live = relay.where.registry.find(session.conversation)
-        assert live is not None
         behind = spoken(speaker, 200)
         speaking = asyncio.create_task(client.speak(behind))
         ahead = 0
@@ -155,16 +151,11 @@ async def test_a_replay_is_no_faster_than_the_upstream(relay: RunningRelay, gemi
 
 async def test_an_upstream_that_takes_nothing_is_not_flooded(relay: RunningRelay, gemini: Gemini) -> None:
     """It stands still: input waits here, then in the client too, and all of it goes to the connection in its place."""
-    session = await relay.create()
     speaker = Speaker(73)
-    async with Client(relay.socket(session)) as client:
-        await client.wait("session:started")
-        (first,) = gemini.sessions
+    async with begun(relay, gemini) as (client, first, live):
         first.pause = 3600.0
         said = spoken(speaker, 1500)
         speaking = asyncio.create_task(client.speak(said))
-        live = relay.where.registry.find(session.conversation)
-        assert live is not None
         async with asyncio.timeout(20):
             while not live.inputs.pressed:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
